@@ -1,0 +1,28 @@
+//! The messages of the interface, version 1: requests in, responses out, as JSON.
+//!
+//! Parsing is strict and pure: no file, CRS or folder is touched here, so that the same code serves
+//! the command line (`segment --request`) and the MQTT service. What a request means is the engine's
+//! affair; which topic it came on is the bus's.
+
+mod geojson_prompt;
+mod json;
+mod limits;
+mod names;
+mod parse;
+mod request;
+mod response;
+
+pub use json::{JsonError, parse_bounded};
+pub use limits::Limits;
+pub use names::{NameError, check_folder_name, check_name, escape_name};
+pub use parse::{RequestError, parse_request};
+pub use request::{
+    CrsChoice, OnTooLarge, OutputOptions, PromptItem, PromptSet, Request, RequestId, Vectorization,
+};
+pub use response::{
+    ApiError, ErrorStatus, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OkStatus,
+    Outcome, Response, Timing,
+};
+
+/// The version of this interface, as told in `info`.
+pub const API_VERSION: u32 = 1;

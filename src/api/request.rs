@@ -1,0 +1,171 @@
+//! What a request may hold, after parsing. Coordinates are still in the request's own CRS.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::geo::Bounds;
+
+/// The name a client gives a request; echoed as it came, as a string or a number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RequestId {
+    /// A string id.
+    Text(String),
+    /// A number id, echoed as a number.
+    Number(serde_json::Number),
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+/// A CRS named in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CrsChoice {
+    /// `"EPSG:n"`.
+    Epsg(u32),
+    /// `"source"`: the folder's own CRS, whatever it is.
+    Source,
+}
+
+impl CrsChoice {
+    /// Longitude and latitude on WGS84, the default everywhere.
+    pub const WGS84: Self = Self::Epsg(4326);
+}
+
+impl std::fmt::Display for CrsChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Epsg(code) => write!(f, "EPSG:{code}"),
+            Self::Source => f.write_str("source"),
+        }
+    }
+}
+
+/// Points and at most one box, describing one object. At least one of both is present.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PromptSet {
+    /// (x, y) of each point: longitude, latitude or easting, northing, in the request's CRS.
+    pub points: Vec<[f64; 2]>,
+    /// For each point: `true` foreground (label 1), `false` background (label 0).
+    pub foreground: Vec<bool>,
+    /// `[west, south, east, north]` of the box, in the request's CRS.
+    pub bbox: Option<Bounds>,
+}
+
+impl PromptSet {
+    /// Whether there is nothing to segment.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty() && self.bbox.is_none()
+    }
+}
+
+/// How polygons are drawn from mask pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Vectorization {
+    /// Along the pixel edges, as GDAL's polygonize does.
+    #[default]
+    Pixel,
+    /// Pixel edges simplified by the tolerance, topology kept.
+    Simplified,
+}
+
+/// What to do with an answer over `max_bytes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnTooLarge {
+    /// Coarsen until it fits, and report the tolerance used.
+    #[default]
+    Simplify,
+    /// Answer `TOO_LARGE` at once.
+    Error,
+}
+
+/// The `output` member of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OutputOptions {
+    /// CRS of the answer's coordinates.
+    pub crs: CrsChoice,
+    /// How polygons are drawn.
+    pub vectorization: Vectorization,
+    /// Tolerance of simplification in source pixels; geosam's own is 1.5.
+    pub tolerance: f64,
+    /// Only the polygon with most pixels.
+    pub largest_only: bool,
+    /// Polygons with a smaller geodesic area are left out.
+    pub min_area_m2: f64,
+    /// Return SAM's three candidate masks instead of the chosen one.
+    pub multimask: bool,
+    /// Bound on the answer's bytes; `None` leaves the transport's default.
+    pub max_bytes: Option<usize>,
+    /// What to do with a larger answer.
+    pub on_too_large: OnTooLarge,
+}
+
+impl Default for OutputOptions {
+    fn default() -> Self {
+        Self {
+            crs: CrsChoice::WGS84,
+            vectorization: Vectorization::Pixel,
+            tolerance: 1.5,
+            largest_only: false,
+            min_area_m2: 0.0,
+            multimask: false,
+            max_bytes: None,
+            on_too_large: OnTooLarge::Simplify,
+        }
+    }
+}
+
+/// One object to segment: a whole `segment` request, or one entry of its `prompts`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PromptItem {
+    /// The entry's own id, if it has one.
+    pub id: Option<RequestId>,
+    /// Folder to search; `None` searches every ready folder.
+    pub folder: Option<String>,
+    /// CRS of the prompt's coordinates.
+    pub crs: CrsChoice,
+    /// The prompt itself; empty for verbs that need none.
+    pub prompt: PromptSet,
+    /// What the answer should look like.
+    pub output: OutputOptions,
+}
+
+/// A request of any verb, checked for form: names are valid, numbers finite, counts within limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The request's own prompt and options; for a batch, what its entries inherit.
+    pub item: PromptItem,
+    /// The entries of a batch, in order; `None` for a single request.
+    pub batch: Option<Vec<PromptItem>>,
+    /// Milliseconds after receipt when nobody waits for the answer any more.
+    pub ttl_ms: Option<u64>,
+    /// Of one client's waiting previews only the newest is run.
+    pub preview: bool,
+    /// Session of `add`, `undo`, `clear`, `save`, `unsave`.
+    pub session: Option<String>,
+    /// Layer of `save`, `unsave`, `fetch`.
+    pub layer: Option<String>,
+    /// Properties to keep with a saved object.
+    pub properties: Map<String, Value>,
+    /// Request to take back, for `cancel`.
+    pub request_id: Option<RequestId>,
+    /// First object of a page, for `fetch`.
+    pub offset: Option<u64>,
+    /// Objects on a page, for `fetch`.
+    pub limit: Option<u64>,
+}
+
+impl Request {
+    /// The id to answer with.
+    pub fn id(&self) -> Option<&RequestId> {
+        self.item.id.as_ref()
+    }
+}

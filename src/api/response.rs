@@ -1,0 +1,200 @@
+//! What a request is answered with.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::request::RequestId;
+use crate::ErrorCode;
+use crate::geo::Geometry;
+
+/// An answer: the request's id and either a result or an error.
+#[derive(Debug, Clone, Serialize)]
+pub struct Response {
+    /// The request's id; `null` where it had none.
+    pub id: Option<RequestId>,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// One segmented object.
+    Mask {
+        /// Always `ok`.
+        status: OkStatus,
+        /// The polygons.
+        result: FeatureCollection,
+        /// One entry a mask, also where it is empty.
+        masks: Vec<MaskReport>,
+        /// Where the time went.
+        timing_ms: Timing,
+    },
+    /// A batch, in the order of its prompts.
+    Batch {
+        /// Always `ok`; each entry has its own status.
+        status: OkStatus,
+        /// One response a prompt.
+        results: Vec<Response>,
+    },
+    /// The answer of a verb that returns something else.
+    Reply {
+        /// Always `ok`.
+        status: OkStatus,
+        /// The verb's own members.
+        #[serde(flatten)]
+        members: Map<String, Value>,
+    },
+    /// A refusal or a failure.
+    Error {
+        /// Always `error`.
+        status: ErrorStatus,
+        /// What went wrong.
+        error: ApiError,
+    },
+}
+
+/// The word `ok`.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub enum OkStatus {
+    /// The word.
+    #[default]
+    #[serde(rename = "ok")]
+    Ok,
+}
+
+/// The word `error`.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub enum ErrorStatus {
+    /// The word.
+    #[default]
+    #[serde(rename = "error")]
+    Error,
+}
+
+impl Response {
+    /// A failure.
+    pub fn error(id: Option<RequestId>, code: ErrorCode, message: impl Into<String>) -> Self {
+        let error = ApiError { code, message: message.into(), retryable: code.retryable() };
+        Self { id, outcome: Outcome::Error { status: ErrorStatus::Error, error } }
+    }
+
+    /// The answer to a batch.
+    pub const fn batch(id: Option<RequestId>, results: Vec<Self>) -> Self {
+        Self { id, outcome: Outcome::Batch { status: OkStatus::Ok, results } }
+    }
+
+    /// The answer of a verb with members of its own.
+    pub const fn reply(id: Option<RequestId>, members: Map<String, Value>) -> Self {
+        Self { id, outcome: Outcome::Reply { status: OkStatus::Ok, members } }
+    }
+
+    /// Whether the request as a whole succeeded.
+    pub const fn is_ok(&self) -> bool {
+        !matches!(self.outcome, Outcome::Error { .. })
+    }
+}
+
+/// The `error` member of a response.
+#[derive(Debug, Clone, Serialize)]
+pub struct ApiError {
+    /// Stable code.
+    pub code: ErrorCode,
+    /// What happened and what to do about it.
+    pub message: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+}
+
+/// A GeoJSON FeatureCollection (RFC 7946).
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type")]
+pub struct FeatureCollection {
+    /// `[west, south, east, north]` of all features, in the output CRS; absent without features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bbox: Option<[f64; 4]>,
+    /// Named CRS of GeoJSON 2008, only where the output is not WGS84.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crs: Option<LegacyCrs>,
+    /// The features.
+    pub features: Vec<Feature>,
+}
+
+/// The `crs` member of GeoJSON 2008, which QGIS and GDAL read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "Value")]
+pub struct LegacyCrs {
+    /// The CRS's name, for example `urn:ogc:def:crs:EPSG::32618`.
+    pub name: String,
+}
+
+impl From<LegacyCrs> for Value {
+    fn from(crs: LegacyCrs) -> Self {
+        serde_json::json!({"type": "name", "properties": {"name": crs.name}})
+    }
+}
+
+/// One polygon of a mask.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type")]
+pub struct Feature {
+    /// A Polygon, or a MultiPolygon where the antimeridian splits it.
+    pub geometry: Geometry,
+    /// What is known of it.
+    pub properties: MaskProperties,
+}
+
+/// The properties of a polygon.
+#[derive(Debug, Clone, Serialize)]
+pub struct MaskProperties {
+    /// Which mask of the answer it belongs to.
+    pub mask: usize,
+    /// The model's own estimate of its IoU; may lie outside 0..1.
+    pub score: f32,
+    /// Chip it was decoded on.
+    pub chip_id: String,
+    /// Folder of the chip.
+    pub folder: String,
+    /// File name of the checkpoint.
+    pub model: String,
+    /// Family of the checkpoint.
+    pub model_type: crate::Family,
+    /// Geodesic area on the WGS84 ellipsoid; absent where the CRS cannot be taken to WGS84.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub area_m2: Option<f64>,
+    /// Mask pixels inside it.
+    pub pixels: u64,
+    /// Whether it touches the edge of the chip, so that the object may go on beyond.
+    pub touches_chip_edge: bool,
+    /// Tolerance of simplification in source pixels, where it was simplified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f64>,
+}
+
+/// The summary of one mask.
+#[derive(Debug, Clone, Serialize)]
+pub struct MaskReport {
+    /// Position in the answer.
+    pub index: usize,
+    /// The model's own estimate of its IoU.
+    pub score: f32,
+    /// Mask pixels.
+    pub pixels: u64,
+    /// Chip it was decoded on.
+    pub chip_id: String,
+}
+
+/// Where the time went, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Timing {
+    /// Waiting for a decoder.
+    pub queue: f64,
+    /// Reading and preparing the chip; 0 where it was in the cache.
+    pub load: f64,
+    /// Prompt to low-resolution logits.
+    pub decode: f64,
+    /// Logits to polygons.
+    pub vectorize: f64,
+}

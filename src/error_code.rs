@@ -1,0 +1,91 @@
+//! The stable error codes of the MQTT interface. Messages and causes live with the module that fails.
+
+use serde::{Deserialize, Serialize};
+
+/// A code that clients may match on; it never changes its meaning between versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    /// The request is not valid JSON, or a key or value is wrong.
+    BadRequest,
+    /// The request topic ends in a verb that does not exist.
+    UnknownVerb,
+    /// A CRS is not in the tested list.
+    UnknownCrs,
+    /// No chip's footprint covers the prompt.
+    NoChipCovers,
+    /// A point or box lies outside the chosen chip.
+    OutsideChip,
+    /// No folder of that name is served.
+    UnknownFolder,
+    /// The session does not exist (any more).
+    UnknownSession,
+    /// The layer does not exist.
+    UnknownLayer,
+    /// The session has no mask to save, or the layer no object to take back.
+    NothingToSave,
+    /// The folder is known but cannot be served now.
+    FolderNotReady,
+    /// The folder's decoder has not been imported.
+    ModelMissing,
+    /// The folder was encoded with another checkpoint or family.
+    ModelMismatch,
+    /// The chip's file is missing, truncated or not what the manifest says.
+    ChipUnreadable,
+    /// The answer does not fit the requested size.
+    TooLarge,
+    /// The request waited longer than its `ttl_ms`.
+    Expired,
+    /// A newer preview of the same client took its place.
+    Superseded,
+    /// Too much is waiting; try again later.
+    Busy,
+    /// The client took the request back.
+    Cancelled,
+    /// The same id came with another payload, for a verb that changes state.
+    IdReused,
+    /// The card with the folder is gone or failing.
+    CardError,
+    /// A fault of ours.
+    Internal,
+}
+
+impl ErrorCode {
+    /// Whether the same request may succeed later without being changed.
+    pub const fn retryable(self) -> bool {
+        matches!(self, Self::FolderNotReady | Self::Expired | Self::Busy | Self::CardError | Self::Internal)
+    }
+
+    /// The code as it stands in a response, for example `NO_CHIP_COVERS`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BAD_REQUEST",
+            Self::UnknownVerb => "UNKNOWN_VERB",
+            Self::UnknownCrs => "UNKNOWN_CRS",
+            Self::NoChipCovers => "NO_CHIP_COVERS",
+            Self::OutsideChip => "OUTSIDE_CHIP",
+            Self::UnknownFolder => "UNKNOWN_FOLDER",
+            Self::UnknownSession => "UNKNOWN_SESSION",
+            Self::UnknownLayer => "UNKNOWN_LAYER",
+            Self::NothingToSave => "NOTHING_TO_SAVE",
+            Self::FolderNotReady => "FOLDER_NOT_READY",
+            Self::ModelMissing => "MODEL_MISSING",
+            Self::ModelMismatch => "MODEL_MISMATCH",
+            Self::ChipUnreadable => "CHIP_UNREADABLE",
+            Self::TooLarge => "TOO_LARGE",
+            Self::Expired => "EXPIRED",
+            Self::Superseded => "SUPERSEDED",
+            Self::Busy => "BUSY",
+            Self::Cancelled => "CANCELLED",
+            Self::IdReused => "ID_REUSED",
+            Self::CardError => "CARD_ERROR",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,30 @@
+//! Promptable segmentation of pre-encoded Geo-SAM folders, offline, on small boards.
+//!
+//! The way of a prompt, from top to bottom; dependencies run downward only:
+//!
+//! ```text
+//! request (MQTT or command line)  api, bus, service, cli
+//!   -> prompt set in, feature out engine
+//!   -> chip chosen                catalog
+//!   -> features read              features
+//!   -> prepared once, decoded     decoder   (weights from models)
+//!   -> logits to mask to rings    mask
+//!   -> reprojected, GeoJSON       geo
+//! ```
+//!
+//! `engine` knows nothing of MQTT, `decoder` nothing of geography, `session` nothing of threads.
+
+pub mod api;
+pub mod catalog;
+pub mod cli;
+pub mod decoder;
+pub mod engine;
+pub mod error_code;
+pub mod family;
+pub mod features;
+pub mod geo;
+pub mod mask;
+pub mod models;
+
+pub use error_code::ErrorCode;
+pub use family::Family;
