@@ -316,13 +316,8 @@ fn output_from(value: &Value, inherited: OutputOptions, path: &str) -> Parsed<Ou
 }
 
 fn crs_from(value: &Value, key: &str) -> Parsed<CrsChoice> {
-    let text = value.as_str().unwrap_or_default();
-    if text.eq_ignore_ascii_case("source") {
-        return Ok(CrsChoice::Source);
-    }
-    let code = text.get(..5).filter(|p| p.eq_ignore_ascii_case("EPSG:")).and_then(|_| text[5..].parse().ok());
-    code.map(CrsChoice::Epsg).ok_or_else(|| {
-        RequestError::bad(key, format!("is {value}; send \"EPSG:4326\" or the like, or \"source\""))
+    value.as_str().and_then(CrsChoice::parse).ok_or_else(|| {
+        RequestError::bad(key, format!("is {}; send \"EPSG:4326\" or the like, or \"source\"", excerpt(value)))
     })
 }
 

@@ -36,6 +36,16 @@ pub enum CrsChoice {
 impl CrsChoice {
     /// Longitude and latitude on WGS84, the default everywhere.
     pub const WGS84: Self = Self::Epsg(4326);
+
+    /// `EPSG:n` or `source`, in any case; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("source") {
+            return Some(Self::Source);
+        }
+        let (authority, code) = text.split_once(':')?;
+        let digits_only = code.bytes().all(|b| b.is_ascii_digit());
+        (authority.eq_ignore_ascii_case("EPSG") && digits_only).then(|| code.parse().ok().map(Self::Epsg))?
+    }
 }
 
 impl std::fmt::Display for CrsChoice {

@@ -1,1 +1,68 @@
-//! (being written)
+//! The command line: one file a command. Each command is an argument struct with a `run` method;
+//! `main` parses and dispatches. What the commands do lives in the library below.
+
+mod error;
+mod export_onnx;
+mod import_model;
+mod info;
+mod models_dir;
+mod output;
+mod segment;
+mod segment_args;
+mod verify;
+
+use clap::{Parser, Subcommand};
+
+pub use error::CliError;
+
+/// Promptable segmentation of pre-encoded Geo-SAM folders, offline.
+#[derive(Debug, Parser)]
+#[command(name = "geosam-edge", version, about, long_about = LONG_ABOUT, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const LONG_ABOUT: &str = "\
+Promptable segmentation of pre-encoded Geo-SAM folders, offline.
+
+A folder encoded with Geo-SAM or the Python library geosam (manifest.parquet and features/) is opened as it \
+came from the workstation; a point or a box in geographic coordinates gives the object under it as GeoJSON.";
+
+const EXAMPLES: &str = "\
+A first run:
+  geosam-edge import-model sam2.1_t.pt --models /card/models
+  geosam-edge info /card/beiluhe
+  geosam-edge segment /card/beiluhe --models /card/models --point 92.7291,35.0783";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take the decoder out of a SAM checkpoint.
+    ImportModel(import_model::Args),
+    /// Write an imported decoder as ONNX files, for other runtimes.
+    ExportOnnx(export_onnx::Args),
+    /// Tell what a folder holds.
+    Info(info::Args),
+    /// Read every chip of a folder and report the bad ones.
+    Verify(verify::Args),
+    /// Segment the object under a prompt.
+    Segment(segment_args::Args),
+}
+
+impl Cli {
+    /// Runs the command; `Ok(false)` where it ran but found something wrong, which its output tells.
+    ///
+    /// # Errors
+    /// Anything that keeps the command from doing its work.
+    pub fn run(self) -> Result<bool, CliError> {
+        match self.command {
+            Command::ImportModel(args) => args.run(),
+            Command::ExportOnnx(args) => args.run(),
+            Command::Info(args) => args.run(),
+            Command::Verify(args) => args.run(),
+            Command::Segment(args) => segment::run(&args),
+        }
+    }
+}

@@ -1,1 +1,18 @@
-//! (being written)
+//! The one place that knows the whole way of a prompt: prompt set in, GeoJSON features out.
+//!
+//! A prompt's coordinates go to the folder's CRS, a chip is chosen, its features are read and prepared
+//! (or found in the cache), decoded, upscaled, traced and written in the output CRS. Nothing here knows
+//! of MQTT, files of requests, or terminals.
+
+mod answer;
+mod decoders;
+mod error;
+mod fit;
+mod folder;
+mod locate;
+mod segment;
+
+pub use decoders::Decoders;
+pub use error::EngineError;
+pub use folder::ServedFolder;
+pub use segment::{Engine, EngineOptions, Segmentation};

@@ -1,0 +1,47 @@
+//! What ends a command.
+
+use std::path::PathBuf;
+
+/// Why a command could not do its work; printed on standard error, exit status 1.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// A folder or its manifest.
+    #[error(transparent)]
+    Catalog(#[from] crate::catalog::CatalogError),
+    /// A checkpoint or an imported model.
+    #[error(transparent)]
+    Models(#[from] crate::models::ModelsError),
+    /// Building or exporting a decoder.
+    #[error(transparent)]
+    Decoder(#[from] crate::decoder::DecoderError),
+    /// The way of a prompt.
+    #[error("{}: {0}", .0.code())]
+    Engine(#[from] crate::engine::EngineError),
+    /// A value on the command line.
+    #[error("{0}")]
+    Usage(String),
+    /// A request that is refused as a whole.
+    #[error("BAD_REQUEST: {0}")]
+    Request(#[from] crate::api::RequestError),
+    /// A file of ours cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file; `-` for a standard stream.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+impl CliError {
+    /// For `map_err` on file operations.
+    pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+
+    /// Whether the reader of our standard output went away, which is no fault (`... | head`).
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}

@@ -1,0 +1,197 @@
+//! The arguments of `segment`, and the prompt that they make.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, ValueEnum};
+
+use super::CliError;
+use super::models_dir::MODELS_VARIABLE;
+use crate::api::{CrsChoice, OutputOptions, PromptItem, PromptSet, Vectorization};
+use crate::geo::Bounds;
+
+const EXAMPLES: &str = "\
+Examples:
+  One point, longitude and latitude:
+    geosam-edge segment /card/beiluhe --point 92.7291,35.0783
+
+  A foreground and a background point inside a box, simplified, into a file:
+    geosam-edge segment /card/beiluhe --box 92.727,35.077,92.731,35.080 \\
+        --point 92.7291,35.0783 --point 92.7301,35.0790,0 --vectorization simplified --output pond.geojson
+
+  In the folder's own coordinates:
+    geosam-edge segment /card/beiluhe --crs source --point 474620.5,3882210.5 --output-crs source
+
+  Many prompts, one request JSON a line (the same as over MQTT), one response a line:
+    geosam-edge segment /card/beiluhe --request prompts.jsonl > responses.jsonl";
+
+/// Segment the object under a prompt and print it as a GeoJSON FeatureCollection (RFC 7946).
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Feature folder, its manifest, or the directory above several folders.
+    pub folder: PathBuf,
+
+    /// Directory of imported models [default: `models` beside the folder, else
+    /// /var/lib/geosam-edge/models].
+    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE)]
+    pub models: Option<PathBuf>,
+
+    /// A point; LABEL is 1 for foreground (default) or 0 for background. Repeatable.
+    #[arg(long = "point", value_name = "X,Y[,LABEL]", value_parser = point, allow_hyphen_values = true)]
+    pub points: Vec<LabelledPoint>,
+
+    /// A box around the object: west, south, east, north.
+    #[arg(long = "box", value_name = "W,S,E,N", value_parser = bounds, allow_hyphen_values = true)]
+    pub bbox: Option<Bounds>,
+
+    /// CRS of the coordinates given: EPSG:n, or `source` for the folder's own.
+    #[arg(long, value_name = "EPSG:n", default_value = "EPSG:4326", value_parser = crs)]
+    pub crs: CrsChoice,
+
+    /// Requests in the JSON of the MQTT interface, one a line; `-` reads standard input.
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["points", "bbox"])]
+    pub request: Option<PathBuf>,
+
+    /// Where the answer goes; `-` is standard output.
+    #[arg(long, value_name = "FILE|-", default_value = "-")]
+    pub output: PathBuf,
+
+    /// CRS of the answer: EPSG:n, or `source` for the folder's own.
+    #[arg(long, value_name = "EPSG:n|source", default_value = "EPSG:4326", value_parser = crs)]
+    pub output_crs: CrsChoice,
+
+    /// How polygons are drawn: along pixel edges, or simplified with the topology kept.
+    #[arg(long, value_enum, default_value_t)]
+    pub vectorization: Drawing,
+
+    /// Tolerance of simplification, in source pixels.
+    #[arg(long, value_name = "PIXELS", default_value_t = 1.5, value_parser = tolerance)]
+    pub tolerance: f64,
+
+    /// Keep only the largest polygon.
+    #[arg(long)]
+    pub largest_only: bool,
+
+    /// Return the model's three candidate masks instead of the best one.
+    #[arg(long)]
+    pub multimask: bool,
+
+    /// Threads of the decoder [default: all cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+
+    /// Write `<id>.logits.npy` and `<id>.mask.png` of every request here; without an id its line number.
+    #[arg(long, value_name = "DIR")]
+    pub dump: Option<PathBuf>,
+}
+
+/// `--point`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LabelledPoint {
+    position: [f64; 2],
+    foreground: bool,
+}
+
+/// `--vectorization`.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub enum Drawing {
+    /// Along the pixel edges.
+    #[default]
+    Pixel,
+    /// Simplified by the tolerance.
+    Simplified,
+}
+
+impl Args {
+    /// The one prompt that the flags describe.
+    pub(super) fn item(&self) -> Result<PromptItem, CliError> {
+        let prompt = PromptSet {
+            points: self.points.iter().map(|p| p.position).collect(),
+            foreground: self.points.iter().map(|p| p.foreground).collect(),
+            bbox: self.bbox,
+        };
+        if prompt.is_empty() {
+            let message = "nothing to segment: give --point X,Y, --box W,S,E,N or --request FILE";
+            return Err(CliError::Usage(message.to_owned()));
+        }
+        Ok(PromptItem { id: None, folder: None, crs: self.crs, prompt, output: self.output_options() })
+    }
+
+    fn output_options(&self) -> OutputOptions {
+        OutputOptions {
+            crs: self.output_crs,
+            vectorization: match self.vectorization {
+                Drawing::Pixel => Vectorization::Pixel,
+                Drawing::Simplified => Vectorization::Simplified,
+            },
+            tolerance: self.tolerance,
+            largest_only: self.largest_only,
+            multimask: self.multimask,
+            ..OutputOptions::default()
+        }
+    }
+}
+
+fn numbers(text: &str) -> Result<Vec<f64>, String> {
+    let number = |part: &str| {
+        let value: f64 = part.trim().parse().map_err(|_| format!("\"{part}\" is not a number"))?;
+        if value.is_finite() { Ok(value) } else { Err(format!("\"{part}\" is not a finite number")) }
+    };
+    text.split(',').map(number).collect()
+}
+
+fn point(text: &str) -> Result<LabelledPoint, String> {
+    match *numbers(text)? {
+        [x, y] => Ok(LabelledPoint { position: [x, y], foreground: true }),
+        [x, y, label] if label == 1.0 || label == 0.0 => {
+            Ok(LabelledPoint { position: [x, y], foreground: label == 1.0 })
+        }
+        [_, _, label] => Err(format!("label {label} is neither 1 (foreground) nor 0 (background)")),
+        _ => Err("a point is X,Y or X,Y,LABEL".to_owned()),
+    }
+}
+
+fn bounds(text: &str) -> Result<Bounds, String> {
+    match *numbers(text)? {
+        [west, _, east, _] if west >= east => {
+            Err(format!("west {west} is not smaller than east {east}; the order is W,S,E,N"))
+        }
+        [_, south, _, north] if south >= north => {
+            Err(format!("south {south} is not smaller than north {north}; the order is W,S,E,N"))
+        }
+        [west, south, east, north] => Ok(Bounds::new(west, south, east, north)),
+        _ => Err("a box is W,S,E,N".to_owned()),
+    }
+}
+
+fn crs(text: &str) -> Result<CrsChoice, String> {
+    CrsChoice::parse(text).ok_or_else(|| "give EPSG:n (for example EPSG:4326), or source".to_owned())
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match numbers(text)?[..] {
+        [value] if value >= 0.0 => Ok(value),
+        _ => Err("a tolerance is one number of 0 or more".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_takes_an_optional_label_of_one_or_zero() {
+        assert_eq!(point("1,2").unwrap(), LabelledPoint { position: [1.0, 2.0], foreground: true });
+        assert!(!point("-1.5, 2,0").unwrap().foreground);
+        for bad in ["1", "1,2,3", "1,2,1,1", "NaN,2", "inf,2", "a,b", ""] {
+            assert!(point(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_reversed_box_names_the_side_that_is_reversed() {
+        assert!(bounds("3,0,1,1").unwrap_err().contains("west 3"));
+        assert!(bounds("0,3,1,1").unwrap_err().contains("south 3"));
+        assert!(bounds("0,0,1,1").is_ok());
+    }
+}

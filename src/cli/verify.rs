@@ -1,0 +1,50 @@
+//! `verify`: every chip of a folder, read as a prompt would read it, checksums included.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::CliError;
+use crate::catalog::Folder;
+
+const EXAMPLES: &str = "\
+Example, after copying a folder onto a card:
+  geosam-edge verify /card/beiluhe && echo good";
+
+/// Read every chip: container, checksums, tensor shapes, agreement with the manifest.
+///
+/// Prints a line for each bad chip; the exit status is 1 if there is one.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Feature folder, its manifest, or the directory above several folders.
+    pub folder: PathBuf,
+}
+
+impl Args {
+    pub(super) fn run(&self) -> Result<bool, CliError> {
+        let discovered = Folder::discover(&self.folder)?;
+        let mut bad = discovered.problems.len();
+        for problem in &discovered.problems {
+            println!("{problem}");
+        }
+        let chips: usize = discovered.folders.iter().map(Folder::len).sum();
+        let bar = ProgressBar::new(chips as u64);
+        let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} chips, {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        for folder in &discovered.folders {
+            bar.set_message(folder.name().to_owned());
+            for index in 0..folder.len() {
+                if let Err(error) = folder.verify_chip(index) {
+                    bad += 1;
+                    bar.suspend(|| println!("{}: {error}", folder.chip(index).id));
+                }
+                bar.inc(1);
+            }
+        }
+        bar.finish_and_clear();
+        eprintln!("{chips} chips read, {bad} problems");
+        Ok(bad == 0)
+    }
+}

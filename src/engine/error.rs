@@ -1,0 +1,100 @@
+//! What can go wrong on the way of a prompt, with the code a client sees.
+
+use crate::ErrorCode;
+use crate::catalog::CatalogError;
+use crate::decoder::DecoderError;
+use crate::features::FeaturesError;
+use crate::geo::GeoError;
+use crate::models::ModelsError;
+
+/// Why a prompt has no mask.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Neither points nor a box.
+    #[error("the request has neither \"points\" nor \"bbox\"; one of them is needed")]
+    EmptyPrompt,
+    /// The request names a folder that is not served.
+    #[error("no folder is called \"{name}\"; served are: {served}")]
+    UnknownFolder {
+        /// The name in the request.
+        name: String,
+        /// The names that are served.
+        served: String,
+    },
+    /// No folder is served at all.
+    #[error("no feature folder is ready; put a card with a Geo-SAM folder in, or check `info`")]
+    NoFolder,
+    /// A point or the box reaches out of the chip that was chosen.
+    #[error(
+        "{what} lies outside chip {chip}, at column {col:.1}, row {row:.1} of {width} x {height} pixels; \
+         move it inside or send it as a prompt of its own"
+    )]
+    OutsideChip {
+        /// `point 2` or `the box`.
+        what: String,
+        /// Chip id.
+        chip: String,
+        /// Column in chip pixels.
+        col: f64,
+        /// Row in chip pixels.
+        row: f64,
+        /// Chip width in pixels.
+        width: usize,
+        /// Chip height in pixels.
+        height: usize,
+    },
+    /// The answer does not fit, however coarse.
+    #[error(
+        "the answer has {bytes} bytes where {limit} fit{coarsest}; raise max_bytes, ask for largest_only, or \
+         set min_area_m2"
+    )]
+    TooLarge {
+        /// Smallest size reached.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+        /// ` (simplified by 48 pixels)`, where that was tried.
+        coarsest: String,
+    },
+    /// The folder, its manifest, or the choice of a chip.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The chip's file.
+    #[error(transparent)]
+    Features(#[from] FeaturesError),
+    /// The decoder's files.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
+    /// The decoder itself.
+    #[error(transparent)]
+    Decoder(#[from] DecoderError),
+    /// A CRS or a coordinate.
+    #[error(transparent)]
+    Geo(#[from] GeoError),
+    /// A folder whose CRS cannot be used with other coordinates.
+    #[error("folder {folder}: {source}")]
+    FolderCrs {
+        /// The folder's name.
+        folder: String,
+        /// Why.
+        source: GeoError,
+    },
+}
+
+impl EngineError {
+    /// The code that a response carries.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::EmptyPrompt => ErrorCode::BadRequest,
+            Self::UnknownFolder { .. } => ErrorCode::UnknownFolder,
+            Self::NoFolder => ErrorCode::FolderNotReady,
+            Self::OutsideChip { .. } => ErrorCode::OutsideChip,
+            Self::TooLarge { .. } => ErrorCode::TooLarge,
+            Self::Catalog(e) => e.code(),
+            Self::Features(e) => e.code(),
+            Self::Models(e) => e.code(),
+            Self::Decoder(e) => e.code(),
+            Self::Geo(e) | Self::FolderCrs { source: e, .. } => e.code(),
+        }
+    }
+}
