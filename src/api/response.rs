@@ -81,6 +81,13 @@ impl Response {
         Self { id, outcome: Outcome::Error { status: ErrorStatus::Error, error } }
     }
 
+    /// The answer of a session without prompts: no mask.
+    pub const fn empty_mask(id: Option<RequestId>) -> Self {
+        let result = FeatureCollection { bbox: None, crs: None, features: Vec::new() };
+        let (masks, timing_ms) = (Vec::new(), Timing { queue: 0.0, load: 0.0, decode: 0.0, vectorize: 0.0 });
+        Self { id, outcome: Outcome::Mask { status: OkStatus::Ok, result, masks, timing_ms } }
+    }
+
     /// The answer to a batch.
     pub const fn batch(id: Option<RequestId>, results: Vec<Self>) -> Self {
         Self { id, outcome: Outcome::Batch { status: OkStatus::Ok, results } }

@@ -1,0 +1,181 @@
+//! What the service tells of itself: state, info, folders, health, events; and what it subscribes to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::health::{Health, Moment, Tally};
+use super::served::FolderView;
+use super::verbs::Shop;
+use super::watcher::FolderNews;
+use crate::api::{API_VERSION, Limits};
+use crate::bus::{BusClient, BusError, OutgoingMessage, Properties, Subscription, Topics};
+use crate::store::{Class, OutboxMessage, StoreLimits};
+
+/// What `info` tells besides what is found at run time.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub limits: Limits,
+    pub store: StoreLimits,
+    pub queue: usize,
+    pub per_client: usize,
+    pub max_answer_bytes: usize,
+    pub engine: &'static str,
+}
+
+/// Builds the service's own messages.
+#[derive(Debug)]
+pub(super) struct Announcer {
+    topics: Topics,
+    facts: Facts,
+    health_interval: Duration,
+}
+
+impl Announcer {
+    pub const fn new(topics: Topics, facts: Facts, health_interval: Duration) -> Self {
+        Self { topics, facts, health_interval }
+    }
+
+    pub const fn health_interval(&self) -> Duration {
+        self.health_interval
+    }
+
+    /// Asks for requests, for the group's requests, and for our own folder messages, which may be older
+    /// than this run.
+    pub fn subscribe(&self, client: &impl BusClient) -> Result<(), BusError> {
+        let mut filters = vec![self.topics.request_filter(), self.topics.folder_filter()];
+        filters.extend(self.topics.fleet_filters());
+        let subscriptions: Vec<Subscription> = filters.into_iter().map(Subscription::new).collect();
+        client.subscribe_with(&subscriptions).map(|_| ())
+    }
+
+    /// Everything retained; `state` comes last, when the rest can be relied on.
+    pub fn all(&self, view: &FolderView, models: Vec<Value>) -> Vec<OutgoingMessage> {
+        let mut messages = vec![self.info(models)];
+        let names = view.ready.keys().chain(view.problems.keys());
+        messages.extend(names.map(|name| self.folder(view, name)));
+        messages.push(plain(self.topics.state(), "online").retained());
+        messages
+    }
+
+    /// The farewell of a clean stop, the same as the last will.
+    pub fn offline(&self) -> OutgoingMessage {
+        plain(self.topics.state(), "offline").retained()
+    }
+
+    fn info(&self, models: Vec<Value>) -> OutgoingMessage {
+        let Facts { limits, store, .. } = &self.facts;
+        let info = json!({
+            "api": API_VERSION,
+            "software": format!("geosam-edge {}", env!("CARGO_PKG_VERSION")),
+            "engine": self.facts.engine,
+            "models": models,
+            "limits": {
+                "payload_bytes": limits.max_payload_bytes,
+                "points": limits.max_points,
+                "prompts": limits.max_prompts,
+                "json_depth": limits.max_depth,
+                "answer_bytes": self.facts.max_answer_bytes,
+                "queue": self.facts.queue,
+                "queue_per_client": self.facts.per_client,
+                "answers_kept": store.answers,
+                "answers_kept_s": store.answer_age().as_secs(),
+                "inbox_bytes": store.inbox_bytes,
+                "outbox_bytes": store.outbox_bytes,
+            },
+        });
+        as_json(self.topics.info(), &info).retained()
+    }
+
+    fn folder(&self, view: &FolderView, name: &str) -> OutgoingMessage {
+        let topic = self.topics.folder(name);
+        match (view.ready.get(name), view.problems.get(name)) {
+            (Some(folder), _) => {
+                let mut summary = serde_json::to_value(folder.summary()).unwrap_or_default();
+                summary["ready"] = true.into();
+                as_json(topic, &summary).retained()
+            }
+            (None, Some(problem)) => {
+                as_json(topic, &json!({"name": name, "ready": false, "problem": problem})).retained()
+            }
+            (None, None) => self.folder_gone(name),
+        }
+    }
+
+    /// Clears the retained message of a folder.
+    pub fn folder_gone(&self, name: &str) -> OutgoingMessage {
+        OutgoingMessage::new(self.topics.folder(name), Vec::new()).retained()
+    }
+
+    /// The retained message that follows from news.
+    pub fn folder_message(&self, view: &FolderView, news: &FolderNews) -> Option<OutgoingMessage> {
+        Some(match news {
+            FolderNews::Added(name) | FolderNews::Changed(name) | FolderNews::Problem(name, _) => {
+                self.folder(view, name)
+            }
+            FolderNews::Removed(name) => self.folder_gone(name),
+        })
+    }
+
+    /// The event that follows from news.
+    pub fn folder_event(&self, news: &FolderNews) -> OutboxMessage {
+        match news {
+            FolderNews::Added(name) => self.event("folder_added", &json!({"folder": name})),
+            FolderNews::Changed(name) => self.event("folder_changed", &json!({"folder": name})),
+            FolderNews::Removed(name) => self.event("folder_removed", &json!({"folder": name})),
+            FolderNews::Problem(name, problem) => {
+                let kind = match problem.code {
+                    crate::ErrorCode::CardError => "card_error",
+                    _ => "folder_problem",
+                };
+                self.event(kind, &json!({"folder": name, "problem": problem}))
+            }
+        }
+    }
+
+    /// Messages were dropped because the broker has been away for too long.
+    pub fn outbox_full(&self, drops: &BTreeMap<Class, usize>) -> OutboxMessage {
+        let dropped: BTreeMap<&str, usize> = drops.iter().map(|(class, n)| (class.as_str(), *n)).collect();
+        self.event("outbox_full", &json!({"dropped": dropped}))
+    }
+
+    /// Something was found and mended at start.
+    pub fn problem(&self, kind: &str, message: &str) -> OutboxMessage {
+        self.event(kind, &json!({"message": message}))
+    }
+
+    fn event(&self, kind: &str, payload: &Value) -> OutboxMessage {
+        let payload: Arc<[u8]> = payload.to_string().into_bytes().into();
+        OutboxMessage {
+            content_type: Some("application/json".to_owned()),
+            ..OutboxMessage::new(Class::Event, self.topics.event(kind), payload)
+        }
+    }
+
+    pub fn health(&self, tally: &Tally, shop: &Shop, queue: usize, now: Instant) -> OutgoingMessage {
+        let counters = shop.store.counters().unwrap_or_default();
+        let moment = Moment {
+            queue,
+            depths: shop.store.depths(),
+            dropped: Class::ALL.iter().filter_map(|c| counters.get(&crate::store::drop_counter(*c))).sum(),
+            syncs: shop.store.syncs() + shop.layers.syncs(),
+            cache_bytes: shop.engine.cache_bytes(),
+            free_bytes: super::health::free_bytes(shop.store.path()),
+        };
+        as_json(self.topics.health(), &Health::take(tally, &moment, now)).at_most_once()
+    }
+}
+
+fn plain(topic: String, text: &str) -> OutgoingMessage {
+    OutgoingMessage::new(topic, text)
+}
+
+fn as_json(topic: String, value: &impl Serialize) -> OutgoingMessage {
+    // Maps with string keys and finite numbers: none can fail to be written.
+    let payload = serde_json::to_vec(value).unwrap_or_default();
+    let properties = Properties { content_type: Some("application/json".to_owned()), ..Properties::default() };
+    OutgoingMessage::new(topic, payload).with(properties)
+}

@@ -1,0 +1,118 @@
+//! Where requests wait for a worker: the schedule behind a lock, and the bell that wakes the workers.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::job::Job;
+use super::schedule::{Bounds, Next, Schedule, Ticket};
+
+/// Waiting requests, shared by the clerk and the workers.
+#[derive(Debug)]
+pub(super) struct Bench {
+    schedule: Mutex<Schedule<Box<Job>>>,
+    bell: Condvar,
+    stopping: Mutex<bool>,
+}
+
+/// What a worker is given.
+#[derive(Debug)]
+pub(super) enum Turn {
+    Run(Box<Job>),
+    Expired(Box<Job>),
+    /// Nothing came in a while.
+    Idle,
+    /// The service ends.
+    Stop,
+}
+
+impl Bench {
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            schedule: Mutex::new(Schedule::new(bounds)),
+            bell: Condvar::new(),
+            stopping: Mutex::new(false),
+        }
+    }
+
+    /// Every method of the schedule leaves it whole, so a poisoned lock is usable.
+    fn schedule(&self) -> MutexGuard<'_, Schedule<Box<Job>>> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn len(&self) -> usize {
+        self.schedule().len()
+    }
+
+    /// Whether `promised` requests, `of_client` of them this client's, leave room for one more.
+    pub fn has_room(&self, client: &str, preview: bool, promised: usize, of_client: usize) -> bool {
+        self.schedule().has_room(client, preview, promised, of_client)
+    }
+
+    /// Takes a request in, and gives back the preview that it makes worthless.
+    ///
+    /// # Errors
+    /// Gives the request back where there is no room.
+    pub fn offer(&self, job: Box<Job>) -> Result<Option<Box<Job>>, Box<Job>> {
+        let offered = self.schedule().offer(ticket(job));
+        self.bell.notify_one();
+        offered.map(|displaced| displaced.map(|t| t.work)).map_err(|t| t.work)
+    }
+
+    /// Takes in a request that is durable already.
+    pub fn restore(&self, job: Box<Job>) {
+        self.schedule().restore(ticket(job));
+        self.bell.notify_one();
+    }
+
+    /// A request has been run and its changes are durable.
+    pub fn finished(&self, serial: Option<&str>) {
+        self.schedule().finished(serial);
+        self.bell.notify_all();
+    }
+
+    pub fn cancel(&self, client: &str, wanted: impl Fn(&Job) -> bool) -> Vec<Box<Job>> {
+        self.schedule().cancel(client, |job| wanted(job)).into_iter().map(|t| t.work).collect()
+    }
+
+    /// Waits for something to do, but not longer than `patience`.
+    pub fn next(&self, patience: Duration) -> Turn {
+        let mut schedule = self.schedule();
+        // What waits is durable, or worth nothing after a restart: the end does not wait for it.
+        if self.is_stopping() {
+            return Turn::Stop;
+        }
+        if let Some(turn) = take(&mut schedule) {
+            return turn;
+        }
+        let (mut schedule, _) =
+            self.bell.wait_timeout(schedule, patience).unwrap_or_else(PoisonError::into_inner);
+        take(&mut schedule).unwrap_or(Turn::Idle)
+    }
+
+    /// Sends the workers home after what they are doing.
+    pub fn stop(&self) {
+        *self.stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.bell.notify_all();
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn take(schedule: &mut Schedule<Box<Job>>) -> Option<Turn> {
+    schedule.next(Instant::now()).map(|next| match next {
+        Next::Run(ticket) => Turn::Run(ticket.work),
+        Next::Expired(ticket) => Turn::Expired(ticket.work),
+    })
+}
+
+fn ticket(job: Box<Job>) -> Ticket<Box<Job>> {
+    Ticket {
+        client: job.address.client.clone(),
+        serial: job.serial(),
+        preview: job.is_preview(),
+        deadline: job.deadline(),
+        work: job,
+    }
+}

@@ -1,0 +1,154 @@
+//! What an incoming message means: a request to keep, one to run from memory, one to refuse, or nothing of
+//! ours. Pure: no store, no schedule, no bus.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::job::{Job, ReplyTo, changes_or_reads_session, changes_state};
+use crate::ErrorCode;
+use crate::api::{Limits, Request, RequestId, Response, parse_request};
+use crate::bus::{IncomingMessage, Inbound, QoS, RequestAddress, Topics, Verb};
+use crate::store::{InboxEntry, RequestKey};
+
+/// What to do with a message.
+#[derive(Debug)]
+pub(super) enum Intake {
+    /// Nothing of ours; acknowledge and forget.
+    Ignore,
+    /// A retained folder message of ours.
+    Folder(String),
+    /// Answer at once.
+    Refuse(ReplyTo, Response),
+    /// Take back what this client has waiting: all, or what carries the id.
+    Cancel(ReplyTo, RequestAddress, Option<RequestId>, Option<RequestId>),
+    /// Run from memory: a preview, or a request without delivery guarantee.
+    Volatile(Box<Job>),
+    /// Make durable, acknowledge, then run.
+    Durable(Box<Job>, Box<InboxEntry>),
+}
+
+/// How messages are judged.
+#[derive(Debug)]
+pub(super) struct IntakeRules {
+    pub topics: Topics,
+    pub limits: Limits,
+    /// Patterns of response topics that may be answered on.
+    pub response_prefixes: Vec<String>,
+}
+
+impl IntakeRules {
+    /// Judges one message.
+    pub fn judge(&self, message: IncomingMessage, now: Instant) -> Intake {
+        let address = match self.topics.parse(&message.topic) {
+            Inbound::Request(address) => address,
+            Inbound::Folder(name) => {
+                return if message.retain && !message.payload.is_empty() {
+                    Intake::Folder(name)
+                } else {
+                    Intake::Ignore
+                };
+            }
+            Inbound::Faulty { fault, reply_to: Some(topic) } => {
+                // The id lets the asker find its answer, whatever else is wrong.
+                let id = self.parse(&message).map_or_else(|(id, _)| id, |request| request.id().cloned());
+                let reply = ReplyTo {
+                    correlation: message.properties.correlation_data,
+                    ..ReplyTo::topic(topic)
+                };
+                return Intake::Refuse(reply, Response::error(id, fault.code(), fault.to_string()));
+            }
+            Inbound::Faulty { reply_to: None, .. } | Inbound::Foreign => return Intake::Ignore,
+        };
+        let reply = self.reply_to(&address, &message);
+        let refuse = |id, code, text: String| Intake::Refuse(reply.clone(), Response::error(id, code, text));
+        if let Some(bytes) = message.cut_from {
+            let limit = self.limits.max_payload_bytes;
+            let text = format!("the payload has {bytes} bytes; at most {limit} are accepted");
+            return refuse(None, ErrorCode::BadRequest, text);
+        }
+        let request = match self.parse(&message) {
+            Ok(request) => request,
+            Err((id, text)) => return refuse(id, ErrorCode::BadRequest, text),
+        };
+        let id = request.id().cloned();
+        if message.retain {
+            let text = "a retained request would be run again at every reconnect; publish it without the \
+                        retain flag, and clear the topic with an empty retained message";
+            return refuse(id, ErrorCode::BadRequest, text.to_owned());
+        }
+        if let Err(text) = check_for_verb(address.verb, &request) {
+            return refuse(id, ErrorCode::BadRequest, text);
+        }
+        if address.verb == Verb::Cancel {
+            return Intake::Cancel(reply, address, id, request.request_id);
+        }
+        let durable = message.qos != QoS::AtMostOnce && !request.preview;
+        let mut job = Job { seq: None, address, request, reply, key: None, received: now };
+        if !durable {
+            return Intake::Volatile(Box::new(job));
+        }
+        let key = |id: &RequestId| {
+            let (client, verb) = (&job.address.client, job.address.verb.as_str());
+            RequestKey::new(client, verb, id, job.group(), &message.payload)
+        };
+        let key = id.as_ref().map(key);
+        job.key = key;
+        let entry = InboxEntry {
+            client: job.address.client.clone(),
+            verb: job.address.verb.as_str().to_owned(),
+            group: job.group().map(str::to_owned),
+            response_topic: job.reply.response_topic.clone(),
+            correlation: job.reply.correlation.clone(),
+            qos: 1,
+            received_at: wall_clock_ms(),
+            key,
+            changes_state: changes_state(job.address.verb),
+            payload: message.payload,
+        };
+        Intake::Durable(Box::new(job), Box::new(entry))
+    }
+
+    /// The request in a payload, or its id and the reason why it is none.
+    fn parse(&self, message: &IncomingMessage) -> Result<Request, (Option<RequestId>, String)> {
+        parse_request(&message.payload, &self.limits).map_err(|(id, error)| (id, error.to_string()))
+    }
+
+    fn reply_to(&self, address: &RequestAddress, message: &IncomingMessage) -> ReplyTo {
+        let topic = self.topics.response(address);
+        let wanted = message.properties.response_topic.as_ref().filter(|t| **t != topic);
+        let allowed = wanted
+            .filter(|t| self.topics.allows_response_topic(t, address, &self.response_prefixes))
+            .cloned();
+        ReplyTo { topic, response_topic: allowed, correlation: message.properties.correlation_data.clone() }
+    }
+}
+
+/// What a verb needs beyond a well-formed request.
+fn check_for_verb(verb: Verb, request: &Request) -> Result<(), String> {
+    let needs_id = matches!(verb, Verb::Add | Verb::Undo | Verb::Save | Verb::Unsave);
+    if needs_id && request.id().is_none() {
+        return Err(format!("{verb} needs an \"id\", so that a request that comes twice is done once"));
+    }
+    if changes_or_reads_session(verb) && request.session.is_none() {
+        return Err(format!("{verb} needs a \"session\""));
+    }
+    if matches!(verb, Verb::Save | Verb::Unsave | Verb::Fetch) && request.layer.is_none() {
+        return Err(format!("{verb} needs a \"layer\""));
+    }
+    if request.batch.is_some() && verb != Verb::Segment {
+        return Err(format!("\"prompts\" belongs to segment, not to {verb}"));
+    }
+    if request.preview && verb != Verb::Segment {
+        return Err(format!("\"preview\" belongs to segment, not to {verb}"));
+    }
+    let needs_prompt = matches!(verb, Verb::Segment | Verb::Add) && request.batch.is_none();
+    if needs_prompt && request.item.prompt.is_empty() {
+        return Err("the request has neither \"points\" nor \"bbox\"; one of them is needed".to_owned());
+    }
+    Ok(())
+}
+
+/// Milliseconds since 1970, as far as the board knows.
+pub(super) fn wall_clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,115 @@
+//! A request on its way through the service, and where its answer goes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::api::{Request, RequestId};
+use crate::bus::{RequestAddress, Scope, Topics, Verb};
+use crate::store::{Class, InboxEntry, OutboxMessage, RequestKey};
+
+/// Where an answer goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ReplyTo {
+    /// The topic that the request's topic implies.
+    pub topic: String,
+    /// The MQTT 5 response topic, where it is allowed and another one.
+    pub response_topic: Option<String>,
+    /// MQTT 5 correlation data, carried back on both.
+    pub correlation: Option<Vec<u8>>,
+}
+
+impl ReplyTo {
+    /// A reply on a topic only.
+    pub fn topic(topic: String) -> Self {
+        Self { topic, response_topic: None, correlation: None }
+    }
+
+    /// The messages that carry an answer.
+    pub fn messages(&self, answer: &Arc<[u8]>) -> Vec<OutboxMessage> {
+        let topics = std::iter::once(&self.topic).chain(&self.response_topic);
+        let message = |topic: &String| OutboxMessage {
+            correlation: self.correlation.clone(),
+            content_type: Some("application/json".to_owned()),
+            ..OutboxMessage::new(Class::Answer, topic.clone(), Arc::clone(answer))
+        };
+        topics.map(message).collect()
+    }
+}
+
+/// A request that has been read and is to be run.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    /// Its place in the inbox; `None` for one that lives in memory only (previews, QoS 0).
+    pub seq: Option<u64>,
+    /// Topic's client, verb and scope.
+    pub address: RequestAddress,
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes.
+    pub reply: ReplyTo,
+    /// What to recognise it by when it comes again.
+    pub key: Option<RequestKey>,
+    /// When it came, for its time to live and its time in the queue.
+    pub received: Instant,
+}
+
+impl Job {
+    /// The request's id.
+    pub fn id(&self) -> Option<RequestId> {
+        self.request.id().cloned()
+    }
+
+    /// Whether a newer one of the same client makes it worthless.
+    pub const fn is_preview(&self) -> bool {
+        self.request.preview
+    }
+
+    /// When nobody waits for the answer any more.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.received.checked_add(Duration::from_millis(self.request.ttl_ms?))
+    }
+
+    /// What must not run at the same time as this: another request of the same session or layer owner.
+    pub fn serial(&self) -> Option<String> {
+        let session = self.request.session.as_ref()?;
+        changes_or_reads_session(self.address.verb).then(|| session_name(&self.address.client, session))
+    }
+
+    /// The group it was sent to, if it was not sent to this board alone.
+    pub fn group(&self) -> Option<&str> {
+        match &self.address.scope {
+            Scope::Device => None,
+            Scope::Fleet(group) => Some(group),
+        }
+    }
+}
+
+/// Whether a verb works on a session.
+pub(super) const fn changes_or_reads_session(verb: Verb) -> bool {
+    matches!(verb, Verb::Add | Verb::Undo | Verb::Clear | Verb::Save | Verb::Unsave)
+}
+
+/// Whether a verb changes what a later request sees, so that its id may be used for one payload only.
+pub(super) const fn changes_state(verb: Verb) -> bool {
+    changes_or_reads_session(verb)
+}
+
+/// A client's session in the store and in the schedule. Neither name has a slash.
+pub(super) fn session_name(client: &str, session: &str) -> String {
+    format!("{client}/{session}")
+}
+
+/// The address of a request that waited in the inbox; `None` if it was written by a version with other verbs.
+pub(super) fn address_of(entry: &InboxEntry) -> Option<RequestAddress> {
+    let scope = entry.group.clone().map_or(Scope::Device, Scope::Fleet);
+    Some(RequestAddress { scope, client: entry.client.clone(), verb: Verb::parse(&entry.verb)? })
+}
+
+/// Where the answer to a request in the inbox goes.
+pub(super) fn reply_of(entry: &InboxEntry, address: &RequestAddress, topics: &Topics) -> ReplyTo {
+    ReplyTo {
+        topic: topics.response(address),
+        response_topic: entry.response_topic.clone(),
+        correlation: entry.correlation.clone(),
+    }
+}

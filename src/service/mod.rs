@@ -1,0 +1,39 @@
+//! The appliance: requests from the bus, through the store and the engine, back to the bus.
+//!
+//! ```text
+//! broker <-> bus thread -> clerk --bench--> workers (engine)
+//!                            | ^---------------+
+//!                            +-> store, layers, publisher -> broker
+//!            watcher --------^
+//! ```
+//!
+//! - The *bus thread* hands events on and never waits for the card or the decoder.
+//! - The *clerk* is the only one that changes the store. It commits what has gathered, then acknowledges, runs,
+//!   publishes. A request is acknowledged when it is durable; an answer leaves the outbox on the broker's PUBACK.
+//! - *Workers* take requests from the bench (real ones before previews) and give their outcome to the clerk.
+//! - The *watcher* looks after folders and cards.
+//!
+//! Nothing here knows which broker library is used, nor how the command line looks.
+
+mod announce;
+mod bench;
+mod clerk;
+mod error;
+mod health;
+mod intake;
+mod job;
+mod options;
+mod publisher;
+mod pulse;
+mod recovery;
+mod run;
+mod saved;
+mod schedule;
+mod served;
+mod verbs;
+mod watcher;
+mod worker;
+
+pub use error::ServiceError;
+pub use options::ServiceOptions;
+pub use run::Service;

@@ -1,0 +1,74 @@
+//! How the service is set up. The configuration file fills this; tests and the demo do so themselves.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::api::Limits;
+use crate::session::SessionLimits;
+use crate::store::StoreLimits;
+
+/// All that the service needs to know.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions {
+    /// First level of all topics.
+    pub root: String,
+    /// Second level of this board's topics.
+    pub device: String,
+    /// Groups whose requests this board shares.
+    pub groups: Vec<String>,
+    /// Directories that hold feature folders, or are one.
+    pub features: Vec<PathBuf>,
+    /// Directory of imported models.
+    pub models: PathBuf,
+    /// Directory of the store and the layers.
+    pub state: PathBuf,
+    /// Bounds on one request.
+    pub limits: Limits,
+    /// Patterns of MQTT 5 response topics that may be answered on.
+    pub response_prefixes: Vec<String>,
+    /// Requests waiting for a worker, previews included.
+    pub queue: usize,
+    /// Of these, one client's.
+    pub queue_per_client: usize,
+    /// Bound on an answer whose request names none, in bytes.
+    pub max_answer_bytes: usize,
+    /// Bounds on the store.
+    pub store: StoreLimits,
+    /// Bounds on sessions.
+    pub sessions: SessionLimits,
+    /// Requests decoded at the same time.
+    pub workers: usize,
+    /// Threads of one decode.
+    pub threads: usize,
+    /// Bytes of prepared chips kept in memory.
+    pub cache_bytes: usize,
+    /// Time between two `health` messages.
+    pub health_interval: Duration,
+    /// Time between two looks at the feature directories.
+    pub look_interval: Duration,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self {
+            root: "geosam".to_owned(),
+            device: "edge".to_owned(),
+            groups: Vec::new(),
+            features: vec![PathBuf::from("features")],
+            models: PathBuf::from("models"),
+            state: PathBuf::from("state"),
+            limits: Limits::default(),
+            response_prefixes: vec!["{root}/{device}/response/{client}".to_owned()],
+            queue: 256,
+            queue_per_client: 64,
+            max_answer_bytes: 256 * 1024,
+            store: StoreLimits::default(),
+            sessions: SessionLimits::default(),
+            workers: 1,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            cache_bytes: 64 << 20,
+            health_interval: Duration::from_secs(30),
+            look_interval: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Signs of life of the threads that must not hang, and the watchdog that systemd watches.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// When each thread last made progress. An idle thread makes progress by waiting in short steps; one
+/// that waits for an unreachable broker does so too.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    start: Instant,
+    bus: AtomicU64,
+    clerk: AtomicU64,
+    decoder: AtomicU64,
+}
+
+/// Whose sign of life.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Organ {
+    /// The thread that takes events from the broker.
+    Bus,
+    /// The thread that makes them durable.
+    Clerk,
+    /// The workers; any of them.
+    Decoder,
+}
+
+impl Pulse {
+    pub fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            bus: AtomicU64::new(0),
+            clerk: AtomicU64::new(0),
+            decoder: AtomicU64::new(0),
+        }
+    }
+
+    /// This thread makes progress.
+    pub fn beat(&self, organ: Organ) {
+        self.of(organ).store(self.elapsed_ms(), Ordering::Relaxed);
+    }
+
+    /// The organ that has been still for longer than this, if there is one.
+    pub fn still_for(&self, limit: Duration) -> Option<Organ> {
+        let now = self.elapsed_ms();
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        [Organ::Bus, Organ::Clerk, Organ::Decoder]
+            .into_iter()
+            .find(|&organ| now.saturating_sub(self.of(organ).load(Ordering::Relaxed)) > limit)
+    }
+
+    const fn of(&self, organ: Organ) -> &AtomicU64 {
+        match organ {
+            Organ::Bus => &self.bus,
+            Organ::Clerk => &self.clerk,
+            Organ::Decoder => &self.decoder,
+        }
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Tells systemd something; without systemd nothing happens.
+pub(super) fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// Feeds the watchdog while every organ makes progress; never returns.
+///
+/// A decode on a slow board takes a second or two and a commit on a slow card as long, so an organ that
+/// has been still for half the watchdog's time (at least 10 s) hangs.
+pub(super) fn feed_watchdog(pulse: &Pulse) {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let patience = (limit / 2).max(Duration::from_secs(10));
+    loop {
+        match pulse.still_for(patience) {
+            None => tell_systemd(&[sd_notify::NotifyState::Watchdog]),
+            Some(organ) => tracing::error!(?organ, "no progress; the watchdog is not fed"),
+        }
+        std::thread::sleep(limit / 4);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_stops_beating_is_noticed_and_one_that_goes_on_is_not() {
+        let pulse = Pulse::new();
+        std::thread::sleep(Duration::from_millis(30));
+        pulse.beat(Organ::Bus);
+        pulse.beat(Organ::Clerk);
+        assert!(matches!(pulse.still_for(Duration::from_millis(20)), Some(Organ::Decoder)));
+        pulse.beat(Organ::Decoder);
+        assert!(pulse.still_for(Duration::from_millis(20)).is_none());
+    }
+}

@@ -1,0 +1,201 @@
+//! Starts the threads and holds them together.
+
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::announce::{Announcer, Facts};
+use super::bench::Bench;
+use super::clerk::{Clerk, Input};
+use super::intake::IntakeRules;
+use super::pulse::{Organ, Pulse, feed_watchdog, tell_systemd};
+use super::recovery::{Recovered, recover};
+use super::schedule::Bounds;
+use super::served::Served;
+use super::verbs::Shop;
+use super::watcher::Watcher;
+use super::{ServiceError, ServiceOptions};
+use crate::bus::{BusClient, BusConnection, BusError, BusEvent, Topics};
+use crate::engine::{Engine, EngineOptions};
+use crate::layers::Layers;
+use crate::session::SessionTable;
+use crate::store::{Change, Finish, Store};
+
+/// A running service. Dropping it without [`Service::stop`] leaves the threads running.
+pub struct Service {
+    clerk: Sender<Input>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Opens the state, looks for folders, takes up what a crash left, and starts to serve.
+    ///
+    /// # Errors
+    /// The state or models directory cannot be used. Folders and broker may come later.
+    pub fn start<C, E>(options: ServiceOptions, client: C, events: E) -> Result<Self, ServiceError>
+    where
+        C: BusClient + 'static,
+        E: BusConnection + 'static,
+    {
+        let topics = Topics::new(&options.root, &options.device, &options.groups)?;
+        let opened = Store::open(&options.state, options.store)?;
+        let store = opened.store;
+        let layers = Layers::open(&options.state)?;
+        let half_made = layers.apply(&store.journal()?);
+        let mut first = vec![Change::JournalDone(half_made.done)];
+        let (sessions, unreadable) =
+            SessionTable::restore(options.sessions, &store.sessions()?, store.clock_ms());
+        for error in unreadable {
+            tracing::warn!(%error, "a session is lost");
+        }
+        let announcer = Announcer::new(topics.clone(), facts(&options), options.health_interval);
+        if let Some(problem) = opened.problem {
+            tracing::error!(%problem, "the state was damaged");
+            first.push(Change::Publish(announcer.problem("state_reset", &problem.to_string())));
+        }
+
+        let pulse = Arc::new(Pulse::new());
+        let engine = Engine::open(&EngineOptions {
+            models: options.models.clone(),
+            threads: options.threads,
+            cache_bytes: options.cache_bytes,
+        })?;
+        let shop = Arc::new(Shop {
+            engine,
+            served: Served::default(),
+            store,
+            layers,
+            topics: topics.clone(),
+            pulse: Arc::clone(&pulse),
+            max_answer_bytes: options.max_answer_bytes,
+            max_points: options.limits.max_points,
+            sessions: Mutex::new(sessions),
+        });
+        // Folders first: a request from before a restart shall find them.
+        let mut watcher = Watcher::new(options.features.clone());
+        let (view, news) = watcher.look();
+        let view = shop.served.replace(view);
+
+        let bench = Arc::new(Bench::new(Bounds { queue: options.queue, per_client: options.queue_per_client }));
+        let (clerk, inputs) = channel();
+        take_up(&shop, &bench, &topics, &options, &clerk, &mut first)?;
+        shop.store.commit(first)?;
+        // The receiver lives in this function until its thread has it.
+        let _ = clerk.send(Input::Folders(view, news));
+
+        let rules =
+            IntakeRules { topics, limits: options.limits, response_prefixes: options.response_prefixes.clone() };
+        let office = Clerk::new(rules, Arc::clone(&shop), Arc::clone(&bench), client, announcer, Arc::clone(&pulse));
+        let mut threads = vec![spawn("clerk", move || office.work(&inputs))?];
+        for _ in 0..options.workers.max(1) {
+            let (bench, shop, pulse, clerk) =
+                (Arc::clone(&bench), Arc::clone(&shop), Arc::clone(&pulse), clerk.clone());
+            threads.push(spawn("worker", move || super::worker::work(&bench, &shop, &pulse, &clerk))?);
+        }
+        let (sender, beating) = (clerk.clone(), Arc::clone(&pulse));
+        threads.push(spawn("bus", move || hand_on(events, &sender, &beating))?);
+        let (sender, every) = (clerk.clone(), options.look_interval);
+        // Neither ends by itself, and neither holds anything that must be closed.
+        spawn("watcher", move || watch(watcher, &shop, &sender, every))?;
+        spawn("watchdog", move || feed_watchdog(&pulse))?;
+        tell_systemd(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
+        Ok(Self { clerk, threads })
+    }
+
+    /// Ends in good order: what runs is finished, what is answered is told, `offline` is said.
+    pub fn stop(self) {
+        tell_systemd(&[sd_notify::NotifyState::Stopping]);
+        // A clerk that is gone has stopped already.
+        let _ = self.clerk.send(Input::Stop);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread had failed");
+            }
+        }
+    }
+}
+
+const fn facts(options: &ServiceOptions) -> Facts {
+    Facts {
+        limits: options.limits,
+        store: options.store,
+        queue: options.queue,
+        per_client: options.queue_per_client,
+        max_answer_bytes: options.max_answer_bytes,
+        engine: "tract",
+    }
+}
+
+/// Requests that were acknowledged and not answered before the last end.
+fn take_up(
+    shop: &Shop,
+    bench: &Bench,
+    topics: &Topics,
+    options: &ServiceOptions,
+    clerk: &Sender<Input>,
+    changes: &mut Vec<Change>,
+) -> Result<(), ServiceError> {
+    let waiting = shop.store.inbox()?;
+    if !waiting.is_empty() {
+        tracing::info!(requests = waiting.len(), "taking up requests from before the restart");
+    }
+    for request in waiting {
+        match recover(request, topics, &options.limits, shop.store.clock_ms()) {
+            Recovered::Run(job) => bench.restore(job),
+            Recovered::Answer(job, performed) => {
+                // The receiver is still held by the caller.
+                let _ = clerk.send(Input::Performed(job, performed));
+            }
+            Recovered::Drop(seq) => {
+                let nothing = Finish { inbox: Some(seq), ..Finish::default() };
+                changes.push(Change::Finish(Box::new(nothing)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn hand_on(mut events: impl BusConnection, clerk: &Sender<Input>, pulse: &Pulse) {
+    loop {
+        pulse.beat(Organ::Bus);
+        match events.next_event(Some(Duration::from_secs(1))) {
+            Ok(None) => {}
+            Ok(Some(event)) => {
+                let last = matches!(event, BusEvent::Stopped { .. });
+                // After the clerk has gone the farewell is still on its way: go on until the bus has ended.
+                let _ = clerk.send(Input::Bus(event));
+                if last {
+                    return;
+                }
+            }
+            Err(BusError::Stopped) => return,
+            Err(error) => tracing::error!(%error, "the bus"),
+        }
+    }
+}
+
+fn watch(mut watcher: Watcher, shop: &Shop, clerk: &Sender<Input>, every: Duration) {
+    loop {
+        std::thread::sleep(every);
+        let before = shop.served.view();
+        let (view, news) = watcher.look();
+        if news.is_empty() {
+            continue;
+        }
+        let view = shop.served.replace(view);
+        for (name, folder) in &before.ready {
+            if !view.ready.get(name).is_some_and(|now| Arc::ptr_eq(now, folder)) {
+                shop.engine.forget(folder.folder.manifest());
+            }
+        }
+        if clerk.send(Input::Folders(view, news)).is_err() {
+            return;
+        }
+    }
+}
+
+fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServiceError> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(work).map_err(|source| ServiceError::Thread { name, source })
+}

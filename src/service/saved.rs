@@ -1,0 +1,86 @@
+//! The Feature that `save` appends to a layer: the session's mask as one geometry, with what is needed to
+//! know later how it came about.
+
+use serde_json::{Map, Value, json};
+
+use crate::api::{FeatureCollection, MaskProperties, PromptItem};
+use crate::geo::Geometry;
+
+/// Properties that we write ourselves; a client's own may not take their place.
+const OWN: &[&str] = &[
+    "id", "client", "session", "layer", "folder", "chip_id", "model", "model_type", "model_sha256", "score",
+    "area_m2", "pixels", "touches_chip_edge", "prompt", "foreground", "background", "boxes", "software",
+    "saved_at",
+];
+
+/// Where a saved object comes from.
+pub(super) struct Origin<'a> {
+    pub id: &'a str,
+    pub client: &'a str,
+    pub session: &'a str,
+    pub layer: &'a str,
+    pub model_sha256: &'a str,
+    pub saved_at: std::time::SystemTime,
+}
+
+/// The client's property that is one of ours, if there is one.
+pub(super) fn clash(properties: &Map<String, Value>) -> Option<&str> {
+    properties.keys().map(String::as_str).find(|key| OWN.contains(key))
+}
+
+/// The Feature; `None` where the mask is empty.
+pub(super) fn feature(
+    collection: &FeatureCollection,
+    item: &PromptItem,
+    properties: &Map<String, Value>,
+    origin: &Origin<'_>,
+) -> Option<Value> {
+    let first = &collection.features.first()?.properties;
+    let of_mask = |p: &MaskProperties| p.mask == first.mask;
+    let parts: Vec<_> = collection.features.iter().filter(|f| of_mask(&f.properties)).collect();
+    let mut polygons = Vec::new();
+    for part in &parts {
+        match &part.geometry {
+            Geometry::Polygon(rings) => polygons.push(rings.clone()),
+            Geometry::MultiPolygon(several) => polygons.extend(several.iter().cloned()),
+        }
+    }
+    let geometry = match <[_; 1]>::try_from(polygons) {
+        Ok([rings]) => Geometry::Polygon(rings),
+        Err(polygons) => Geometry::MultiPolygon(polygons),
+    };
+    let prompt = &item.prompt;
+    let foreground = prompt.foreground.iter().filter(|f| **f).count();
+    let areas = parts.iter().map(|f| f.properties.area_m2);
+    let mut all = properties.clone();
+    let own = json!({
+        "id": origin.id,
+        "client": origin.client,
+        "session": origin.session,
+        "layer": origin.layer,
+        "folder": first.folder,
+        "chip_id": first.chip_id,
+        "model": first.model,
+        "model_type": first.model_type,
+        "model_sha256": origin.model_sha256,
+        "score": first.score,
+        "area_m2": areas.sum::<Option<f64>>(),
+        "pixels": parts.iter().map(|f| f.properties.pixels).sum::<u64>(),
+        "touches_chip_edge": parts.iter().any(|f| f.properties.touches_chip_edge),
+        "prompt": {
+            "crs": item.crs.to_string(),
+            "points": prompt.points,
+            "labels": prompt.foreground.iter().map(|f| u8::from(*f)).collect::<Vec<_>>(),
+            "bbox": prompt.bbox,
+        },
+        "foreground": foreground,
+        "background": prompt.foreground.len() - foreground,
+        "boxes": usize::from(prompt.bbox.is_some()),
+        "software": format!("geosam-edge {}", env!("CARGO_PKG_VERSION")),
+        "saved_at": humantime::format_rfc3339_millis(origin.saved_at).to_string(),
+    });
+    if let Value::Object(own) = own {
+        all.extend(own);
+    }
+    Some(json!({"type": "Feature", "id": origin.id, "geometry": geometry, "properties": all}))
+}

@@ -1,0 +1,47 @@
+//! A worker: takes requests from the bench, runs them, gives the outcome to the clerk.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use super::bench::{Bench, Turn};
+use super::clerk::Input;
+use super::job::Job;
+use super::pulse::{Organ, Pulse};
+use super::verbs::{Performed, Shop};
+use crate::ErrorCode;
+use crate::api::Response;
+
+/// Works until the bench says stop or the clerk is gone.
+pub(super) fn work(bench: &Bench, shop: &Shop, pulse: &Pulse, clerk: &Sender<Input>) {
+    loop {
+        pulse.beat(Organ::Decoder);
+        let (job, performed) = match bench.next(Duration::from_secs(1)) {
+            Turn::Stop => return,
+            Turn::Idle => continue,
+            Turn::Expired(job) => {
+                let text = format!("it waited longer than its ttl_ms of {}", job.request.ttl_ms.unwrap_or(0));
+                let response = Response::error(job.id(), ErrorCode::Expired, text);
+                (job, Performed::answer(response))
+            }
+            Turn::Run(job) => {
+                let performed = perform(shop, &job);
+                (job, performed)
+            }
+        };
+        if clerk.send(Input::Performed(job, Box::new(performed))).is_err() {
+            return;
+        }
+    }
+}
+
+/// Runs a request. A fault of ours in one request is its answer, not the end of the appliance.
+fn perform(shop: &Shop, job: &Job) -> Performed {
+    // Locks inside are recovered where they are taken; nothing else outlives the call half changed.
+    let run = std::panic::catch_unwind(AssertUnwindSafe(|| shop.perform(job)));
+    run.unwrap_or_else(|_| {
+        tracing::error!(client = job.address.client, verb = %job.address.verb, "a request failed inside");
+        let text = "the request failed inside the program; please report it with its log";
+        Performed::answer(Response::error(job.id(), ErrorCode::Internal, text))
+    })
+}
