@@ -18,13 +18,17 @@ pub mod api;
 pub mod catalog;
 pub mod cli;
 pub mod decoder;
+pub mod durable;
 pub mod engine;
 pub mod error_code;
 pub mod family;
 pub mod features;
 pub mod geo;
+pub mod layers;
 pub mod mask;
 pub mod models;
+pub mod session;
+pub mod store;
 
 pub use error_code::ErrorCode;
 pub use family::Family;

@@ -1,0 +1,120 @@
+//! Files that are whole on the card: replaced at once, with file and directory synced.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Makes entries of a directory (files created, renamed, removed) durable.
+///
+/// # Errors
+/// Those of the file system; one that cannot sync a directory (FAT through FUSE, for one) is taken as it is.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    match File::open(dir).and_then(|dir| dir.sync_all()) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether a file name is that of a [`Replacement`] that was never finished.
+pub fn is_leftover(name: &str) -> bool {
+    name.starts_with('.') && name.contains(".tmp-")
+}
+
+/// A file written beside the one that it replaces. Nobody sees it before [`Replacement::finish`]; dropped without
+/// it, it is removed again and the old file stays.
+#[derive(Debug)]
+pub struct Replacement {
+    target: PathBuf,
+    temporary: PathBuf,
+    file: Option<BufWriter<File>>,
+}
+
+impl Replacement {
+    /// Begins a file in the directory of the one it replaces; that one need not exist.
+    ///
+    /// # Errors
+    /// Those of the file system; `target` without a file name is invalid input.
+    pub fn begin(target: &Path) -> io::Result<Self> {
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".tmp-{}", std::process::id()));
+        let temporary = target.with_file_name(hidden);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+        Ok(Self { target: target.to_owned(), temporary, file: Some(BufWriter::new(file)) })
+    }
+
+    /// Puts the file in the place of the old one, both it and its directory synced.
+    ///
+    /// # Errors
+    /// Those of the file system; the old file is then still there.
+    pub fn finish(mut self) -> io::Result<()> {
+        let Some(writer) = self.file.take() else { return Ok(()) };
+        let file = match writer.into_inner() {
+            Ok(file) => file,
+            Err(error) => {
+                // Best effort: the error that counts is the first one.
+                let _ = fs::remove_file(&self.temporary);
+                return Err(error.into_error());
+            }
+        };
+        let renamed = file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.target));
+        if renamed.is_err() {
+            let _ = fs::remove_file(&self.temporary);
+            return renamed;
+        }
+        sync_dir(self.target.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_mut().map_or_else(|| Err(io::ErrorKind::BrokenPipe.into()), |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replacement_is_seen_only_when_finished() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "old").unwrap();
+        let mut replacement = Replacement::begin(&path).unwrap();
+        replacement.write_all(b"new").unwrap();
+        replacement.flush().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        let names = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.filter(|name| is_leftover(name)).count(), 1);
+        replacement.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_replacement_dropped_leaves_the_old_file_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "old").unwrap();
+        let mut replacement = Replacement::begin(&path).unwrap();
+        replacement.write_all(b"new").unwrap();
+        drop(replacement);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,127 @@
+//! One line of a layer file.
+//!
+//! A file is lines of GeoJSON Features, as GDAL's GeoJSONSeq driver writes and reads them: ended by a newline,
+//! perhaps led by a record separator (RFC 8142), perhaps with a carriage return before the newline where
+//! somebody's editor put it. Blank lines are nothing.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+/// The longest line that is read as a feature; a longer one is skipped and reported like any bad line. Far above
+/// what an answer over MQTT may hold.
+pub const MAX_LINE: usize = 16 * 1024 * 1024;
+
+/// What a line is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// Nothing but white space.
+    Blank,
+    /// A feature, with its id if it has one.
+    Feature(Option<String>),
+    /// Anything else, and why.
+    Bad(&'static str),
+}
+
+/// The members of a feature that are looked at here.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawHead<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(default)]
+    id: Option<Id>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Text(String),
+    Number(serde_json::Number),
+}
+
+/// Says what a line is; the newline at its end may be there or not.
+pub fn classify(line: &[u8]) -> Line {
+    let text = trim(line);
+    if text.is_empty() {
+        return Line::Blank;
+    }
+    match head(text) {
+        Ok(head) => Line::Feature(head.id),
+        Err(problem) => Line::Bad(problem),
+    }
+}
+
+/// A line without separator and white space around it.
+pub(super) fn trim(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii().trim_prefix_byte(0x1e).trim_ascii()
+}
+
+trait TrimByte {
+    fn trim_prefix_byte(&self, byte: u8) -> &Self;
+}
+
+impl TrimByte for [u8] {
+    fn trim_prefix_byte(&self, byte: u8) -> &Self {
+        let mut rest = self;
+        while let [first, tail @ ..] = rest
+            && *first == byte
+        {
+            rest = tail;
+        }
+        rest
+    }
+}
+
+/// Reads a feature's id; the whole line is checked to be JSON.
+pub(super) fn head(text: &[u8]) -> Result<Head, &'static str> {
+    if text.len() > MAX_LINE {
+        return Err("the line is longer than 16 MiB");
+    }
+    let raw: RawHead = serde_json::from_slice(text).map_err(|e| match e.classify() {
+        serde_json::error::Category::Eof => "the JSON breaks off",
+        serde_json::error::Category::Data => "the JSON is not an object with a \"type\" and an \"id\"",
+        _ => "it is not JSON",
+    })?;
+    if raw.kind.as_deref() != Some("Feature") {
+        return Err("its \"type\" is not \"Feature\"");
+    }
+    let id = raw.id.map(|id| match id {
+        Id::Text(text) => text,
+        Id::Number(number) => number.to_string(),
+    });
+    Ok(Head { id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_editors_and_gdal_write_is_a_feature() {
+        for line in [
+            &br#"{"type":"Feature","id":"a","geometry":null,"properties":{}}"#[..],
+            b"{\"type\":\"Feature\",\"id\":\"a\"}\r\n",
+            b"\x1e{\"id\":\"a\",\"type\":\"Feature\"}\n",
+            b"\xef\xbb\xbf{\"id\":\"a\",\"type\":\"Feature\"}\n",
+        ] {
+            assert_eq!(classify(line), Line::Feature(Some("a".to_owned())));
+        }
+        assert_eq!(classify(br#"{"type":"Feature","id":7}"#), Line::Feature(Some("7".to_owned())));
+        assert_eq!(classify(br#"{"type":"Feature"}"#), Line::Feature(None));
+    }
+
+    #[test]
+    fn blank_and_bad_lines_are_told_apart() {
+        assert_eq!(classify(b" \r\n"), Line::Blank);
+        for line in
+            [&b"{"[..], b"[1]", b"\0\0", b"{\"type\":\"Point\"}", b"{\"type\":\"Feature\"}}", b"hello"]
+        {
+            assert!(matches!(classify(line), Line::Bad(_)), "{line:?}");
+        }
+    }
+}

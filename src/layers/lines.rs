@@ -1,0 +1,147 @@
+//! A layer file line by line, in bounded memory whatever the file holds.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, BufRead};
+
+use super::line::{Line, MAX_LINE, classify};
+
+/// Features between two marks of the index: the most that is read to reach one of them.
+pub(super) const MARK_EVERY: u64 = 64;
+
+/// Bad lines that are described; more are counted.
+const DESCRIBED: usize = 8;
+
+/// A line's place in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Its first byte.
+    pub offset: u64,
+    /// Its bytes, the newline among them.
+    pub len: u64,
+    /// Whether it ends in a newline; only the last line of a file may not.
+    pub ended: bool,
+}
+
+/// Reads lines, keeping at most [`MAX_LINE`] and one bytes of each.
+#[derive(Debug)]
+pub(super) struct Lines<R> {
+    reader: R,
+    offset: u64,
+    buffer: Vec<u8>,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Lines from a reader that stands at this byte of the file.
+    pub const fn at(reader: R, offset: u64) -> Self {
+        Self { reader, offset, buffer: Vec::new() }
+    }
+
+    /// The next line and where it stands; `None` at the end.
+    pub fn next(&mut self) -> io::Result<Option<(Span, &[u8])>> {
+        self.buffer.clear();
+        let (mut len, mut ended) = (0u64, false);
+        while !ended {
+            let chunk = self.reader.fill_buf()?;
+            if chunk.is_empty() {
+                break;
+            }
+            let newline = chunk.iter().position(|b| *b == b'\n');
+            let take = newline.map_or(chunk.len(), |at| at + 1);
+            let room = (MAX_LINE + 1).saturating_sub(self.buffer.len());
+            self.buffer.extend_from_slice(&chunk[..take.min(room)]);
+            self.reader.consume(take);
+            len += take as u64;
+            ended = newline.is_some();
+        }
+        if len == 0 {
+            return Ok(None);
+        }
+        let span = Span { offset: self.offset, len, ended };
+        self.offset += len;
+        Ok(Some((span, &self.buffer)))
+    }
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scan {
+    /// Features.
+    pub features: u64,
+    /// Offset of every 64th feature, from the first.
+    pub marks: Vec<u64>,
+    /// Bytes to the end of the last line that ends in a newline.
+    pub bytes: u64,
+    /// Lines that are neither blank nor a feature.
+    pub bad_lines: u64,
+    /// The first of them: its number, from 1, and what is wrong.
+    pub described: Vec<(u64, &'static str)>,
+    /// Where the ids that were asked for stand.
+    pub found: HashMap<String, Vec<Span>>,
+}
+
+impl Scan {
+    pub(super) fn feature_at(&mut self, offset: u64) {
+        if self.features.is_multiple_of(MARK_EVERY) {
+            self.marks.push(offset);
+        }
+        self.features += 1;
+    }
+}
+
+/// Reads a layer file, looking for these ids. A last line that does not end in a newline is not looked at.
+///
+/// # Errors
+/// Those of the reader.
+pub fn scan(reader: impl BufRead, wanted: &HashSet<&str>) -> io::Result<Scan> {
+    let mut lines = Lines::at(reader, 0);
+    let mut scan = Scan::default();
+    let mut number = 0u64;
+    while let Some((span, line)) = lines.next()? {
+        number += 1;
+        if !span.ended {
+            break;
+        }
+        scan.bytes = span.offset + span.len;
+        match classify(line) {
+            Line::Blank => {}
+            Line::Feature(id) => {
+                scan.feature_at(span.offset);
+                if let Some(id) = id.filter(|id| wanted.contains(id.as_str())) {
+                    scan.found.entry(id).or_default().push(span);
+                }
+            }
+            Line::Bad(problem) => {
+                scan.bad_lines += 1;
+                if scan.described.len() < DESCRIBED {
+                    scan.described.push((number, problem));
+                }
+            }
+        }
+    }
+    Ok(scan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_counted_and_found_past_blank_and_bad_lines() {
+        let file = b"{\"type\":\"Feature\",\"id\":\"a\"}\n\nnonsense\n{\"type\":\"Feature\",\"id\":\"b\"}\n{\"type\":";
+        let scan = scan(&file[..], &HashSet::from(["b", "c"])).unwrap();
+        assert_eq!((scan.features, scan.bad_lines), (2, 1));
+        assert_eq!(scan.described, [(3, "it is not JSON")]);
+        assert_eq!(scan.bytes as usize, file.len() - 8);
+        assert_eq!(scan.found["b"], [Span { offset: 38, len: 28, ended: true }]);
+        assert!(!scan.found.contains_key("c"));
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_kept_in_memory() {
+        let endless = io::BufReader::new(io::Read::take(io::repeat(b'['), 3 * MAX_LINE as u64));
+        let mut lines = Lines::at(endless, 0);
+        let (span, line) = lines.next().unwrap().unwrap();
+        assert_eq!((span.len, span.ended, line.len()), (3 * MAX_LINE as u64, false, MAX_LINE + 1));
+        assert!(lines.next().unwrap().is_none());
+    }
+}

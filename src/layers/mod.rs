@@ -1,0 +1,219 @@
+//! Layers of saved objects: `<state>/layers/<layer>.geojsonl`, one GeoJSON Feature a line, which GDAL's GeoJSONSeq
+//! driver and so QGIS read as they stand.
+//!
+//! Here is what a file holds and how it changes. What a saved object's properties are is the service's affair;
+//! which object `unsave` takes back is the store's ([`crate::store::Store::last_saved`]).
+//!
+//! # Invariants
+//!
+//! 1. What [`Layers::apply`] reports as done is on the card: file synced, and its directory where the file is new.
+//! 2. A feature is in its file once, however often its append is applied: in one run of the service by the
+//!    journal's place and id; after a start or a failed write by looking for the id in the whole file.
+//! 3. A removal is by truncation where the line is the last one, else by a new file renamed over the old: a reader
+//!    sees the old file or the new one. Applied again it does nothing.
+//! 4. A file that we have looked at ends in a newline. A last line without one is completed if it is a whole
+//!    feature, else cut off.
+//! 5. Lines that are not features (a file may be edited by hand) are skipped, reported and kept.
+//! 6. Memory for a file: 8 bytes for 64 features. A page reads from the nearest of these marks.
+//!
+//! A layer name that differs from another only in case is another layer, except on a card with a file system that
+//! does not tell case apart (FAT): do not rely on it.
+
+mod error;
+pub mod export;
+mod file;
+mod line;
+mod lines;
+mod op;
+mod problem;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+pub use error::LayerError;
+pub use line::{Line, MAX_LINE, classify};
+pub use lines::{Scan, Span, scan};
+pub use op::{JournalEntry, LayerOp};
+pub use problem::LayerProblem;
+
+use crate::api::check_name;
+use crate::durable;
+use file::LayerFile;
+
+/// The directory of layers in the state directory.
+pub const DIRECTORY: &str = "layers";
+
+const EXTENSION: &str = "geojsonl";
+
+/// The file of a layer in the directory of layers.
+fn layer_path(dir: &Path, layer: &str) -> PathBuf {
+    dir.join(format!("{layer}.{EXTENSION}"))
+}
+
+/// The layers of a state directory. Shared by all threads; calls for one layer wait for each other.
+#[derive(Debug)]
+pub struct Layers {
+    dir: PathBuf,
+    files: Mutex<BTreeMap<String, Arc<Mutex<LayerFile>>>>,
+}
+
+/// A layer, as `list` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LayerSummary {
+    /// Its name.
+    pub name: String,
+    /// Its features.
+    pub features: u64,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// Why nothing is known of it, if its file cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A page of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Place of the first feature.
+    pub offset: u64,
+    /// Features of the whole layer.
+    pub total: u64,
+    /// The features, each a JSON object as it stands in the file.
+    pub lines: Vec<String>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<u64>,
+}
+
+/// What came of changes.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Places in the journal of those on the card; tell them to the store with
+    /// [`crate::store::Change::JournalDone`].
+    pub done: Vec<u64>,
+    /// What failed, one a layer. The others of these layers stay in the journal: apply
+    /// [`crate::store::Store::journal`] again later.
+    pub failed: Vec<LayerError>,
+}
+
+impl Layers {
+    /// Opens `<state>/layers`, creating it where there is none. Files are read when they are first needed;
+    /// [`Layers::list`] reads all.
+    ///
+    /// # Errors
+    /// If the directory cannot be created or listed.
+    pub fn open(state: &Path) -> Result<Self, LayerError> {
+        let dir = state.join(DIRECTORY);
+        if !dir.is_dir() {
+            let created = fs::create_dir_all(&dir).and_then(|()| durable::sync_dir(state));
+            created.map_err(|e| LayerError::io("create", &dir, e))?;
+        }
+        for entry in fs::read_dir(&dir).map_err(|e| LayerError::io("list", &dir, e))? {
+            let entry = entry.map_err(|e| LayerError::io("list", &dir, e))?;
+            if durable::is_leftover(&entry.file_name().to_string_lossy()) {
+                let path = entry.path();
+                fs::remove_file(&path).map_err(|e| LayerError::io("remove", &path, e))?;
+            }
+        }
+        Ok(Self { dir, files: Mutex::new(BTreeMap::new()) })
+    }
+
+    fn file(&self, layer: &str) -> Arc<Mutex<LayerFile>> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.get(layer) {
+            return Arc::clone(file);
+        }
+        let file = Arc::new(Mutex::new(LayerFile::new(&self.dir, layer)));
+        files.insert(layer.to_owned(), Arc::clone(&file));
+        file
+    }
+
+    fn with<T>(&self, layer: &str, work: impl FnOnce(&mut LayerFile) -> T) -> T {
+        let file = self.file(layer);
+        // After a panic elsewhere: what is known of the file is taken out before it is changed, so it is true.
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut file)
+    }
+
+    /// Makes changes that are durable in the store's journal, with one sync a layer for any number of appends.
+    /// Changes may be given again.
+    pub fn apply(&self, journal: &[JournalEntry]) -> Applied {
+        let mut by_layer: BTreeMap<&str, Vec<&JournalEntry>> = BTreeMap::new();
+        for entry in journal {
+            by_layer.entry(entry.op.layer()).or_default().push(entry);
+        }
+        let mut applied = Applied::default();
+        for (layer, entries) in by_layer {
+            let result = op::check_layer(layer)
+                .and_then(|()| self.with(layer, |file| file.apply(&entries, &mut applied.done)));
+            applied.failed.extend(result.err());
+        }
+        applied.done.sort_unstable();
+        applied
+    }
+
+    /// The features from place `offset` on: at most `limit`, and of at most `max_bytes` together. Bad and blank
+    /// lines do not count.
+    ///
+    /// # Errors
+    /// If there is no such layer, the first feature alone has more than `max_bytes`, or the file cannot be read.
+    pub fn fetch(&self, layer: &str, offset: u64, limit: u64, max_bytes: usize) -> Result<Page, LayerError> {
+        if !self.exists(layer)? {
+            return Err(LayerError::Unknown { layer: layer.to_owned() });
+        }
+        self.with(layer, |file| file.page(offset, limit, max_bytes))
+    }
+
+    /// Whether there is such a layer.
+    ///
+    /// # Errors
+    /// If the name breaks the rules or the directory cannot be read.
+    pub fn exists(&self, layer: &str) -> Result<bool, LayerError> {
+        op::check_layer(layer)?;
+        let path = layer_path(&self.dir, layer);
+        path.try_exists().map_err(|e| LayerError::io("look for", &path, e))
+    }
+
+    /// All layers, by name.
+    ///
+    /// # Errors
+    /// If the directory cannot be listed; a file that cannot be read is a [`LayerSummary::problem`].
+    pub fn list(&self) -> Result<Vec<LayerSummary>, LayerError> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(|e| LayerError::io("list", &self.dir, e))? {
+            let entry = entry.map_err(|e| LayerError::io("list", &self.dir, e))?;
+            let file_name = entry.file_name();
+            let name = file_name.to_str().and_then(|name| name.strip_suffix(EXTENSION)?.strip_suffix('.'));
+            names.extend(name.filter(|name| check_name(name).is_ok()).map(str::to_owned));
+        }
+        names.sort_unstable();
+        let summary = |name: String| match self
+            .with(&name, |file| file.scan().map(|scan| (scan.features, scan.bytes)))
+        {
+            Ok((features, bytes)) => LayerSummary { name, features, bytes, problem: None },
+            Err(error) => LayerSummary { name, features: 0, bytes: 0, problem: Some(error.to_string()) },
+        };
+        Ok(names.into_iter().map(summary).collect())
+    }
+
+    /// What was found wrong since the last call.
+    pub fn take_problems(&self) -> Vec<LayerProblem> {
+        self.each(|file| std::mem::take(&mut file.problems)).into_iter().flatten().collect()
+    }
+
+    /// Syncs of the card by layer files since they were opened.
+    pub fn syncs(&self) -> u64 {
+        self.each(|file| file.syncs).into_iter().sum()
+    }
+
+    fn each<T>(&self, mut work: impl FnMut(&mut LayerFile) -> T) -> Vec<T> {
+        let files: Vec<_> =
+            self.files.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        files.iter().map(|file| work(&mut file.lock().unwrap_or_else(PoisonError::into_inner))).collect()
+    }
+}

@@ -1,0 +1,45 @@
+//! What was found wrong in a layer file and got along with.
+
+use std::path::PathBuf;
+
+/// Something about a layer file that somebody should hear of. Reported once for each state of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LayerProblem {
+    /// The last line was not whole (power lost while it was written) and is cut off. If it was being saved, it is
+    /// in the journal and saved again.
+    TornLine {
+        /// The layer.
+        layer: String,
+        /// Bytes cut off.
+        bytes: u64,
+        /// Where they are now (only the last such piece is kept), if the card had room.
+        kept: Option<PathBuf>,
+    },
+    /// Lines that are not features: skipped, and left in the file.
+    BadLines {
+        /// The layer.
+        layer: String,
+        /// How many.
+        lines: u64,
+        /// The first of them: number, from 1, and what is wrong.
+        first: Vec<(u64, &'static str)>,
+    },
+}
+
+impl std::fmt::Display for LayerProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TornLine { layer, bytes, kept } => {
+                write!(f, "layer {layer}: a torn last line of {bytes} bytes was cut off")?;
+                kept.as_ref().map_or(Ok(()), |path| write!(f, " and is now {}", path.display()))
+            }
+            Self::BadLines { layer, lines, first } => {
+                write!(f, "layer {layer}: {lines} lines are not GeoJSON Features and are skipped:")?;
+                for (number, problem) in first {
+                    write!(f, " line {number}, {problem};")?;
+                }
+                f.write_str(" mend them or take them out")
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Sessions: a prompt set built step by step, as in QGIS. A state machine without I/O, threads or clock.
+//!
+//! Here is what the steps are and what undoing one means. Decoding the prompt set, storing the session and saving
+//! its mask to a layer are others' affairs.
+//!
+//! One *prompt* is one step: a point or a box. An `add` with five points is five steps, so `undo` takes back one
+//! point at a time, in the reverse order of their coming; where an `add` has both, its box comes before its
+//! points. A new box takes the place of the one before it, and undoing it brings that one back (Geo-SAM's QGIS
+//! plugin undoes prompt by prompt as well, but is left without a box then). A session without steps is bound to no
+//! folder and no CRS.
+
+mod error;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::SessionError;
+pub use table::{SessionKey, SessionLimits, SessionTable};
+
+use crate::api::{CrsChoice, PromptItem, PromptSet};
+use crate::geo::Bounds;
+
+/// One prompt, in the session's CRS.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Step {
+    Point { at: [f64; 2], foreground: bool },
+    Box(Bounds),
+}
+
+/// A prompt set under construction.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Session {
+    folder: Option<String>,
+    crs: Option<CrsChoice>,
+    steps: Vec<Step>,
+}
+
+/// How many prompts of each kind a mask was made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PromptCounts {
+    /// Foreground points.
+    pub foreground: usize,
+    /// Background points.
+    pub background: usize,
+    /// Boxes, at most one: those replaced do not count.
+    pub boxes: usize,
+}
+
+impl Session {
+    /// A session without prompts.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the box and the points of a request; all or none of them.
+    ///
+    /// The first add binds the session to its CRS, and the first that names a folder to that folder. `max_steps` is
+    /// [`crate::api::Limits::max_points`]; boxes, also replaced ones, count like points.
+    ///
+    /// # Errors
+    /// If the request has no prompt, names another CRS or folder than the session's, or makes it too long.
+    pub fn add(&mut self, item: &PromptItem, max_steps: usize) -> Result<(), SessionError> {
+        let PromptItem { folder, crs, prompt, .. } = item;
+        if prompt.is_empty() {
+            return Err(SessionError::NoPrompt);
+        }
+        if let Some(bound) = self.crs.filter(|bound| bound != crs) {
+            return Err(SessionError::OtherCrs { session: bound, request: *crs });
+        }
+        if let (Some(bound), Some(named)) = (&self.folder, folder)
+            && bound != named
+        {
+            return Err(SessionError::OtherFolder { session: bound.clone(), request: named.clone() });
+        }
+        let steps = self.steps.len() + prompt.points.len() + usize::from(prompt.bbox.is_some());
+        if steps > max_steps {
+            return Err(SessionError::TooLong { steps, limit: max_steps });
+        }
+        self.crs = Some(*crs);
+        if let Some(named) = folder {
+            self.folder = Some(named.clone());
+        }
+        self.steps.extend(prompt.bbox.map(Step::Box));
+        let points = prompt.points.iter().zip(&prompt.foreground);
+        self.steps.extend(points.map(|(at, foreground)| Step::Point { at: *at, foreground: *foreground }));
+        Ok(())
+    }
+
+    /// Takes back the last prompt.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn undo(&mut self) -> Result<(), SessionError> {
+        self.steps.pop().ok_or(SessionError::NothingToUndo)?;
+        if self.steps.is_empty() {
+            self.clear();
+        }
+        Ok(())
+    }
+
+    /// Takes back all prompts, and with them the session's CRS and folder.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether there is no prompt.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The folder that the prompts are for, where one was named.
+    pub fn folder(&self) -> Option<&str> {
+        self.folder.as_deref()
+    }
+
+    /// The CRS of the prompts; `None` without prompts.
+    pub const fn crs(&self) -> Option<CrsChoice> {
+        self.crs
+    }
+
+    /// The prompts as one set, in the session's CRS: the points in order, and the last box. Empty without prompts.
+    pub fn prompt_set(&self) -> PromptSet {
+        let mut set = PromptSet::default();
+        for step in &self.steps {
+            match *step {
+                Step::Box(bounds) => set.bbox = Some(bounds),
+                Step::Point { at, foreground } => {
+                    set.points.push(at);
+                    set.foreground.push(foreground);
+                }
+            }
+        }
+        set
+    }
+
+    /// The prompts to save the mask of.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn to_save(&self) -> Result<PromptSet, SessionError> {
+        if self.is_empty() { Err(SessionError::NothingToSave) } else { Ok(self.prompt_set()) }
+    }
+
+    /// How many prompts of each kind there are.
+    pub fn counts(&self) -> PromptCounts {
+        let set = self.prompt_set();
+        let foreground = set.foreground.iter().filter(|label| **label).count();
+        let background = set.foreground.len() - foreground;
+        PromptCounts { foreground, background, boxes: usize::from(set.bbox.is_some()) }
+    }
+}
