@@ -7,7 +7,8 @@
 //! # Invariants
 //!
 //! 1. A batch given to [`Store::commit`] takes place as a whole or not at all, and is on the card when `commit`
-//!    returns `Ok`. It costs one sync of the card ([`Store::syncs`]), or none if it changes nothing.
+//!    returns `Ok`. It costs one sync of the card ([`Store::syncs`]), or none if it changes nothing; one more each
+//!    time the file grows, which it does by doubling.
 //! 2. A request leaves the inbox only in the batch that puts its answer into the outbox ([`Finish`]).
 //! 3. A [`Finish`] takes place only if its request is still in the inbox: a request run twice answers, changes
 //!    its session and saves once.

@@ -1,0 +1,190 @@
+//! One test a kind of damage.
+
+use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+
+use redb::ReadableTable as _;
+
+use super::*;
+use crate::store::tables::{self, META, META_FORMAT, MigrateError};
+
+fn filled(fixture: &Fixture) {
+    let store = fixture.open();
+    let batch = (0..50).map(|n| receive(entry("a", "segment", &n.to_string(), &[7; 500]))).collect();
+    store.commit(batch).unwrap();
+    for n in 0..50 {
+        store.commit(vec![Change::Publish(message(Class::Answer, &n.to_string().repeat(100)))]).unwrap();
+    }
+}
+
+fn reopened(fixture: &Fixture) -> Opened {
+    let opened = Store::open(fixture.dir.path(), fixture.limits).unwrap();
+    received(&one(&opened.store, receive(entry("z", "segment", "z", b"works"))));
+    opened
+}
+
+fn replaced(fixture: &Fixture) -> String {
+    let opened = reopened(fixture);
+    let Some(Problem::Replaced { moved_to, cause }) = opened.problem else { panic!("{:?}", opened.problem) };
+    assert!(moved_to.exists());
+    assert!(moved_to.file_name().unwrap().to_str().unwrap().starts_with("state.redb.bad-"));
+    assert_eq!(opened.store.depths().inbox, 1);
+    cause
+}
+
+fn overwrite(fixture: &Fixture, at: u64, bytes: &[u8]) {
+    let mut file = fs::OpenOptions::new().write(true).open(fixture.file()).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+#[test]
+fn a_file_that_is_no_database_is_moved_aside_and_kept() {
+    let fixture = Fixture::new();
+    fs::write(fixture.file(), "not a database, but somebody's").unwrap();
+    let cause = replaced(&fixture);
+    assert!(cause.contains("state.redb is damaged"), "{cause}");
+    let aside = fs::read(fixture.dir.path().join("state.redb.bad-1")).unwrap();
+    assert_eq!(aside, b"not a database, but somebody's");
+}
+
+#[test]
+fn a_zeroed_header_is_damage() {
+    let fixture = Fixture::new();
+    filled(&fixture);
+    overwrite(&fixture, 0, &[0; 512]);
+    replaced(&fixture);
+}
+
+#[test]
+fn a_file_cut_short_is_damage() {
+    let fixture = Fixture::new();
+    filled(&fixture);
+    let len = fs::metadata(fixture.file()).unwrap().len();
+    fs::OpenOptions::new().write(true).open(fixture.file()).unwrap().set_len(len / 2).unwrap();
+    replaced(&fixture);
+}
+
+#[test]
+fn an_empty_file_is_a_new_database() {
+    let fixture = Fixture::new();
+    fs::write(fixture.file(), "").unwrap();
+    assert_eq!(reopened(&fixture).problem, None);
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_found_or_harmless() {
+    let fixture = Fixture::new();
+    filled(&fixture);
+    let whole = fs::read(fixture.file()).unwrap();
+    let mut damaged = 0;
+    for at in (0..whole.len()).step_by(whole.len() / 53) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        fs::write(fixture.file(), &bytes).unwrap();
+        match Store::open(fixture.dir.path(), fixture.limits) {
+            Ok(Opened { store, problem: None }) => {
+                // The bit was in a free page: all is there as it was.
+                assert_eq!((store.depths().inbox, store.depths().outbox), (50, 50), "bit at {at}");
+                assert!(store.inbox().unwrap().iter().all(|w| w.entry.payload == [7; 500]));
+                assert_eq!(payloads(&store)[49], "49".repeat(100));
+            }
+            Ok(Opened { problem: Some(_), .. }) => damaged += 1,
+            Err(error) => panic!("bit at {at}: {error}"),
+        }
+    }
+    assert!(damaged > 5, "{damaged}");
+    let aside = fs::read_dir(fixture.dir.path()).unwrap().count() - 1;
+    assert_eq!(aside, 3, "only the last few are kept");
+}
+
+#[test]
+fn rows_that_cannot_be_read_are_taken_out_and_told() {
+    let fixture = Fixture::new();
+    filled(&fixture);
+    {
+        let db = redb::Database::open(fixture.file()).unwrap();
+        let txn = db.begin_write().unwrap();
+        {
+            let mut tables = tables::Tables::open(&txn).unwrap();
+            let first = tables.inbox.first().unwrap().unwrap().0.value();
+            tables.inbox.insert(first, &b"\x02\x00\x00\x00{]"[..]).unwrap();
+            let message = tables.outbox.first().unwrap().unwrap().0.value();
+            let body = tables.bodies.first().unwrap().unwrap().0.value();
+            tables.bodies.remove(body).unwrap();
+            tables.outbox.insert(message + 1_000_000, &b""[..]).unwrap();
+        }
+        txn.commit().unwrap();
+    }
+    let opened = Store::open(fixture.dir.path(), fixture.limits).unwrap();
+    let Some(Problem::BadRows { rows, ref first }) = opened.problem else { panic!("{:?}", opened.problem) };
+    assert_eq!(rows, 3);
+    assert!(first.starts_with("inbox "), "{first}");
+    let depths = opened.store.depths();
+    assert_eq!((depths.inbox, depths.outbox), (49, 49));
+    assert_eq!(opened.store.inbox().unwrap().len(), 49);
+    assert_eq!(payloads(&opened.store).len(), 49);
+    drop(opened);
+    assert_eq!(fixture.open().depths(), depths, "told once");
+}
+
+#[test]
+fn a_newer_format_is_refused_with_advice_and_left_alone() {
+    let fixture = Fixture::new();
+    filled(&fixture);
+    {
+        let db = redb::Database::open(fixture.file()).unwrap();
+        let txn = db.begin_write().unwrap();
+        txn.open_table(META).unwrap().insert(META_FORMAT, 9).unwrap();
+        txn.commit().unwrap();
+    }
+    let error = Store::open(fixture.dir.path(), fixture.limits).unwrap_err();
+    assert!(matches!(error, StoreError::NewerFormat { found: 9, supported: 1, .. }), "{error:?}");
+    assert!(error.to_string().contains("install the newer version again"), "{error}");
+    assert_eq!(fs::read_dir(fixture.dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_older_format_is_brought_forward_step_by_step_in_one_transaction() {
+    let fixture = Fixture::new();
+    filled(&fixture);
+    let db = redb::Database::open(fixture.file()).unwrap();
+    let first: tables::Migration = |_| panic!("the database has this format already");
+    let second: tables::Migration = |txn| {
+        txn.open_table(tables::COUNTERS)?.insert("second", 1)?;
+        Ok(())
+    };
+    let third: tables::Migration = |txn| {
+        let mut counters = txn.open_table(tables::COUNTERS)?;
+        let second = counters.get("second")?.unwrap().value();
+        counters.insert("third", second + 1)?;
+        Ok(())
+    };
+    assert!(tables::migrate(&db, &[first, second, third]).is_ok());
+    let txn = db.begin_write().unwrap();
+    assert_eq!(txn.open_table(META).unwrap().get(META_FORMAT).unwrap().unwrap().value(), 3);
+    assert_eq!(txn.open_table(tables::COUNTERS).unwrap().get("third").unwrap().unwrap().value(), 2);
+    txn.abort().unwrap();
+    assert!(matches!(tables::migrate(&db, &[first, second]), Err(MigrateError::Newer(3))));
+}
+
+#[test]
+fn a_second_service_on_the_same_state_is_refused() {
+    let fixture = Fixture::new();
+    let _store = fixture.open();
+    let error = Store::open(fixture.dir.path(), fixture.limits).unwrap_err();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error:?}");
+    assert!(error.to_string().contains("another process"), "{error}");
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_is_an_error_with_its_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let blocked = dir.path().join("file");
+    fs::write(&blocked, "").unwrap();
+    let error = Store::open(&blocked.join("state"), StoreLimits::default()).unwrap_err();
+    assert!(error.to_string().contains("file/state"), "{error}");
+    let mut text = String::new();
+    fs::File::open(&blocked).unwrap().read_to_string(&mut text).unwrap();
+    assert!(text.is_empty());
+}
