@@ -1,0 +1,83 @@
+//! What a power cut or an editor leaves behind.
+
+use super::*;
+
+#[test]
+fn a_torn_last_line_is_cut_off_told_and_kept_aside() {
+    let mut fixture = Fixture::new();
+    fixture.apply(vec![append("a")]);
+    let whole = fixture.text();
+    let torn = line("b");
+    for cut in [1, 10, torn.len() - 1] {
+        fs::write(fixture.path(), format!("{whole}{}", &torn[..cut])).unwrap();
+        fixture.restart();
+        assert_eq!(fixture.ids(), ["a"]);
+        assert_eq!(fixture.text(), whole);
+        let problems = fixture.layers.take_problems();
+        let [LayerProblem::TornLine { layer, bytes, kept: Some(kept) }] = &problems[..] else {
+            panic!("{problems:?}")
+        };
+        assert_eq!((layer.as_str(), *bytes), ("ponds", cut as u64));
+        assert_eq!(fs::read_to_string(kept).unwrap(), &torn[..cut]);
+        assert_eq!(fixture.layers.list().unwrap().len(), 1, "what is kept aside is no layer");
+    }
+}
+
+#[test]
+fn a_torn_line_that_is_in_the_journal_is_saved_again_once() {
+    for cut in 0..=line("b").len() + 1 {
+        let mut fixture = Fixture::new();
+        fixture.apply(vec![append("a")]);
+        let journal = fixture.journal(vec![append("b"), append("c")]);
+        let text = fixture.text() + &(line("b") + "\n")[..cut];
+        fs::write(fixture.path(), text).unwrap();
+        fixture.restart();
+        assert_eq!(fixture.layers.apply(&journal).done, [2, 3]);
+        assert_eq!(fixture.ids(), ["a", "b", "c"], "cut after {cut} bytes");
+        assert_eq!(fixture.text(), format!("{}\n{}\n{}\n", line("a"), line("b"), line("c")));
+    }
+}
+
+#[test]
+fn zeros_after_a_power_cut_are_cut_off() {
+    let mut fixture = Fixture::new();
+    fixture.apply(vec![append("a")]);
+    let mut bytes = fs::read(fixture.path()).unwrap();
+    bytes.extend([0; 10_000]);
+    fs::write(fixture.path(), bytes).unwrap();
+    fixture.restart();
+    fixture.apply(vec![append("b")]);
+    assert_eq!(fixture.text(), format!("{}\n{}\n", line("a"), line("b")));
+}
+
+#[test]
+fn a_whole_last_feature_without_newline_is_kept() {
+    let mut fixture = Fixture::new();
+    fs::write(fixture.path(), format!("{}\n{}", line("a"), line("b"))).unwrap();
+    assert_eq!(fixture.ids(), ["a", "b"]);
+    assert!(fixture.text().ends_with("}\n"));
+    assert!(fixture.layers.take_problems().is_empty());
+    fixture.apply(vec![append("c")]);
+    assert_eq!(fixture.ids(), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_rewrite_that_was_cut_short_leaves_the_old_file_and_no_litter() {
+    let mut fixture = Fixture::new();
+    fixture.apply(vec![append("a"), append("b")]);
+    let litter = fixture.dir.path().join("layers/.ponds.geojsonl.tmp-1234");
+    fs::write(&litter, "half of it").unwrap();
+    fixture.restart();
+    assert!(!litter.exists());
+    assert_eq!(fixture.ids(), ["a", "b"]);
+}
+
+#[test]
+fn a_file_without_any_newline_is_not_lost() {
+    let fixture = Fixture::new();
+    let collection = r#"{"type":"FeatureCollection","features":[]}"#;
+    fs::write(fixture.path(), collection).unwrap();
+    assert!(fixture.ids().is_empty());
+    let kept = fixture.path().with_extension("geojsonl.torn");
+    assert_eq!(fs::read_to_string(kept).unwrap(), collection);
+}
