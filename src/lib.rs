@@ -15,8 +15,10 @@
 //! `engine` knows nothing of MQTT, `decoder` nothing of geography, `session` nothing of threads.
 
 pub mod api;
+pub mod bus;
 pub mod catalog;
 pub mod cli;
+pub mod config;
 pub mod decoder;
 pub mod durable;
 pub mod engine;

@@ -1,0 +1,172 @@
+//! The queue of events between the connection's thread and the service. The connection never waits for
+//! the service; what bounds the queue is the acknowledgements that the service has not given yet.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use embedded_svc::mqtt::client::QoS;
+
+use super::error::BusError;
+use super::message::BusEvent;
+
+/// Bounds of what the service has not taken yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EventLimits {
+    /// Messages over which those sent at most once are dropped.
+    pub(super) soft: usize,
+    /// Messages over which the connection is given up, so that the broker keeps the rest.
+    pub(super) hard: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<BusEvent>,
+    messages: usize,
+    dropped: u64,
+    /// Nobody reads any more.
+    abandoned: bool,
+    /// No event follows.
+    closed: bool,
+}
+
+/// The queue.
+pub(super) struct EventQueue {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    limits: EventLimits,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pushed {
+    Queued,
+    /// The service is too slow to go on; the connection must be given up.
+    Overflow,
+}
+
+impl EventQueue {
+    pub(super) fn new(limits: EventLimits) -> Self {
+        Self { queue: Mutex::default(), filled: Condvar::new(), limits }
+    }
+
+    /// The state is consistent between any two statements that could panic, so a poisoned lock is usable.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, event: BusEvent) -> Pushed {
+        let mut queue = self.lock();
+        if let BusEvent::Message(message) = &event {
+            if queue.messages >= self.limits.soft && message.qos == QoS::AtMostOnce {
+                queue.dropped += 1;
+                return Pushed::Queued;
+            }
+            if queue.messages >= self.limits.hard {
+                return Pushed::Overflow;
+            }
+            queue.messages += 1;
+        }
+        queue.closed |= matches!(event, BusEvent::Stopped { .. });
+        if !queue.abandoned {
+            queue.events.push_back(event);
+        }
+        self.filled.notify_all();
+        Pushed::Queued
+    }
+
+    /// Waits for an event; `None` when the time is up.
+    pub(super) fn next(&self, timeout: Option<Duration>) -> Result<Option<BusEvent>, BusError> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut queue = self.lock();
+        loop {
+            if let Some(event) = queue.events.pop_front() {
+                queue.messages -= usize::from(matches!(event, BusEvent::Message(_)));
+                return Ok(Some(event));
+            }
+            if queue.closed {
+                return Err(BusError::Stopped);
+            }
+            queue = match deadline {
+                None => self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Ok(None);
+                    }
+                    let waited = self.filled.wait_timeout(queue, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    /// The reader is gone.
+    pub(super) fn abandon(&self) {
+        let mut queue = self.lock();
+        queue.abandoned = true;
+        queue.events.clear();
+        queue.messages = 0;
+    }
+
+    /// Ends the queue without a further event.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::{IncomingMessage, Properties};
+    use super::*;
+
+    fn message(qos: QoS) -> BusEvent {
+        BusEvent::Message(IncomingMessage {
+            topic: "t".to_owned(),
+            payload: Vec::new(),
+            cut_from: None,
+            qos,
+            retain: false,
+            dup: false,
+            properties: Properties::default(),
+            ack: None,
+        })
+    }
+
+    #[test]
+    fn a_slow_service_loses_only_what_was_sent_at_most_once() {
+        let queue = EventQueue::new(EventLimits { soft: 2, hard: 4 });
+        for _ in 0..2 {
+            queue.push(message(QoS::AtMostOnce));
+        }
+        assert_eq!(queue.push(message(QoS::AtMostOnce)), Pushed::Queued);
+        assert_eq!(queue.dropped(), 1);
+        assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Queued);
+        assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Queued);
+        assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Overflow);
+        assert!(queue.next(None).unwrap().is_some());
+        assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Queued);
+    }
+
+    #[test]
+    fn what_is_not_a_message_always_gets_through() {
+        let queue = EventQueue::new(EventLimits { soft: 0, hard: 0 });
+        let connected = BusEvent::Connected { session_present: false, max_packet_bytes: None };
+        queue.push(connected.clone());
+        assert_eq!(queue.next(None), Ok(Some(connected)));
+        assert_eq!(queue.next(Some(Duration::from_millis(1))), Ok(None));
+    }
+
+    #[test]
+    fn nothing_follows_the_end() {
+        let queue = EventQueue::new(EventLimits { soft: 9, hard: 9 });
+        queue.push(BusEvent::Stopped { complete: true });
+        assert_eq!(queue.next(None), Ok(Some(BusEvent::Stopped { complete: true })));
+        assert_eq!(queue.next(None), Err(BusError::Stopped));
+    }
+}

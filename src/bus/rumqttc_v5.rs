@@ -1,0 +1,305 @@
+//! MQTT 5 on `rumqttc::v5`.
+//!
+//! Facts of its source (0.25.1) that this file relies on: each request of its channel gives one
+//! `Outgoing` event, in order; with manual acknowledgement nothing is acknowledged by itself; the limit of
+//! incoming packets is `max_packet_size` of the connect properties, that of outgoing ones the broker's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use embedded_svc::mqtt::client::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, ConnectProperties, Filter, LastWill, Packet, PubAck, PubAckReason, Publish, PublishProperties,
+    RetainForwardRule, SubAck, SubscribeReasonCode,
+};
+use rumqttc::v5::mqttbytes::{self, QoS as WireQoS};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
+use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
+use tokio_rustls::rustls::ClientConfig;
+
+use super::driver::{Attempt, Dialect, Link, Loss};
+use super::message::{IncomingMessage, OutgoingMessage, Properties, PublishOutcome};
+use super::options::BusOptions;
+use super::wire::{Step, Wire, WireCommand};
+
+/// More than ever waits there: the core's window and the broker's receive maximum bound it.
+const CHANNEL: usize = 1 << 16;
+/// Room for packet ids. It is above the core's window, so that an id is free again before its turn.
+const PACKET_IDS: u16 = 256;
+/// Reason code of a PUBACK that rumqttc cannot read (MQTT 5, 3.4.2.1 has no such code, but brokers send
+/// it for a payload over their own limit).
+const PACKET_TOO_LARGE: u8 = 0x95;
+
+/// MQTT 5.
+pub(super) struct V5 {
+    options: BusOptions,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl V5 {
+    pub(super) fn new(options: &BusOptions, tls: Option<Arc<ClientConfig>>) -> Self {
+        Self { options: options.clone(), tls }
+    }
+
+    fn mqtt_options(&self, attempt: Attempt) -> MqttOptions {
+        let ours = &self.options;
+        let mut options = MqttOptions::new(&ours.client_id, ours.broker.dial_host(), ours.broker.port);
+        let mut properties = ConnectProperties::new();
+        let expiry = if attempt.discard_session { 0 } else { ours.session_expiry.as_secs() };
+        properties.session_expiry_interval = Some(u32::try_from(expiry).unwrap_or(u32::MAX));
+        properties.receive_maximum = Some(ours.receive_maximum);
+        properties.max_packet_size = Some(u32::try_from(attempt.max_incoming_bytes).unwrap_or(u32::MAX));
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        options
+            .set_connect_properties(properties)
+            .set_network_options(network)
+            .set_clean_start(attempt.discard_session)
+            .set_keep_alive(ours.keep_alive)
+            .set_connection_timeout(ours.connect_timeout.as_secs().max(1))
+            .set_outgoing_inflight_upper_limit(PACKET_IDS)
+            .set_manual_acks(true);
+        if let Some(credentials) = &ours.credentials {
+            options.set_credentials(&credentials.username, credentials.password.reveal());
+        }
+        if let Some(will) = &ours.will {
+            let (topic, payload) = (will.topic.clone(), will.payload.clone());
+            options.set_last_will(LastWill::new(topic, payload, wire_qos(will.qos), will.retain, None));
+        }
+        if let Some(tls) = &self.tls {
+            let tls = TlsConfiguration::Rustls(Arc::clone(tls));
+            options.set_transport(Transport::tls_with_config(tls));
+        }
+        options
+    }
+}
+
+impl Dialect for V5 {
+    type Link = V5Link;
+
+    fn open(&self, attempt: Attempt) -> (Box<dyn Wire>, V5Link) {
+        let (client, eventloop) = AsyncClient::new(self.mqtt_options(attempt), CHANNEL);
+        (Box::new(V5Wire(client)), V5Link { eventloop, keep_alive: self.options.keep_alive })
+    }
+}
+
+struct V5Wire(AsyncClient);
+
+impl Wire for V5Wire {
+    fn send(&mut self, command: WireCommand) {
+        let client = &self.0;
+        let sent = match command {
+            WireCommand::Publish(message) => {
+                let OutgoingMessage { topic, payload, qos, retain, properties } = message;
+                let properties = outgoing(properties);
+                client.try_publish_with_properties(topic, wire_qos(qos), retain, payload, properties)
+            }
+            WireCommand::Acknowledge { packet, qos } => {
+                let qos = if qos == QoS::ExactlyOnce { WireQoS::ExactlyOnce } else { WireQoS::AtLeastOnce };
+                client.try_ack(&Publish { pkid: packet, qos, ..Publish::default() })
+            }
+            WireCommand::Subscribe(wanted) => {
+                let filters = wanted.into_iter().map(|wanted| Filter {
+                    path: wanted.filter,
+                    qos: wire_qos(wanted.qos),
+                    nolocal: false,
+                    // So that a request published as retained can be told and refused.
+                    preserve_retain: true,
+                    retain_forward_rule: if wanted.retained_again {
+                        RetainForwardRule::OnEverySubscribe
+                    } else {
+                        RetainForwardRule::OnNewSubscribe
+                    },
+                });
+                client.try_subscribe_many(filters)
+            }
+            WireCommand::Unsubscribe(filter) => client.try_unsubscribe(filter),
+            WireCommand::Disconnect => client.try_disconnect(),
+        };
+        if sent.is_err() {
+            // The connection has just ended; its loss is being told.
+            tracing::debug!("a command came after the end of its connection");
+        }
+    }
+}
+
+/// A connection that speaks MQTT 5.
+pub(super) struct V5Link {
+    eventloop: EventLoop,
+    keep_alive: Duration,
+}
+
+impl Link for V5Link {
+    async fn poll(&mut self) -> Result<Option<Step>, Loss> {
+        let event = self.eventloop.poll().await.map_err(|error| loss(&error))?;
+        if let Event::Incoming(Packet::ConnAck(connack)) = &event
+            && let Some(seconds) = connack.properties.as_ref().and_then(|p| p.server_keep_alive)
+        {
+            if seconds < 5 {
+                // rumqttc would ping without pause at 0, and panics when told less than 5.
+                self.eventloop.options.set_keep_alive(Duration::from_secs(5));
+            } else {
+                self.keep_alive = self.keep_alive.max(Duration::from_secs(u64::from(seconds)));
+            }
+        }
+        Ok(step(event))
+    }
+
+    fn drain(&mut self) -> Vec<Step> {
+        self.eventloop.state.events.drain(..).filter_map(step).collect()
+    }
+
+    fn keep_alive(&self) -> Duration {
+        self.keep_alive
+    }
+}
+
+fn step(event: Event) -> Option<Step> {
+    match event {
+        Event::Incoming(Packet::ConnAck(connack)) => Some(connected(&connack)),
+        Event::Incoming(Packet::Publish(publish)) => received(publish),
+        Event::Incoming(Packet::PubAck(puback)) => Some(acknowledged(&puback)),
+        Event::Incoming(Packet::SubAck(suback)) => Some(subscribed(&suback)),
+        Event::Incoming(Packet::UnsubAck(unsuback)) => {
+            Some(Step::SubscribeAcked { packet: unsuback.pkid, refused: Vec::new() })
+        }
+        Event::Outgoing(Outgoing::Publish(packet)) if packet != 0 => Some(Step::PublishSent { packet }),
+        Event::Outgoing(Outgoing::Subscribe(packet) | Outgoing::Unsubscribe(packet)) => {
+            Some(Step::SubscribeSent { packet })
+        }
+        Event::Outgoing(Outgoing::Disconnect) => Some(Step::Departed),
+        _ => None,
+    }
+}
+
+fn connected(connack: &ConnAck) -> Step {
+    let properties = connack.properties.as_ref();
+    let largest = properties.and_then(|p| p.max_packet_size).and_then(|bytes| usize::try_from(bytes).ok());
+    Step::Connected {
+        session_present: connack.session_present,
+        max_packet_bytes: largest,
+        receive_maximum: properties.and_then(|p| p.receive_max),
+    }
+}
+
+fn received(publish: Publish) -> Option<Step> {
+    let Ok(topic) = String::from_utf8(publish.topic.to_vec()) else {
+        tracing::warn!("a message is dropped: its topic is not UTF-8, which no broker should let through");
+        return None;
+    };
+    let message = IncomingMessage {
+        topic,
+        payload: publish.payload.to_vec(),
+        cut_from: None,
+        qos: match publish.qos {
+            WireQoS::AtMostOnce => QoS::AtMostOnce,
+            WireQoS::AtLeastOnce => QoS::AtLeastOnce,
+            WireQoS::ExactlyOnce => QoS::ExactlyOnce,
+        },
+        retain: publish.retain,
+        dup: publish.dup,
+        properties: publish.properties.map(incoming).unwrap_or_default(),
+        ack: None,
+    };
+    Some(Step::Received { packet: publish.pkid, message })
+}
+
+fn acknowledged(puback: &PubAck) -> Step {
+    let outcome = match puback.reason {
+        PubAckReason::Success | PubAckReason::NoMatchingSubscribers => PublishOutcome::Accepted,
+        refused => {
+            let said = puback.properties.as_ref().and_then(|p| p.reason_string.as_deref());
+            let reason = said.map_or_else(|| format!("{refused:?}"), |said| format!("{refused:?}: {said}"));
+            PublishOutcome::Refused { reason }
+        }
+    };
+    Step::PublishAcked { packet: puback.pkid, outcome }
+}
+
+fn subscribed(suback: &SubAck) -> Step {
+    let refused = suback.return_codes.iter().map(|code| match code {
+        SubscribeReasonCode::Success(_) => None,
+        refused => Some(format!("{refused:?}")),
+    });
+    Step::SubscribeAcked { packet: suback.pkid, refused: refused.collect() }
+}
+
+/// Exactly-once is sent as at-least-once.
+const fn wire_qos(qos: QoS) -> WireQoS {
+    match qos {
+        QoS::AtMostOnce => WireQoS::AtMostOnce,
+        QoS::AtLeastOnce | QoS::ExactlyOnce => WireQoS::AtLeastOnce,
+    }
+}
+
+fn outgoing(properties: Properties) -> PublishProperties {
+    PublishProperties {
+        message_expiry_interval: properties.message_expiry_s,
+        response_topic: properties.response_topic,
+        correlation_data: properties.correlation_data.map(Into::into),
+        user_properties: properties.user,
+        content_type: properties.content_type,
+        ..PublishProperties::default()
+    }
+}
+
+fn incoming(properties: PublishProperties) -> Properties {
+    Properties {
+        content_type: properties.content_type,
+        response_topic: properties.response_topic,
+        correlation_data: properties.correlation_data.map(|data| data.to_vec()),
+        message_expiry_s: properties.message_expiry_interval,
+        user: properties.user_properties,
+    }
+}
+
+fn loss(error: &ConnectionError) -> Loss {
+    let mut loss = Loss::new(error.to_string());
+    match error {
+        ConnectionError::ConnectionRefused(code) => {
+            loss = Loss { refused: true, ..Loss::new(format!("{code:?}")) };
+        }
+        ConnectionError::MqttState(StateError::Deserialization(error)) => match error {
+            mqttbytes::Error::PayloadSizeLimitExceeded { pkt_size, .. } => loss.oversized = Some(*pkt_size),
+            mqttbytes::Error::InvalidReason(PACKET_TOO_LARGE) => {
+                loss.refused_oldest = Some("PacketTooLarge");
+            }
+            _ => {}
+        },
+        _ => {}
+    }
+    loss
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::Protocol;
+    use super::*;
+
+    #[test]
+    fn a_packet_is_measured_as_it_is_sent() {
+        let properties = Properties {
+            content_type: Some("application/geo+json".to_owned()),
+            response_topic: Some("reply/here".to_owned()),
+            correlation_data: Some(vec![0; 200]),
+            message_expiry_s: Some(60),
+            user: vec![("a".to_owned(), "b".to_owned())],
+        };
+        for payload in [0, 1, 119, 120, 121, 16_000, 16_384, 2_097_200] {
+            for properties in [Properties::default(), properties.clone()] {
+                for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+                    let message = OutgoingMessage {
+                        qos,
+                        ..OutgoingMessage::new("geosam/a/mask/b", vec![b'x'; payload])
+                            .with(properties.clone())
+                    };
+                    let wire = Some(outgoing(properties.clone()));
+                    let mut publish =
+                        Publish::new(message.topic.clone(), wire_qos(qos), message.payload.clone(), wire);
+                    publish.pkid = 7;
+                    assert_eq!(message.packet_bytes(Protocol::V5), publish.size());
+                }
+            }
+        }
+    }
+}
