@@ -1,1 +1,82 @@
-//! (being written)
+//! From a chip's features and a prompt to low-resolution logits and scores.
+//!
+//! Here: the [`MaskDecoder`] trait, the prompt encoder, the decoder's graphs (ONNX, built in Rust), the engine that
+//! runs them, the cache of prepared chips, and the choice among the four masks. Not here: reading chips (`features`)
+//! and checkpoints (`models`), where on the earth a chip lies (`geo`), and what becomes of the logits (`mask`).
+//!
+//! The work is split in two. [`MaskDecoder::prepare`] does once per chip what no prompt changes;
+//! [`MaskDecoder::decode`] does the rest for every prompt.
+
+mod cache;
+mod error;
+pub mod graph;
+mod prompt;
+mod select;
+#[cfg(test)]
+mod tests;
+mod tract;
+mod weights;
+
+use std::any::Any;
+
+pub use cache::PreparedCache;
+pub use error::DecoderError;
+pub use prompt::{FramePoint, FramePrompt, PromptEncoder};
+pub use select::{Decoded, SelectedMask};
+pub use tract::TractDecoder;
+pub use weights::{Parameter, WeightSource, Weights, XorShift, parameters};
+
+use crate::family::Family;
+use crate::features::ChipFeatures;
+
+/// An engine that decodes prompts with the weights of one checkpoint. Threads may share it.
+pub trait MaskDecoder: Send + Sync {
+    /// The family of the checkpoint.
+    fn family(&self) -> Family;
+
+    /// Computes what does not depend on the prompt. Worth keeping: see [`PreparedCache`].
+    ///
+    /// # Errors
+    /// A chip of another family, of wrong shapes, or with values that are not finite.
+    fn prepare(&self, chip: &ChipFeatures) -> Result<PreparedChip, DecoderError>;
+
+    /// All four masks of one prompt on a chip that this decoder, or another of the same family and engine with the
+    /// same weights, has prepared.
+    ///
+    /// # Errors
+    /// An empty prompt or one that is not finite, a chip prepared by another engine, or an answer that is not finite.
+    fn decode(&self, chip: &PreparedChip, prompt: &FramePrompt) -> Result<Decoded, DecoderError>;
+}
+
+/// A chip as one engine has prepared it; what is in it is that engine's own affair.
+pub struct PreparedChip {
+    family: Family,
+    bytes: usize,
+    content: Box<dyn Any + Send + Sync>,
+}
+
+impl PreparedChip {
+    /// Wraps what an engine has prepared; `bytes` is what it occupies in memory.
+    pub fn new(family: Family, bytes: usize, content: impl Any + Send + Sync) -> Self {
+        Self { family, bytes, content: Box::new(content) }
+    }
+
+    /// Bytes of memory that the chip occupies.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The content, for the engine that put it in; `None` for any other, and for a decoder of another family.
+    pub fn content<T: Any>(&self, family: Family) -> Option<&T> {
+        if self.family == family { self.content.downcast_ref() } else { None }
+    }
+}
+
+impl std::fmt::Debug for PreparedChip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PreparedChip")
+            .field("family", &self.family)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}

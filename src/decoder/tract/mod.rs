@@ -1,0 +1,199 @@
+//! The decoder on tract: pure Rust, on any CPU.
+//!
+//! Here: plans, one per number of prompt tokens, and the way of a chip and of a prompt through them. Not here: what the
+//! graphs compute (`graph`).
+
+mod blocks;
+mod plan;
+mod plans;
+
+use std::sync::Arc;
+
+use ndarray::ArrayView3;
+use tract_linalg::multithread::Executor;
+use tract_onnx::prelude::Tensor;
+
+use plan::finite;
+use plans::Plans;
+
+#[cfg(test)]
+pub(in crate::decoder) use plan::values;
+pub(in crate::decoder) use plan::{Plan, tensor};
+
+use super::error::DecoderError;
+use super::graph::{self, Association, Audience, PromptTokens};
+use super::weights::{CHANNELS, HALF_CHANNELS, MASKS, QUARTER_CHANNELS, WeightSource, Weights};
+use super::{Decoded, FramePrompt, MaskDecoder, PreparedChip, PromptEncoder};
+use crate::family::Family;
+use crate::features::ChipFeatures;
+
+/// Plans kept at a time: each holds the weights once more, packed for the processor (about 20 MB).
+const PLANS: usize = 4;
+/// Prompt tokens of the commonest prompts: a point (2), a box or two points (2 or 3).
+const COMMON: [usize; 2] = [2, 3];
+
+/// The decoder of one checkpoint, run by tract.
+///
+/// A plan is made for every number of prompt tokens when it is first needed (about 0.1 s on a desktop, more on a
+/// board); see [`warm_up`](Self::warm_up). The last few are kept.
+#[derive(Debug)]
+pub struct TractDecoder {
+    weights: Weights,
+    encoder: PromptEncoder,
+    prepare: Plan,
+    plans: Plans,
+    executor: Executor,
+    /// Says of a prepared chip whether it was made with these weights.
+    fingerprint: u64,
+}
+
+/// What tract keeps of a chip: the inputs of the decode graph that do not depend on the prompt, in its order.
+struct Content {
+    fingerprint: u64,
+    tensors: Vec<Arc<Tensor>>,
+}
+
+impl TractDecoder {
+    /// A decoder with the weights of a checkpoint, whose larger products run on `threads` threads; 1 (or 0) means the
+    /// thread that calls, and no other.
+    ///
+    /// # Errors
+    /// Weights of another family or incomplete, or threads that cannot be started.
+    pub fn new(source: &dyn WeightSource, family: Family, threads: usize) -> Result<Self, DecoderError> {
+        let weights = Weights::copied(source, family)?;
+        let executor = executor(threads)?;
+        let prepare = Plan::load(&graph::prepare(&weights, Audience::Engine)?, &executor)?;
+        let encoder = PromptEncoder::new(&weights)?;
+        let fingerprint = weights.fingerprint();
+        Ok(Self { weights, encoder, prepare, plans: Plans::new(PLANS), executor, fingerprint })
+    }
+
+    /// Makes the plans of the commonest prompts, so that the first prompt need not wait for them.
+    ///
+    /// # Errors
+    /// None with weights that [`new`](Self::new) has accepted.
+    pub fn warm_up(&self) -> Result<(), DecoderError> {
+        COMMON.into_iter().try_for_each(|n| self.plan(n).map(drop))
+    }
+
+    #[cfg(test)]
+    pub(in crate::decoder) fn kept_plans(&self) -> Vec<usize> {
+        self.plans.kept()
+    }
+
+    fn plan(&self, n: usize) -> Result<Arc<Plan>, DecoderError> {
+        self.plans.get(n, || {
+            let association = Association::for_prompt(self.family(), n);
+            let model = graph::decode(&self.weights, PromptTokens::Fixed(n), association, Audience::Engine)?;
+            Plan::load(&model, &self.executor)
+        })
+    }
+
+    /// A chip's array, if it has the family's shape and only finite values.
+    fn checked<'a>(
+        &self,
+        name: &'static str,
+        array: ArrayView3<'a, f32>,
+        expected: [usize; 3],
+    ) -> Result<ArrayView3<'a, f32>, DecoderError> {
+        if array.shape() != expected {
+            let found = array.shape().to_vec();
+            let expected = expected.to_vec();
+            return Err(DecoderError::ChipShape { family: self.family(), tensor: name, found, expected });
+        }
+        if !array.iter().all(|x| x.is_finite()) {
+            return Err(DecoderError::ChipNotFinite { tensor: name });
+        }
+        Ok(array)
+    }
+
+    /// The high-resolution maps in block order.
+    fn map_blocks(&self, chip: &ChipFeatures) -> Result<Vec<Arc<Tensor>>, DecoderError> {
+        let family = self.family();
+        if !family.has_high_resolution_maps() {
+            return Ok(Vec::new());
+        }
+        let grid = family.grid();
+        let half_shape = [HALF_CHANNELS, 2 * grid, 2 * grid];
+        let quarter_shape = [QUARTER_CHANNELS, 4 * grid, 4 * grid];
+        let Some(maps) = &chip.high_res else {
+            let expected = quarter_shape.to_vec();
+            let tensor = "high-resolution maps";
+            return Err(DecoderError::ChipShape { family, tensor, found: Vec::new(), expected });
+        };
+        let half = self.checked("high-resolution map of stride 8", maps.half.view(), half_shape)?;
+        let quarter = self.checked("high-resolution map of stride 4", maps.quarter.view(), quarter_shape)?;
+        Ok(vec![
+            tensor(&[4 * grid * grid, HALF_CHANNELS], &blocks::half_blocks(half))?,
+            tensor(&[16 * grid * grid, QUARTER_CHANNELS], &blocks::quarter_blocks(quarter))?,
+        ])
+    }
+}
+
+impl MaskDecoder for TractDecoder {
+    fn family(&self) -> Family {
+        self.weights.family()
+    }
+
+    fn prepare(&self, chip: &ChipFeatures) -> Result<PreparedChip, DecoderError> {
+        let family = self.family();
+        if chip.family != family {
+            return Err(DecoderError::FamilyMismatch { chip: chip.family, decoder: family });
+        }
+        let grid = family.grid();
+        let embedding = self.checked("image embedding", chip.embedding.view(), [CHANNELS, grid, grid])?;
+        let maps = self.map_blocks(chip)?;
+        let tokens = tensor(&[grid * grid, CHANNELS], &blocks::tokens(embedding))?;
+
+        let mut tensors = self.prepare.run([tokens])?;
+        for prepared in &tensors {
+            finite(prepared, "prepared tensors")?;
+        }
+        tensors.extend(maps);
+        let bytes = tensors.iter().map(|t| t.len() * size_of::<f32>()).sum();
+        Ok(PreparedChip::new(family, bytes, Content { fingerprint: self.fingerprint, tensors }))
+    }
+
+    fn decode(&self, chip: &PreparedChip, prompt: &FramePrompt) -> Result<Decoded, DecoderError> {
+        let family = self.family();
+        let content = chip
+            .content::<Content>(family)
+            .filter(|content| content.fingerprint == self.fingerprint)
+            .ok_or(DecoderError::ForeignPreparedChip { decoder: family })?;
+        let tokens = self.encoder.encode(prompt)?;
+        let n = tokens.nrows();
+        let plan = self.plan(n)?;
+        let tokens = tensor(&[n, CHANNELS], &tokens.into_raw_vec_and_offset().0)?;
+
+        let outputs = plan.run(content.tensors.iter().cloned().chain([tokens]))?;
+        let [logits, scores] = outputs.as_slice() else {
+            let message = format!("{} outputs instead of 2", outputs.len());
+            return Err(DecoderError::Engine { action: "run a decoder graph", message });
+        };
+        let grid = family.grid();
+        let logits = finite(logits, "logits")?;
+        let scores = finite(scores, "scores")?;
+        match <[f32; MASKS]>::try_from(scores) {
+            Ok(scores) if logits.len() == MASKS * 16 * grid * grid => {
+                Ok(Decoded { logits: blocks::images(logits, grid), scores })
+            }
+            _ => {
+                let message = format!("{} logits and {} scores", logits.len(), scores.len());
+                Err(DecoderError::Engine { action: "run a decoder graph", message })
+            }
+        }
+    }
+}
+
+/// Where tract runs its larger products.
+fn executor(threads: usize) -> Result<Executor, DecoderError> {
+    if threads <= 1 {
+        return Ok(Executor::SingleThread);
+    }
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("decoder-{i}"))
+        .build()
+        .map(|pool| Executor::MultiThread(Arc::new(pool)))
+        .map_err(|error| DecoderError::Threads { threads, message: error.to_string() })
+}

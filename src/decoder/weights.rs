@@ -1,0 +1,308 @@
+//! The decoder's parameters by name and shape. Where they come from (a checkpoint, a decoder file) lives in `models`.
+
+use std::collections::HashMap;
+
+use ndarray::{Array1, Array2, ArrayD, ArrayViewD, IxDyn};
+
+use super::error::DecoderError;
+use crate::family::Family;
+
+/// Channels of the image embedding and of every token.
+pub const CHANNELS: usize = 256;
+/// Channels inside the attention between tokens and image.
+pub const CROSS_CHANNELS: usize = 128;
+/// Attention heads, everywhere in the decoder.
+pub const HEADS: usize = 8;
+/// Masks that the decoder always computes: the single mask, then the three of the multimask output.
+pub const MASKS: usize = 4;
+/// Channels after the first upscaling; also those of the `half` high-resolution map.
+pub const HALF_CHANNELS: usize = 64;
+/// Channels after the second upscaling; also those of the `quarter` high-resolution map.
+pub const QUARTER_CHANNELS: usize = 32;
+/// Hidden width of the transformer's MLP.
+const MLP_CHANNELS: usize = 2048;
+/// Layers of the two-way transformer.
+pub const LAYERS: usize = 2;
+
+/// Where parameters are looked up by canonical name: Meta's own after the family's prefix, `prompt_encoder.*` and
+/// `mask_decoder.*`, all as `f32`.
+pub trait WeightSource {
+    /// The parameter, or `None` when there is no such name.
+    fn tensor(&self, name: &str) -> Option<ArrayViewD<'_, f32>>;
+}
+
+/// Name and shape of one parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Canonical name, without the family's prefix.
+    pub name: String,
+    /// Shape, as PyTorch stores it.
+    pub shape: Vec<usize>,
+}
+
+/// All parameters that a family's decoder needs. The convolutions of the mask input and the object-score head are not
+/// among them: geosam prompts with points and boxes alone.
+pub fn parameters(family: Family) -> Vec<Parameter> {
+    let mut table = Table::default();
+    table.add("prompt_encoder.pe_layer.positional_encoding_gaussian_matrix", &[2, CHANNELS / 2]);
+    for label in 0..4 {
+        table.add(format!("prompt_encoder.point_embeddings.{label}.weight"), &[1, CHANNELS]);
+    }
+    table.add("prompt_encoder.not_a_point_embed.weight", &[1, CHANNELS]);
+    table.add("prompt_encoder.no_mask_embed.weight", &[1, CHANNELS]);
+    for token in output_tokens(family) {
+        let rows = if *token == "mask_decoder.mask_tokens.weight" { MASKS } else { 1 };
+        table.add(*token, &[rows, CHANNELS]);
+    }
+    for layer in 0..LAYERS {
+        let layer = format!("mask_decoder.transformer.layers.{layer}");
+        table.attention(&format!("{layer}.self_attn"), CHANNELS);
+        table.attention(&format!("{layer}.cross_attn_token_to_image"), CROSS_CHANNELS);
+        table.attention(&format!("{layer}.cross_attn_image_to_token"), CROSS_CHANNELS);
+        let [first, second] = mlp_names(family, &layer);
+        table.linear(&first, MLP_CHANNELS, CHANNELS);
+        table.linear(&second, CHANNELS, MLP_CHANNELS);
+        for norm in 1..=4 {
+            table.norm(&format!("{layer}.norm{norm}"), CHANNELS);
+        }
+    }
+    table.attention("mask_decoder.transformer.final_attn_token_to_image", CROSS_CHANNELS);
+    table.norm("mask_decoder.transformer.norm_final_attn", CHANNELS);
+    // ConvTranspose2d stores [input, output, kernel, kernel].
+    table.add("mask_decoder.output_upscaling.0.weight", &[CHANNELS, HALF_CHANNELS, 2, 2]);
+    table.add("mask_decoder.output_upscaling.0.bias", &[HALF_CHANNELS]);
+    table.norm("mask_decoder.output_upscaling.1", HALF_CHANNELS);
+    table.add("mask_decoder.output_upscaling.3.weight", &[HALF_CHANNELS, QUARTER_CHANNELS, 2, 2]);
+    table.add("mask_decoder.output_upscaling.3.bias", &[QUARTER_CHANNELS]);
+    for mask in 0..MASKS {
+        table.head(&format!("mask_decoder.output_hypernetworks_mlps.{mask}.layers"), QUARTER_CHANNELS);
+    }
+    table.head("mask_decoder.iou_prediction_head.layers", MASKS);
+    table.0
+}
+
+/// The decoder's own tokens, in the order in which they stand before the prompt's.
+pub(crate) fn output_tokens(family: Family) -> &'static [&'static str] {
+    const TOKENS: [&str; 3] = [
+        "mask_decoder.obj_score_token.weight",
+        "mask_decoder.iou_token.weight",
+        "mask_decoder.mask_tokens.weight",
+    ];
+    match family {
+        Family::Sam => &TOKENS[1..],
+        Family::Sam2 | Family::Sam3 => &TOKENS,
+    }
+}
+
+/// How many tokens of its own the decoder has: 5, and 6 with the object-score token.
+pub(crate) const fn output_token_count(family: Family) -> usize {
+    iou_token_index(family) + 1 + MASKS
+}
+
+/// Where the IoU token stands; the mask tokens follow it.
+pub(crate) const fn iou_token_index(family: Family) -> usize {
+    match family {
+        Family::Sam => 0,
+        Family::Sam2 | Family::Sam3 => 1,
+    }
+}
+
+#[derive(Default)]
+struct Table(Vec<Parameter>);
+
+impl Table {
+    fn add(&mut self, name: impl Into<String>, shape: &[usize]) {
+        self.0.push(Parameter { name: name.into(), shape: shape.to_vec() });
+    }
+
+    fn linear(&mut self, name: &str, output: usize, input: usize) {
+        self.add(format!("{name}.weight"), &[output, input]);
+        self.add(format!("{name}.bias"), &[output]);
+    }
+
+    fn norm(&mut self, name: &str, channels: usize) {
+        self.add(format!("{name}.weight"), &[channels]);
+        self.add(format!("{name}.bias"), &[channels]);
+    }
+
+    fn attention(&mut self, name: &str, inner: usize) {
+        for projection in ["q_proj", "k_proj", "v_proj"] {
+            self.linear(&format!("{name}.{projection}"), inner, CHANNELS);
+        }
+        self.linear(&format!("{name}.out_proj"), CHANNELS, inner);
+    }
+
+    /// An MLP of three layers on a token.
+    fn head(&mut self, name: &str, output: usize) {
+        self.linear(&format!("{name}.0"), CHANNELS, CHANNELS);
+        self.linear(&format!("{name}.1"), CHANNELS, CHANNELS);
+        self.linear(&format!("{name}.2"), output, CHANNELS);
+    }
+}
+
+/// The two linear layers of a transformer layer's MLP; SAM and its successors name them differently.
+pub(crate) fn mlp_names(family: Family, layer: &str) -> [String; 2] {
+    match family {
+        Family::Sam => [format!("{layer}.mlp.lin1"), format!("{layer}.mlp.lin2")],
+        Family::Sam2 | Family::Sam3 => [format!("{layer}.mlp.layers.0"), format!("{layer}.mlp.layers.1")],
+    }
+}
+
+/// A checked copy of exactly the parameters that a family's decoder needs (16 MB).
+#[derive(Debug, Clone)]
+pub struct Weights {
+    family: Family,
+    tensors: HashMap<String, ArrayD<f32>>,
+}
+
+impl Weights {
+    /// Copies the family's parameters out of `source`.
+    ///
+    /// # Errors
+    /// A parameter that is missing, has another shape, or holds a value that is not finite.
+    pub fn copied(source: &dyn WeightSource, family: Family) -> Result<Self, DecoderError> {
+        let mut tensors = HashMap::new();
+        for Parameter { name, shape } in parameters(family) {
+            let Some(view) = source.tensor(&name) else {
+                return Err(DecoderError::MissingParameter { family, name });
+            };
+            if view.shape() != shape {
+                let found = view.shape().to_vec();
+                return Err(DecoderError::ParameterShape { family, name, found, expected: shape });
+            }
+            if !view.iter().all(|x| x.is_finite()) {
+                return Err(DecoderError::ParameterNotFinite { name });
+            }
+            tensors.insert(name, view.as_standard_layout().into_owned());
+        }
+        Ok(Self { family, tensors })
+    }
+
+    /// Weights from a fixed sequence of pseudo-random numbers, in the ranges in which PyTorch initialises such layers.
+    ///
+    /// The masks are meaningless, but every operation takes part in them: what tests and speed measurements need
+    /// where no checkpoint is at hand.
+    pub fn random(family: Family, seed: u64) -> Self {
+        let mut random = XorShift::new(seed);
+        let mut tensors = HashMap::new();
+        for Parameter { name, shape } in parameters(family) {
+            let (centre, reach) = if name.contains(".norm") || name.contains("output_upscaling.1.") {
+                (if name.ends_with(".weight") { 1.0 } else { 0.0 }, 0.3)
+            } else if name.starts_with("prompt_encoder") || name.contains("_token") {
+                // Embeddings and the Fourier matrix: about standard deviation 1.
+                (0.0, 1.7)
+            } else {
+                let fan_in =
+                    if name.contains("output_upscaling") { shape[0] } else { shape[shape.len() - 1] };
+                (0.0, 1.7 / (fan_in as f32).sqrt())
+            };
+            let tensor = ArrayD::from_shape_simple_fn(IxDyn(&shape), || centre + reach * random.symmetric());
+            tensors.insert(name, tensor);
+        }
+        Self { family, tensors }
+    }
+
+    /// The family whose parameters these are.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// A number that other weights are all but certain not to have.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(29);
+        parameters(self.family)
+            .iter()
+            .filter_map(|parameter| self.tensors.get(&parameter.name))
+            .flatten()
+            .fold(self.family as u64, |hash, x| mix(hash, u64::from(x.to_bits())))
+    }
+
+    /// A matrix by name.
+    pub(crate) fn matrix(&self, name: &str) -> Result<Array2<f32>, DecoderError> {
+        self.owned(name)?.into_dimensionality().map_err(|_| self.missing(name))
+    }
+
+    /// A vector by name.
+    pub(crate) fn vector(&self, name: &str) -> Result<Array1<f32>, DecoderError> {
+        self.owned(name)?.into_dimensionality().map_err(|_| self.missing(name))
+    }
+
+    /// Any tensor by name.
+    pub(crate) fn owned(&self, name: &str) -> Result<ArrayD<f32>, DecoderError> {
+        self.tensors.get(name).cloned().ok_or_else(|| self.missing(name))
+    }
+
+    fn missing(&self, name: &str) -> DecoderError {
+        DecoderError::MissingParameter { family: self.family, name: name.to_owned() }
+    }
+}
+
+impl WeightSource for Weights {
+    fn tensor(&self, name: &str) -> Option<ArrayViewD<'_, f32>> {
+        self.tensors.get(name).map(|t| t.view())
+    }
+}
+
+/// Marsaglia's 64-bit xorshift: the same numbers on every machine.
+#[derive(Debug, Clone)]
+pub struct XorShift(u64);
+
+impl XorShift {
+    /// A generator; the seed 0 is replaced, as it would give zeros for ever.
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// The next number, uniform in -1 ..= 1.
+    pub fn symmetric(&mut self) -> f32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        // The upper 24 bits fill an f32's mantissa exactly.
+        (self.0 >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_complete_weights_holds_every_parameter() {
+        for family in Family::ALL {
+            let copy = Weights::copied(&Weights::random(family, 1), family).unwrap();
+            for Parameter { name, shape } in parameters(family) {
+                assert_eq!(copy.tensor(&name).unwrap().shape(), shape, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn weights_of_another_family_are_refused_by_name() {
+        let sam = Weights::random(Family::Sam, 1);
+        let error = Weights::copied(&sam, Family::Sam2).unwrap_err();
+        assert!(error.to_string().contains("mask_decoder.obj_score_token.weight"), "{error}");
+        assert_eq!(error.code(), crate::ErrorCode::ModelMismatch);
+    }
+
+    #[test]
+    fn a_parameter_of_another_shape_or_with_nan_is_refused_by_name() {
+        let mut weights = Weights::random(Family::Sam, 1);
+        let name = "mask_decoder.iou_prediction_head.layers.2.bias";
+        weights.tensors.get_mut(name).unwrap()[[0]] = f32::NAN;
+        let error = Weights::copied(&weights, Family::Sam).unwrap_err();
+        assert!(matches!(&error, DecoderError::ParameterNotFinite { name: n } if n == name), "{error}");
+
+        weights.tensors.insert(name.into(), ArrayD::zeros(IxDyn(&[5])));
+        let error = Weights::copied(&weights, Family::Sam).unwrap_err();
+        assert!(error.to_string().contains("[5]") && error.to_string().contains("[4]"), "{error}");
+    }
+
+    #[test]
+    fn random_weights_are_the_same_for_the_same_seed() {
+        let name = "mask_decoder.iou_token.weight";
+        let of = |seed| Weights::random(Family::Sam, seed).owned(name).unwrap();
+        assert_eq!(of(7), of(7));
+        assert_ne!(of(7), of(8));
+    }
+}
