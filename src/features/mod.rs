@@ -1,31 +1,40 @@
-//! One chip's tensors, read from a feature folder.
+//! One chip's tensors: torch's zip container, a restricted unpickler, strides, and the TIFF chips of
+//! Geo-SAM v1.
+//!
+//! The container and the unpickler ([`torch`]) are shared with `models`, which reads checkpoints of the
+//! same format. Nothing here knows manifests, footprints or prompts, and nothing here runs a model.
+//!
+//! Every file is read with plain positioned reads into buffers of its own size: a memory-mapped file on
+//! a card that is pulled out would end the process with SIGBUS.
 
-use ndarray::Array3;
+mod chip;
+mod error;
+mod reader;
+pub mod torch;
+pub mod v1;
 
-use crate::family::Family;
+#[cfg(test)]
+pub(crate) mod testing;
 
-/// What one chip file holds.
-#[derive(Debug, Clone)]
-pub struct ChipFeatures {
-    /// The family of the model that encoded the chip.
-    pub family: Family,
-    /// File name of the checkpoint, as written.
-    pub checkpoint: String,
-    /// Height and width of the chip in source pixels.
-    pub src_shape: (usize, usize),
-    /// Height and width of the encoder frame in pixels.
-    pub dst_shape: (usize, usize),
-    /// The image embedding, `[256, grid, grid]`, in any memory order.
-    pub embedding: Array3<f32>,
-    /// The high-resolution maps of SAM 2 and SAM 3.
-    pub high_res: Option<HighRes>,
+pub use chip::{ChipFeatures, Crc, HighRes, read_chip};
+pub use error::FeaturesError;
+pub use reader::CardFile;
+pub use v1::read_v1_chip;
+
+/// The file name of a path that may come from another system: what follows the last `/` or `\`.
+///
+/// Manifests and chips hold absolute paths of the machine that encoded, Windows paths among them.
+pub fn file_name_of(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
-/// The two high-resolution maps, already projected by the encoder.
-#[derive(Debug, Clone)]
-pub struct HighRes {
-    /// `[32, 4 grid, 4 grid]`.
-    pub quarter: Array3<f32>,
-    /// `[64, 2 grid, 2 grid]`.
-    pub half: Array3<f32>,
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_file_name_is_found_in_unix_and_windows_paths() {
+        for path in ["sam_b.pt", "/home/a/sam_b.pt", r"C:\models\sam_b.pt", r"C:\models/sam_b.pt"] {
+            assert_eq!(super::file_name_of(path), "sam_b.pt");
+        }
+        assert_eq!(super::file_name_of("ends/"), "");
+    }
 }
