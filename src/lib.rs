@@ -29,6 +29,7 @@ pub mod geo;
 pub mod layers;
 pub mod mask;
 pub mod models;
+pub mod service;
 pub mod session;
 pub mod store;
 
