@@ -1,0 +1,148 @@
+//! One chip of a folder: its place on the map, its pixel frame, its file. The table it comes from is in
+//! `chips`; tensors are read by `features`.
+
+use std::path::PathBuf;
+
+use super::CatalogError;
+use super::chips::ChipTable;
+use super::crs::FolderCrs;
+use super::files;
+use super::footprint::Footprint;
+use super::model::{file_name, same_model};
+use crate::Family;
+use crate::geo::{Affine, Bounds};
+
+/// What all chips of a folder share.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) name: String,
+    /// The directory that holds the manifest.
+    pub(super) root: PathBuf,
+    pub(super) manifest: PathBuf,
+    pub(super) checkpoint: String,
+    pub(super) family: Family,
+    pub(super) crs: FolderCrs,
+    pub(super) is_v1: bool,
+}
+
+/// One chip of a folder.
+#[derive(Debug, Clone, Copy)]
+pub struct ChipRef<'a> {
+    /// Position in the manifest.
+    pub index: usize,
+    /// The chip's id. Not always unique: a manifest of several layers repeats them.
+    pub id: &'a str,
+    /// Pixels of the chip to the folder's CRS. Has an inverse.
+    pub affine: Affine,
+    /// Height and width in source pixels, each 1 at least.
+    pub shape: (usize, usize),
+    /// Height and width of the encoder's frame in pixels.
+    pub dst_shape: (usize, usize),
+    /// The centre as the manifest tells it, in the folder's CRS.
+    pub center: (f64, f64),
+    /// The footprint as the manifest tells it, in the folder's CRS.
+    pub footprint: Footprint<'a>,
+    pub(super) identity: &'a Identity,
+    pub(super) table: &'a ChipTable,
+}
+
+/// How far outside a chip a prompt may lie by rounding alone, in pixels: coordinates of 1e7 m have a
+/// precision of 2e-9 m, 2e-7 pixels of 1 cm. geosam rounds to float32 before it checks, which forgives more.
+const ROUNDING: f64 = 1e-6;
+
+impl ChipRef<'_> {
+    /// Where the chip's file is, or should be. Looks at the card, where the manifest leaves several
+    /// places open.
+    pub fn path(&self) -> PathBuf {
+        files::locate(self.table, self.index, &self.identity.root)
+    }
+
+    /// File name of the checkpoint that encoded the chip.
+    pub fn checkpoint(&self) -> &str {
+        &self.identity.checkpoint
+    }
+
+    /// Family of the checkpoint.
+    pub const fn family(&self) -> Family {
+        self.identity.family
+    }
+
+    /// World to pixel: (column, row) as floats, without a half-pixel shift; not checked against the chip.
+    pub fn to_pixel(&self, x: f64, y: f64) -> (f64, f64) {
+        let Affine { a, b, c, d, e, f } = self.affine;
+        // From the origin first: large coordinates then cost no digits.
+        let (dx, dy, det) = (x - c, y - f, self.affine.determinant());
+        ((e * dx - b * dy) / det, (a * dy - d * dx) / det)
+    }
+
+    /// A point of a prompt as (column, row). `number` counts the prompt's points, for the message.
+    ///
+    /// # Errors
+    /// [`CatalogError::OutsideChip`] outside the chip; its edges are inside, as in geosam.
+    pub fn point_to_pixel(&self, number: usize, (x, y): (f64, f64)) -> Result<(f64, f64), CatalogError> {
+        let (column, row) = self.to_pixel(x, y);
+        self.inside(column, row).ok_or_else(|| self.outside(format!("point {number}"), column, row))
+    }
+
+    /// A box of a prompt as [least column, least row, greatest column, greatest row] of its corners.
+    ///
+    /// # Errors
+    /// [`CatalogError::OutsideChip`] where a corner lies outside; edges of the chip are inside, as in geosam.
+    pub fn box_to_pixel(&self, bbox: &Bounds) -> Result<[f64; 4], CatalogError> {
+        let corners = bbox.corners().map(|(x, y)| self.to_pixel(x, y));
+        for (column, row) in corners {
+            if self.inside(column, row).is_none() {
+                return Err(self.outside("the box".to_owned(), column, row));
+            }
+        }
+        let inside = corners.into_iter().filter_map(|(column, row)| self.inside(column, row));
+        // The corners are four.
+        let b = Bounds::around(inside).unwrap_or(Bounds::new(0.0, 0.0, 0.0, 0.0));
+        Ok(b.into())
+    }
+
+    /// The pixel position, moved onto the edge where only rounding put it outside.
+    fn inside(&self, column: f64, row: f64) -> Option<(f64, f64)> {
+        let (height, width) = (self.shape.0 as f64, self.shape.1 as f64);
+        let within = |v: f64, end: f64| v >= -ROUNDING && v <= end + ROUNDING;
+        (within(column, width) && within(row, height))
+            .then(|| (column.clamp(0.0, width), row.clamp(0.0, height)))
+    }
+
+    fn outside(&self, what: String, column: f64, row: f64) -> CatalogError {
+        let (height, width) = self.shape;
+        CatalogError::OutsideChip { chip: self.id.to_owned(), what, column, row, width, height }
+    }
+}
+
+/// Checks what a chip's file says of itself against what the manifest says of the chip.
+///
+/// `src_shape` and `dst_shape` are (height, width); of `checkpoint` only the file name counts.
+///
+/// # Errors
+/// [`CatalogError::ChipMismatch`] names the first difference.
+pub fn check_against_manifest(
+    src_shape: (usize, usize),
+    dst_shape: (usize, usize),
+    checkpoint: &str,
+    family: Family,
+    chip: &ChipRef<'_>,
+) -> Result<(), CatalogError> {
+    let differs = |what, found: String, expected: String| {
+        Err(CatalogError::ChipMismatch { path: chip.path(), what, found, expected })
+    };
+    if family != chip.family() {
+        return differs("the model type", family.to_string(), chip.family().to_string());
+    }
+    if !same_model(checkpoint, chip.checkpoint()) {
+        return differs("the checkpoint", file_name(checkpoint).to_owned(), chip.checkpoint().to_owned());
+    }
+    let text = |(height, width)| format!("{height} x {width}");
+    if src_shape != chip.shape {
+        return differs("the shape", text(src_shape), text(chip.shape));
+    }
+    if dst_shape != chip.dst_shape {
+        return differs("the encoder's shape", text(dst_shape), text(chip.dst_shape));
+    }
+    Ok(())
+}

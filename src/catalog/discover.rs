@@ -1,0 +1,180 @@
+//! Finding feature folders on a card, without reading them.
+
+use std::path::{Path, PathBuf};
+
+use super::CatalogError;
+use super::v1::{self, V1Source, is_tiff};
+
+/// The name that geosam gives a manifest.
+const MANIFEST: &str = "manifest.parquet";
+
+/// A feature folder that was found but not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderSource(pub(super) SourceKind);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SourceKind {
+    /// A manifest of geosam.
+    Manifest(PathBuf),
+    /// A folder of Geo-SAM v1.
+    V1(V1Source),
+}
+
+impl FolderSource {
+    /// The directory that holds the manifest or index, and beside it the features.
+    pub fn directory(&self) -> &Path {
+        match &self.0 {
+            SourceKind::Manifest(path) => parent(path),
+            SourceKind::V1(source) => &source.directory,
+        }
+    }
+
+    /// The file that tells of the chips; of a v1 folder without an index, the directory.
+    pub fn manifest(&self) -> &Path {
+        match &self.0 {
+            SourceKind::Manifest(path) => path,
+            SourceKind::V1(source) => source.index.as_deref().unwrap_or(&source.directory),
+        }
+    }
+}
+
+/// The directory of a file, `.` for a bare name.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// The folders at a path: a manifest, the directory that holds it, or the directory above several of
+/// those. What stands in the way of one folder does not hide the others.
+///
+/// # Errors
+/// [`CatalogError::NothingFound`] where there is no folder; else why the path, or the folder in it, cannot
+/// be used.
+pub fn find_sources(path: &Path) -> Result<Vec<Result<FolderSource, CatalogError>>, CatalogError> {
+    let metadata = path.metadata().map_err(|source| CatalogError::Io {
+        path: path.to_owned(),
+        action: "find the folder",
+        source,
+    })?;
+    if !metadata.is_dir() {
+        return Ok(vec![Ok(source_of_file(path)?)]);
+    }
+    let listing = Listing::read(path)?;
+    if let Some(source) = listing.source(path)? {
+        return Ok(vec![Ok(source)]);
+    }
+    let mut sources = Vec::new();
+    for name in listing.others {
+        let below = path.join(name);
+        if !below.is_dir() {
+            continue;
+        }
+        match Listing::read(&below).and_then(|listing| listing.source(&below)) {
+            Ok(Some(source)) => sources.push(Ok(source)),
+            Ok(None) => {}
+            Err(error) => sources.push(Err(error)),
+        }
+    }
+    if sources.is_empty() {
+        return Err(CatalogError::NothingFound { path: path.to_owned(), hint: hint(path) });
+    }
+    Ok(sources)
+}
+
+/// Where the folder probably is, if the directory above is one.
+fn hint(path: &Path) -> String {
+    let above = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));
+    let found = above.and_then(|above| Listing::read(&above).ok()?.source(&above).ok()?);
+    found.map_or_else(String::new, |source| format!(", {}", source.directory().display()))
+}
+
+fn source_of_file(path: &Path) -> Result<FolderSource, CatalogError> {
+    match extension(&path.file_name().unwrap_or_default().to_string_lossy()).as_str() {
+        "pkl" | "pickle" => Err(pickle(path)),
+        "csv" => {
+            let directory = parent(path).to_owned();
+            Ok(FolderSource(SourceKind::V1(V1Source { directory, index: Some(path.to_owned()) })))
+        }
+        "pt" | "tif" | "tiff" => {
+            Err(CatalogError::NothingFound { path: path.to_owned(), hint: hint(parent(path)) })
+        }
+        _ => Ok(FolderSource(SourceKind::Manifest(path.to_owned()))),
+    }
+}
+
+fn pickle(path: &Path) -> CatalogError {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    CatalogError::Pickle { path: path.to_owned(), name }
+}
+
+fn extension(name: &str) -> String {
+    name.rsplit_once('.').map_or_else(String::new, |(_, suffix)| suffix.to_ascii_lowercase())
+}
+
+/// Names in a directory, by what they may be; each ascending.
+#[derive(Debug, Default)]
+struct Listing {
+    parquets: Vec<String>,
+    pickles: Vec<String>,
+    tables: Vec<String>,
+    tiffs: Vec<String>,
+    /// Perhaps directories.
+    others: Vec<std::ffi::OsString>,
+}
+
+/// The names of the TIFFs in a directory, ascending.
+pub(super) fn tiffs(directory: &Path) -> Result<Vec<String>, CatalogError> {
+    Ok(Listing::read(directory)?.tiffs)
+}
+
+impl Listing {
+    fn read(directory: &Path) -> Result<Self, CatalogError> {
+        let failed =
+            |source| CatalogError::Io { path: directory.to_owned(), action: "list the directory", source };
+        let mut listing = Self::default();
+        for entry in std::fs::read_dir(directory).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let text = name.to_string_lossy();
+            // Among the hidden ones are the copies that macOS makes on a card, ._manifest.parquet.
+            if text.starts_with('.') {
+                continue;
+            }
+            match extension(&text).as_str() {
+                "parquet" => listing.parquets.push(text.into_owned()),
+                "pkl" => listing.pickles.push(text.into_owned()),
+                "csv" => listing.tables.push(text.into_owned()),
+                // A directory of a million chips needs no list of them.
+                "pt" => {}
+                _ if is_tiff(&text) => listing.tiffs.push(text.into_owned()),
+                _ => listing.others.push(name),
+            }
+        }
+        listing.parquets.sort_unstable();
+        listing.pickles.sort_unstable();
+        listing.tables.sort_unstable();
+        listing.tiffs.sort_unstable();
+        listing.others.sort_unstable();
+        Ok(listing)
+    }
+
+    /// The folder whose manifest is in this directory.
+    fn source(&self, directory: &Path) -> Result<Option<FolderSource>, CatalogError> {
+        let preferred = self.parquets.iter().find(|name| *name == MANIFEST);
+        let manifest = match (preferred, &self.parquets[..]) {
+            (Some(name), _) | (None, [name]) => Some(name),
+            (None, []) => None,
+            (None, several) => {
+                let names = several.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+                return Err(CatalogError::SeveralManifests { path: directory.to_owned(), names });
+            }
+        };
+        if let Some(name) = manifest {
+            return Ok(Some(FolderSource(SourceKind::Manifest(directory.join(name)))));
+        }
+        if let Some(name) = self.pickles.iter().find(|name| *name == "manifest.pkl").or(self.pickles.first())
+        {
+            return Err(pickle(&directory.join(name)));
+        }
+        let v1 = v1::recognise(directory, &self.tables, &self.tiffs)?;
+        Ok(v1.map(|source| FolderSource(SourceKind::V1(source))))
+    }
+}

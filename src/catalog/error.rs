@@ -1,0 +1,310 @@
+//! What can be wrong with a feature folder, or with a prompt for it.
+
+use std::path::PathBuf;
+
+use crate::ErrorCode;
+
+/// Why a folder cannot be opened, a chip not be used, or no chip be chosen.
+///
+/// Rows are counted from 0, as `pandas` does.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The path holds no feature folder.
+    #[error(
+        "{path}: no feature folder here: looked for manifest.parquet, for another *.parquet, and for the *.csv \
+         and *.tif of Geo-SAM v1, in it and one level down; pick the directory that holds the manifest{hint}",
+        path = path.display()
+    )]
+    NothingFound {
+        /// What was searched.
+        path: PathBuf,
+        /// Where the folder probably is; empty, or a clause of its own.
+        hint: String,
+    },
+    /// A file or directory cannot be read.
+    #[error("{path}: cannot {action}: {source}; is the card still there, and readable?", path = path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried, as in "cannot ...".
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A directory holds several manifests, none of them `manifest.parquet`.
+    #[error(
+        "{path}: several manifests are here ({names}); name the file, or rename one to manifest.parquet",
+        path = path.display()
+    )]
+    SeveralManifests {
+        /// The directory.
+        path: PathBuf,
+        /// The files' names.
+        names: String,
+    },
+    /// The manifest is a pandas pickle: a program, not data.
+    #[error(
+        "{path}: a pickled manifest is not read, since loading it would run it; where it was made, save it as \
+         parquet: python -c \"import pandas as pd; pd.read_pickle('{name}').to_parquet('manifest.parquet')\"",
+        path = path.display()
+    )]
+    Pickle {
+        /// The pickle.
+        path: PathBuf,
+        /// Its file name.
+        name: String,
+    },
+    /// The manifest is not a Parquet file that can be read.
+    #[error("{path}: not a readable Parquet file: {problem}", path = path.display())]
+    NotParquet {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The manifest is compressed or encoded in a way that is not compiled in.
+    #[error(
+        "{path}: column {column} uses {what}, which is not supported; save the manifest again: \
+         gdf.to_parquet('manifest.parquet', compression='snappy') ('gzip' and None work too)",
+        path = path.display()
+    )]
+    Unsupported {
+        /// The manifest.
+        path: PathBuf,
+        /// The first such column.
+        column: String,
+        /// For example `zstd compression`.
+        what: String,
+    },
+    /// Columns that every manifest has are not there.
+    #[error(
+        "{path}: no manifest of geosam: the columns {columns} are missing; pick the manifest.parquet that \
+         geosam or Geo-SAM wrote",
+        path = path.display()
+    )]
+    MissingColumns {
+        /// The manifest.
+        path: PathBuf,
+        /// Their names, separated by commas.
+        columns: String,
+    },
+    /// A column has another type than geosam gives it.
+    #[error("{path}: column {column} holds {found}, not {expected}; was the manifest changed after encoding?",
+        path = path.display())]
+    ColumnType {
+        /// The manifest.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+        /// What it holds.
+        found: String,
+    },
+    /// A row cannot be used.
+    #[error("{path}: row {row}: {column} {problem}", path = path.display())]
+    BadRow {
+        /// The manifest or CSV.
+        path: PathBuf,
+        /// The row, from 0.
+        row: usize,
+        /// The column.
+        column: &'static str,
+        /// What is wrong with the value.
+        problem: String,
+    },
+    /// Rows that should agree do not: one folder has one CRS, one checkpoint and one family.
+    #[error(
+        "{path}: {column} is {first} in row {first_row} and {other} in row {other_row}; a folder has one: write one \
+         manifest for each",
+        path = path.display()
+    )]
+    Mixed {
+        /// The manifest or CSV.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+        /// The first value, and its row.
+        first: String,
+        /// The row of the first value.
+        first_row: usize,
+        /// The value that differs.
+        other: String,
+        /// The row of the other value.
+        other_row: usize,
+    },
+    /// Footprints and affines are in different CRSs.
+    #[error(
+        "{path}: the geometry is in EPSG:{geometry}, the transforms in EPSG:{column}; the manifest was reprojected: \
+         copy the original, or save it again after gdf.to_crs({column})",
+        path = path.display()
+    )]
+    TwoCrs {
+        /// The manifest.
+        path: PathBuf,
+        /// EPSG code of the GeoParquet metadata.
+        geometry: u32,
+        /// EPSG code of the column `crs`.
+        column: u32,
+    },
+    /// The manifest has no row, or too many.
+    #[error("{path}: {rows} chips; a folder has 1 to {limit}", path = path.display())]
+    ChipCount {
+        /// The manifest.
+        path: PathBuf,
+        /// Its rows.
+        rows: u64,
+        /// The most.
+        limit: u64,
+    },
+    /// The model's family is none that we know.
+    #[error("{path}: model_type is {found:?}; this version knows sam, sam2 and sam3", path = path.display())]
+    UnknownFamily {
+        /// The manifest.
+        path: PathBuf,
+        /// What stands there.
+        found: String,
+    },
+    /// A v1 folder does not tell which model encoded it.
+    #[error(
+        "{path}: the model is not known: neither a column model_type nor a file name with vit_h, vit_l or vit_b; \
+         rename the files as Geo-SAM v1 does (sam_feat_vit_l_...tif)",
+        path = path.display()
+    )]
+    V1ModelUnknown {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A v1 feature file cannot be placed on the map.
+    #[error("{path}: not a feature file of Geo-SAM v1: {problem}", path = path.display())]
+    V1File {
+        /// The TIFF.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A prompt cannot be searched for.
+    #[error("the prompt {problem}")]
+    BadPrompt {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No chip's footprint covers the prompt.
+    #[error("{0}")]
+    NoChipCovers(Box<NoChipCovers>),
+    /// A point or box lies outside the chosen chip.
+    #[error(
+        "{what} lies outside the chip {chip}: column {column:.2}, row {row:.2} of {width} x {height} pixels; \
+         move the prompt inside"
+    )]
+    OutsideChip {
+        /// The chip's id.
+        chip: String,
+        /// What lies outside, as in "point 2".
+        what: String,
+        /// Its column in pixels.
+        column: f64,
+        /// Its row in pixels.
+        row: f64,
+        /// The chip's width in pixels.
+        width: usize,
+        /// The chip's height in pixels.
+        height: usize,
+    },
+    /// The chip's file is not on the card.
+    #[error(
+        "{path}: the features of {chip} are not there; copy the folder again, with its features directory",
+        path = path.display()
+    )]
+    ChipMissing {
+        /// Where the file should be.
+        path: PathBuf,
+        /// The chip's id.
+        chip: String,
+    },
+    /// The chip's file and the manifest tell different things.
+    #[error(
+        "{path}: {what} is {found} in the file and {expected} in the manifest; files of two folders got mixed: copy \
+         the folder again",
+        path = path.display()
+    )]
+    ChipMismatch {
+        /// The chip's file.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// What the file says.
+        found: String,
+        /// What the manifest says.
+        expected: String,
+    },
+}
+
+impl CatalogError {
+    /// The code a client gets for it.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::NothingFound { .. } => ErrorCode::UnknownFolder,
+            Self::Io { .. } => ErrorCode::CardError,
+            Self::SeveralManifests { .. }
+            | Self::Pickle { .. }
+            | Self::NotParquet { .. }
+            | Self::Unsupported { .. }
+            | Self::MissingColumns { .. }
+            | Self::ColumnType { .. }
+            | Self::BadRow { .. }
+            | Self::Mixed { .. }
+            | Self::TwoCrs { .. }
+            | Self::ChipCount { .. }
+            | Self::UnknownFamily { .. }
+            | Self::V1ModelUnknown { .. }
+            | Self::V1File { .. } => ErrorCode::FolderNotReady,
+            Self::BadPrompt { .. } => ErrorCode::BadRequest,
+            Self::NoChipCovers(_) => ErrorCode::NoChipCovers,
+            Self::OutsideChip { .. } => ErrorCode::OutsideChip,
+            Self::ChipMissing { .. } | Self::ChipMismatch { .. } => ErrorCode::ChipUnreadable,
+        }
+    }
+}
+
+/// The nearest chip of a prompt that no chip covers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NoChipCovers {
+    /// The folder's name.
+    pub folder: String,
+    /// The id of the chip nearest to the prompt's centre.
+    pub nearest: String,
+    /// How far the prompt's farthest point lies outside that chip, in units of the folder's CRS.
+    pub distance: f64,
+    /// Whether the prompt's centre lies in that chip, so that the prompt is too large or on an edge.
+    pub holds_center: bool,
+    /// The prompt's centre in the folder's CRS.
+    pub center: (f64, f64),
+    /// The folder's CRS as its manifest tells it.
+    pub crs: String,
+    /// The unit of the CRS, where known: `m`, `degrees`.
+    pub unit: Option<String>,
+}
+
+impl std::fmt::Display for NoChipCovers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { folder, nearest, distance, center: (x, y), crs, .. } = self;
+        let unit = self.unit.as_deref().unwrap_or("units of the CRS");
+        // Coordinates in degrees need more digits than those in metres.
+        let digits = if self.unit.as_deref() == Some("degrees") { 7 } else { 2 };
+        if self.holds_center {
+            write!(
+                f,
+                "no chip of {folder} covers the whole prompt: around ({x:.digits$}, {y:.digits$}) in {crs}, it \
+                 reaches {distance:.digits$} {unit} beyond the nearest chip, {nearest}; make the prompt smaller"
+            )
+        } else {
+            write!(
+                f,
+                "no chip of {folder} covers the prompt at ({x:.digits$}, {y:.digits$}) in {crs}: it lies \
+                 {distance:.digits$} {unit} outside the nearest chip, {nearest}; check the prompt's CRS and that \
+                 x comes before y"
+            )
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! An open feature folder: its chips, and the choice among them.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use super::chip::{ChipRef, Identity};
+use super::chips::ChipTable;
+use super::choose::{self, Rule};
+use super::crs::FolderCrs;
+use super::discover::{self, FolderSource, SourceKind, find_sources};
+use super::error::NoChipCovers;
+use super::files::Presence;
+use super::index::SpatialIndex;
+use super::manifest::read_manifest;
+use super::names::{folder_name, unique_names};
+use super::prompt::PromptGeometry;
+use super::{CatalogError, v1};
+use crate::Family;
+
+/// An open feature folder. Its manifest is in memory; chips' files are looked at when they are used.
+#[derive(Debug)]
+pub struct Folder {
+    pub(super) identity: Identity,
+    pub(super) chips: ChipTable,
+    index: SpatialIndex,
+    /// Files that a v1 index lists and that are not there.
+    absent: Vec<String>,
+    presence: OnceLock<Presence>,
+}
+
+/// The folders found at a path, and why others could not be opened.
+#[derive(Debug, Default)]
+pub struct Discovery {
+    /// The folders, with names that differ.
+    pub folders: Vec<Folder>,
+    /// One error for each folder that cannot be used.
+    pub problems: Vec<CatalogError>,
+}
+
+impl Discovery {
+    /// The folders, or the first problem where there is none.
+    ///
+    /// # Errors
+    /// The first problem, where no folder could be opened.
+    pub fn into_folders(self) -> Result<Vec<Folder>, CatalogError> {
+        let Self { folders, problems } = self;
+        match (folders.is_empty(), problems.into_iter().next()) {
+            (true, Some(problem)) => Err(problem),
+            _ => Ok(folders),
+        }
+    }
+}
+
+impl Folder {
+    /// Opens what is at a path: a folder, its manifest, or the folders in a directory.
+    ///
+    /// # Errors
+    /// Where nothing is found there, or what the path itself names cannot be searched. A folder that
+    /// cannot be opened is among the [`Discovery::problems`].
+    pub fn discover(path: &Path) -> Result<Discovery, CatalogError> {
+        let mut discovery = Discovery::default();
+        for source in find_sources(path)? {
+            match source.and_then(|source| Self::open(&source)) {
+                Ok(folder) => discovery.folders.push(folder),
+                Err(problem) => discovery.problems.push(problem),
+            }
+        }
+        let names = discovery.folders.iter().map(|folder| folder.name().to_owned()).collect();
+        for (folder, name) in discovery.folders.iter_mut().zip(unique_names(names)) {
+            folder.rename(name);
+        }
+        Ok(discovery)
+    }
+
+    /// Opens one folder: reads its manifest and indexes the chips.
+    ///
+    /// # Errors
+    /// What is wrong with the manifest, or with the card.
+    pub fn open(source: &FolderSource) -> Result<Self, CatalogError> {
+        let directory = source.directory();
+        let (chips, checkpoint, family, crs, absent) = match &source.0 {
+            SourceKind::Manifest(path) => {
+                let io =
+                    |source| CatalogError::Io { path: path.clone(), action: "open the manifest", source };
+                let manifest = read_manifest(File::open(path).map_err(io)?, path)?;
+                (manifest.chips, manifest.checkpoint, manifest.family, manifest.crs, Vec::new())
+            }
+            SourceKind::V1(v1_source) => {
+                let folder = v1::read_v1(v1_source, &discover::tiffs(directory)?)?;
+                (folder.chips, folder.checkpoint.to_owned(), Family::Sam, folder.crs, folder.absent)
+            }
+        };
+        let identity = Identity {
+            name: folder_name(directory),
+            root: directory.to_owned(),
+            manifest: source.manifest().to_owned(),
+            checkpoint,
+            family,
+            crs,
+            is_v1: matches!(source.0, SourceKind::V1(_)),
+        };
+        let index = SpatialIndex::new(chips.footprints.bounds());
+        Ok(Self { identity, chips, index, absent, presence: OnceLock::new() })
+    }
+
+    /// The name: a topic level, made from the directory's.
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// Gives the folder another name, to tell it from one of the same name.
+    pub fn rename(&mut self, name: String) {
+        self.identity.name = name;
+    }
+
+    /// The directory that holds the manifest.
+    pub fn root(&self) -> &Path {
+        &self.identity.root
+    }
+
+    /// The manifest, or the index of a v1 folder; of one without, the directory.
+    pub fn manifest(&self) -> &Path {
+        &self.identity.manifest
+    }
+
+    /// File name of the checkpoint that encoded the folder, as Ultralytics names it for a v1 folder.
+    pub fn checkpoint(&self) -> &str {
+        &self.identity.checkpoint
+    }
+
+    /// Family of the checkpoint.
+    pub const fn family(&self) -> Family {
+        self.identity.family
+    }
+
+    /// The CRS of footprints, centres and affines.
+    pub const fn crs(&self) -> &FolderCrs {
+        &self.identity.crs
+    }
+
+    /// Whether Geo-SAM v1 wrote the folder, so that chips are TIFFs.
+    pub const fn is_v1(&self) -> bool {
+        self.identity.is_v1
+    }
+
+    /// How many chips the manifest lists; 1 at least.
+    #[expect(clippy::len_without_is_empty, reason = "a folder without chips is not opened")]
+    pub const fn len(&self) -> usize {
+        self.chips.len()
+    }
+
+    /// Memory that the chips and their index take, in bytes.
+    pub fn memory(&self) -> usize {
+        self.chips.bytes() + self.index.bytes()
+    }
+
+    /// A chip by its position in the manifest; `None` beyond the last.
+    pub fn chip(&self, i: usize) -> Option<ChipRef<'_>> {
+        (i < self.chips.len()).then(|| self.chips.get(i, &self.identity))
+    }
+
+    /// All chips, in the manifest's order.
+    pub fn chips(&self) -> impl ExactSizeIterator<Item = ChipRef<'_>> + '_ {
+        (0..self.chips.len()).map(|i| self.chips.get(i, &self.identity))
+    }
+
+    /// Which chips have their files. Lists the directories when first asked.
+    pub fn presence(&self) -> &Presence {
+        self.presence.get_or_init(|| Presence::look(&self.chips, self.root()))
+    }
+
+    /// Forgets which chips have their files, so that the card is looked at again.
+    pub fn forget_presence(&mut self) {
+        self.presence = OnceLock::new();
+    }
+
+    /// Files that a v1 index lists and that are not there or cannot be read.
+    pub fn absent_v1_files(&self) -> &[String] {
+        &self.absent
+    }
+
+    /// The chip that answers a prompt, by its position in the manifest (rule 1 of geosam; see the module
+    /// `choose` for v1 folders). Whether its file is there is not looked at.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoChipCovers`] with the nearest chip, or [`CatalogError::BadPrompt`].
+    pub fn choose(&self, prompt: &PromptGeometry) -> Result<usize, CatalogError> {
+        let place = prompt.check()?;
+        let rule = if self.is_v1() { Rule::Meet } else { Rule::Cover };
+        choose::choose(&self.chips, &self.index, rule, prompt, place)
+            .ok_or_else(|| self.no_chip_covers(prompt, place.1))
+    }
+
+    fn no_chip_covers(&self, prompt: &PromptGeometry, center: (f64, f64)) -> CatalogError {
+        // A folder has a chip, so that one is nearest.
+        let (chip, from_center, distance) =
+            choose::nearest(&self.chips, &self.index, prompt, center).unwrap_or((0, f64::NAN, f64::NAN));
+        CatalogError::NoChipCovers(Box::new(NoChipCovers {
+            folder: self.name().to_owned(),
+            nearest: self.chips.id(chip).to_owned(),
+            distance,
+            holds_center: from_center == 0.0,
+            center,
+            crs: self.crs().short(),
+            unit: self.crs().unit.clone(),
+        }))
+    }
+}

@@ -1,0 +1,288 @@
+//! Reading a manifest: a GeoParquet file with a row a chip, as geosam and Geo-SAM write it. What is not
+//! here: finding manifests (`discover`) and the chips' files (`files`).
+//!
+//! The `parquet` crate decodes the footer; pages and values are read here (see `column` for the reason).
+//! A file that lies is refused: nothing is allocated on the word of a length field, and nothing panics.
+
+mod column;
+mod columns;
+mod footer;
+mod json;
+mod page;
+mod runs;
+mod thrift;
+
+use std::io::{Read, Seek};
+use std::path::Path;
+
+use self::columns::{Columns, Coordinate, Text, damaged};
+use self::footer::FooterError;
+use super::CatalogError;
+use super::chips::{ChipTable, ChipTableBuilder, MAX_NAME, NewChip, Shapes};
+use super::crs::{FolderCrs, GeoMetadata, epsg_of_text};
+use super::files::{place_of, split_file};
+use super::model::{family, file_name, same_model};
+use super::wkb::read_polygon;
+use crate::Family;
+use crate::geo::Affine;
+
+/// What a manifest tells.
+#[derive(Debug)]
+pub(super) struct Manifest {
+    pub(super) chips: ChipTable,
+    pub(super) checkpoint: String,
+    pub(super) family: Family,
+    pub(super) crs: FolderCrs,
+}
+
+/// Reads a manifest. `path` is for messages only.
+pub(super) fn read_manifest<R: Read + Seek>(mut file: R, path: &Path) -> Result<Manifest, CatalogError> {
+    let (metadata, length) = footer::read_footer(&mut file).map_err(|error| footer_error(path, error))?;
+    let geo = metadata
+        .file_metadata()
+        .key_value_metadata()
+        .into_iter()
+        .flatten()
+        .find(|pair| pair.key == "geo")
+        .and_then(|pair| pair.value.as_deref())
+        .map_or_else(GeoMetadata::default, GeoMetadata::parse);
+    if let Some(encoding) = geo.encoding.as_deref().filter(|encoding| *encoding != "WKB") {
+        let (column, expected) = ("geometry", "WKB (bytes)");
+        let found = format!("GeoArrow's {encoding}");
+        return Err(CatalogError::ColumnType { path: path.to_owned(), column, expected, found });
+    }
+    let columns = Columns::open(file, length, &metadata, path)?;
+    drop(metadata);
+    RowReader::new(columns, path).read_all(&geo)
+}
+
+fn footer_error(path: &Path, error: FooterError) -> CatalogError {
+    let path = path.to_owned();
+    let problem = match error {
+        FooterError::Io(source) => return CatalogError::Io { path, action: "read the manifest", source },
+        FooterError::NotParquet => {
+            "it does not end as one; it is another kind of file, or its copy is not complete".to_owned()
+        }
+        FooterError::Encrypted => "it is encrypted; save it again without encryption".to_owned(),
+        FooterError::Malformed(problem) => return damaged(&path, problem),
+    };
+    CatalogError::NotParquet { path, problem }
+}
+
+/// A column in which all rows must agree, and its first value.
+#[derive(Debug, Default)]
+struct Agreed {
+    raw: Vec<u8>,
+    text: String,
+    row: usize,
+}
+
+/// The last value of a column of shapes, since rows repeat it.
+#[derive(Debug, Default)]
+struct Repeated {
+    raw: Vec<u8>,
+    shape: (usize, usize),
+}
+
+/// Reads row after row into a table. Buffers are kept between rows.
+struct RowReader<'a, R> {
+    columns: Columns<R>,
+    path: &'a Path,
+    table: ChipTableBuilder,
+    checkpoint: Agreed,
+    model_type: Agreed,
+    crs: Agreed,
+    shape: Repeated,
+    dst_shape: Repeated,
+    lead: Option<String>,
+    place: u32,
+    file: String,
+    id: String,
+    ring: Vec<[f64; 2]>,
+}
+
+impl<'a, R: Read + Seek> RowReader<'a, R> {
+    fn new(columns: Columns<R>, path: &'a Path) -> Self {
+        Self {
+            columns,
+            path,
+            table: ChipTableBuilder::default(),
+            checkpoint: Agreed::default(),
+            model_type: Agreed::default(),
+            crs: Agreed::default(),
+            shape: Repeated::default(),
+            dst_shape: Repeated::default(),
+            lead: None,
+            place: 0,
+            file: String::new(),
+            id: String::new(),
+            ring: Vec::new(),
+        }
+    }
+
+    fn read_all(mut self, geo: &GeoMetadata) -> Result<Manifest, CatalogError> {
+        while self.columns.row < self.columns.rows {
+            self.read_row()?;
+            self.columns.row += 1;
+        }
+        let path = self.path;
+        let family = family(&self.model_type.text).ok_or_else(|| {
+            let found = self.model_type.text.clone();
+            CatalogError::UnknownFamily { path: path.to_owned(), found }
+        })?;
+        let crs = FolderCrs::new(&self.crs.text, geo);
+        if let (Some(column), Some(geometry)) = (epsg_of_text(self.crs.text.trim()), geo.epsg)
+            && column != geometry
+        {
+            return Err(CatalogError::TwoCrs { path: path.to_owned(), geometry, column });
+        }
+        if crs.text.is_empty() {
+            return Err(self.bad_row_at(
+                0,
+                "crs",
+                "is empty, and the GeoParquet metadata has none".to_owned(),
+            ));
+        }
+        let checkpoint = file_name(&self.checkpoint.text).to_owned();
+        if checkpoint.is_empty() {
+            return Err(self.bad_row_at(0, "checkpoint_path", "does not name a file".to_owned()));
+        }
+        Ok(Manifest { chips: self.table.finish(), checkpoint, family, crs })
+    }
+
+    fn bad_row_at(&self, row: usize, column: &'static str, problem: String) -> CatalogError {
+        CatalogError::BadRow { path: self.path.to_owned(), row, column, problem }
+    }
+
+    fn bad_row(&self, column: &'static str, problem: String) -> CatalogError {
+        self.bad_row_at(self.columns.row, column, problem)
+    }
+
+    fn read_row(&mut self) -> Result<(), CatalogError> {
+        self.read_feature_path().map_err(|error| error.at(self, "feature_path"))?;
+        self.read_id().map_err(|error| error.at(self, "chip_id"))?;
+        self.agree()?;
+        let path = self.path;
+        let transform = json::parse_numbers(self.columns.bytes(Text::Transform, path)?);
+        let affine = Affine::new(transform.map_err(|problem| self.bad_row("transform", problem))?);
+        if affine.inverse().is_none() {
+            let problem = "has no area: pixels of such a grid have no place on the map".to_owned();
+            return Err(self.bad_row("transform", problem));
+        }
+        let shape = repeated(&mut self.shape, self.columns.bytes(Text::Shape, path)?);
+        let shape = shape.map_err(|problem| self.bad_row("shape", problem))?;
+        let dst_shape = repeated(&mut self.dst_shape, self.columns.bytes(Text::DstShape, path)?);
+        let dst_shape = dst_shape.map_err(|problem| self.bad_row("dst_shape", problem))?;
+        let center = (
+            self.columns.number(Coordinate::CenterX, path)?,
+            self.columns.number(Coordinate::CenterY, path)?,
+        );
+        let polygon = read_polygon(self.columns.bytes(Text::Geometry, path)?, &mut self.ring);
+        polygon.map_err(|error| self.bad_row("geometry", error.to_string()))?;
+        let Self { table, id, file, place, ring, .. } = self;
+        let shapes = Shapes { shape, dst_shape };
+        let chip = NewChip { id, file, place: *place, affine, shapes, center };
+        table.push(&chip, ring).map_err(|_| self.bad_row("geometry", "encloses no area".to_owned()))
+    }
+
+    fn read_feature_path(&mut self) -> Result<(), Refused> {
+        let bytes = self.columns.bytes(Text::FeaturePath, self.path)?;
+        let (lead, file) = split_file(utf8(bytes)?)?;
+        self.file.clear();
+        self.file.push_str(file);
+        if self.lead.as_deref() != Some(lead) {
+            self.place = self.table.place(place_of(lead));
+            self.lead = Some(lead.to_owned());
+        }
+        Ok(())
+    }
+
+    fn read_id(&mut self) -> Result<(), Refused> {
+        let id = utf8(self.columns.bytes(Text::ChipId, self.path)?)?;
+        if id.is_empty() || id.len() > MAX_NAME {
+            return Err(Refused::Value(format!("has {} bytes; 1 to {MAX_NAME} are possible", id.len())));
+        }
+        self.id.clear();
+        self.id.push_str(id);
+        Ok(())
+    }
+
+    /// Checks the columns in which all rows must agree.
+    fn agree(&mut self) -> Result<(), CatalogError> {
+        let Self { columns, path, checkpoint, model_type, crs, .. } = self;
+        let row = columns.row;
+        let same_crs = |a: &str, b: &str| a.trim() == b.trim();
+        let same_family = |a: &str, b: &str| family(a) == family(b) && family(a).is_some();
+        let mut agree = |which: Text, column, agreed: &mut Agreed, same: &dyn Fn(&str, &str) -> bool| {
+            let bytes = columns.bytes(which, path)?;
+            if row > 0 && bytes == agreed.raw {
+                return Ok(());
+            }
+            let bad = |problem| CatalogError::BadRow { path: path.to_owned(), row, column, problem };
+            let text = std::str::from_utf8(bytes).map_err(|_| bad("is not UTF-8".to_owned()))?;
+            if row == 0 {
+                *agreed = Agreed { raw: bytes.to_owned(), text: text.to_owned(), row };
+                return Ok(());
+            }
+            if !same(&agreed.text, text) {
+                let shown = |text: &str| text.chars().take(80).collect::<String>();
+                return Err(CatalogError::Mixed {
+                    path: path.to_owned(),
+                    column,
+                    first: shown(&agreed.text),
+                    first_row: agreed.row,
+                    other: shown(text),
+                    other_row: row,
+                });
+            }
+            // Directories of a checkpoint may differ; compare with the latest next time.
+            bytes.clone_into(&mut agreed.raw);
+            Ok(())
+        };
+        agree(Text::CheckpointPath, "checkpoint_path", checkpoint, &same_model)?;
+        agree(Text::ModelType, "model_type", model_type, &same_family)?;
+        agree(Text::Crs, "crs", crs, &same_crs)
+    }
+}
+
+/// A value that is refused, or a column that cannot be read.
+enum Refused {
+    Value(String),
+    Column(CatalogError),
+}
+
+impl Refused {
+    fn at<R: Read + Seek>(self, reader: &RowReader<'_, R>, column: &'static str) -> CatalogError {
+        match self {
+            Self::Value(problem) => reader.bad_row(column, problem),
+            Self::Column(error) => error,
+        }
+    }
+}
+
+impl From<String> for Refused {
+    fn from(problem: String) -> Self {
+        Self::Value(problem)
+    }
+}
+
+impl From<CatalogError> for Refused {
+    fn from(error: CatalogError) -> Self {
+        Self::Column(error)
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Refused> {
+    std::str::from_utf8(bytes).map_err(|_| Refused::Value("is not UTF-8".to_owned()))
+}
+
+fn repeated(last: &mut Repeated, cell: &[u8]) -> Result<(usize, usize), String> {
+    if cell != last.raw || cell.is_empty() {
+        last.shape = json::parse_shape(cell)?;
+        cell.clone_into(&mut last.raw);
+    }
+    Ok(last.shape)
+}
+
+#[cfg(test)]
+mod tests;

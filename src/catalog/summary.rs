@@ -1,0 +1,136 @@
+//! What there is to say of a folder: `info` prints it, and the topic `folder/<name>` holds it.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::chips::ChipTable;
+use super::crs::FolderCrs;
+use super::files::size_on_disk;
+use super::folder::Folder;
+use crate::geo::Affine;
+
+/// How many missing files are told by name.
+const NAMED: usize = 20;
+/// How many shapes are told.
+const SHAPES: usize = 8;
+
+/// What Geo-SAM shows after Load, and more.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FolderSummary {
+    /// The folder's name.
+    pub name: String,
+    /// The directory that holds the manifest.
+    pub path: String,
+    /// Whether Geo-SAM v1 wrote it.
+    pub v1: bool,
+    /// How many chips the manifest lists.
+    pub chips: usize,
+    /// Chips without a file.
+    pub missing: MissingChips,
+    /// File name of the checkpoint.
+    pub model: String,
+    /// `sam`, `sam2` or `sam3`.
+    pub model_type: String,
+    /// The CRS.
+    pub crs: FolderCrs,
+    /// West, south, east, north of all footprints, in the folder's CRS.
+    pub extent: [f64; 4],
+    /// The same in WGS84 degrees, where the CRS is known; filled in by who can transform.
+    pub extent_wgs84: Option<[f64; 4]>,
+    /// Width and height of a source pixel of the first chip, in CRS units.
+    pub pixel_size: [f64; 2],
+    /// The most common step from chip to chip, in pixels along columns and rows of the first raster;
+    /// `None` along an axis with one chip.
+    pub stride: [Option<u64>; 2],
+    /// The chips' shapes as [height, width], first those of the first chips; at most 8.
+    pub chip_shapes: Vec<[usize; 2]>,
+    /// Bytes of the chips' files.
+    pub size_bytes: u64,
+    /// Whether the bytes are an estimate from some of the files, as for large folders.
+    pub size_is_estimate: bool,
+}
+
+/// Chips that the manifest lists and that have no file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct MissingChips {
+    /// How many.
+    pub count: usize,
+    /// Names of the first 20 files.
+    pub first: Vec<String>,
+}
+
+impl Folder {
+    /// What there is to say of the folder. Lists the directories of the features, and asks for the size of
+    /// up to 4096 files.
+    pub fn summary(&self) -> FolderSummary {
+        let presence = self.presence();
+        let absent = self.absent_v1_files();
+        let missing_files = presence.missing().map(|chip| {
+            let (stem, suffix) = self.chips.file(chip);
+            format!("{stem}{suffix}")
+        });
+        let missing = MissingChips {
+            count: presence.count_missing() + absent.len(),
+            first: absent.iter().cloned().chain(missing_files).take(NAMED).collect(),
+        };
+        let size = size_on_disk(&self.chips, presence, self.root());
+        let extent = self.chips.footprints.bounds().iter().copied().reduce(|a, b| a.union(&b));
+        let (width, height) = self.chips.affine(0).pixel_size();
+        let mut chip_shapes: Vec<[usize; 2]> = Vec::new();
+        for shapes in self.chips.all_shapes() {
+            let (height, width) = shapes.shape;
+            if chip_shapes.len() < SHAPES && !chip_shapes.contains(&[height, width]) {
+                chip_shapes.push([height, width]);
+            }
+        }
+        FolderSummary {
+            name: self.name().to_owned(),
+            path: self.root().display().to_string(),
+            v1: self.is_v1(),
+            chips: self.len(),
+            missing,
+            model: self.checkpoint().to_owned(),
+            model_type: self.family().to_string(),
+            crs: self.crs().clone(),
+            // A folder has a chip.
+            extent: extent.map_or([0.0; 4], Into::into),
+            extent_wgs84: None,
+            pixel_size: [width, height],
+            stride: stride(&self.chips),
+            chip_shapes,
+            size_bytes: size.bytes,
+            size_is_estimate: size.is_estimate,
+        }
+    }
+}
+
+/// The most common distance between neighbouring columns, and rows, of chip origins in the raster of the
+/// first chip. Chips at the edge are moved inwards, so that among equally common distances the larger one
+/// is the stride.
+fn stride(chips: &ChipTable) -> [Option<u64>; 2] {
+    let first = chips.affine(0);
+    let Affine { a, b, d, e, .. } = first;
+    let det = first.determinant();
+    let (grid, place) = (chips.grid(0), chips.place(0));
+    let same_raster = (0..chips.len()).filter(|&i| chips.grid(i) == grid && chips.place(i) == place);
+    let (mut columns, mut rows): (Vec<i64>, Vec<i64>) = same_raster
+        .map(|i| {
+            let origin = chips.affine(i);
+            let (dx, dy) = (origin.c - first.c, origin.f - first.f);
+            // `as` saturates.
+            (((e * dx - b * dy) / det).round() as i64, ((a * dy - d * dx) / det).round() as i64)
+        })
+        .unzip();
+    [most_common_step(&mut columns), most_common_step(&mut rows)]
+}
+
+fn most_common_step(positions: &mut Vec<i64>) -> Option<u64> {
+    positions.sort_unstable();
+    positions.dedup();
+    let mut counts: HashMap<u64, usize> = HashMap::new();
+    for pair in positions.windows(2) {
+        *counts.entry(pair[1].abs_diff(pair[0])).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|&(step, count)| (count, step)).map(|(step, _)| step)
+}

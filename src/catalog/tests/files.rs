@@ -1,0 +1,65 @@
+//! Finding the chips' files.
+
+use super::*;
+
+#[test]
+fn chips_of_a_moved_folder_are_found_in_every_layout() {
+    for (row_path, on_card) in [
+        ("/home/gis/out/layer/features/chip_000000.pt", "features/chip_000000.pt"),
+        ("/home/gis/out/layer/features/chip_000000.pt", "layer/features/chip_000000.pt"),
+        ("/home/gis/out/layer/features/chip_000000.pt", "chip_000000.pt"),
+        (r"C:\Users\gis\out\layer\features\chip_000000.pt", "features/chip_000000.pt"),
+        (r"C:\Users\gis\out\layer\features\chip_000000.pt", "layer/features/chip_000000.pt"),
+        ("/home/gis/out/layer/feats/chip_000000.pt", "feats/chip_000000.pt"),
+        ("/home/gis/out/layer/feats/chip_000000.pt", "features/chip_000000.pt"),
+        ("features/other name.pt", "features/other name.pt"),
+        ("chip.pt", "features/chip.pt"),
+    ] {
+        let card = tempfile::tempdir().unwrap();
+        let mut rows = grid_rows(1, 1);
+        rows[0].feature_path = Some(row_path.to_owned());
+        ManifestBuilder::new(rows).write(card.path());
+        let expected = card.path().join(on_card);
+        touch(&expected);
+        let folder = open_one(card.path());
+        assert_eq!(folder.chip(0).unwrap().path(), expected, "{row_path}");
+        assert_eq!(folder.presence().count_missing(), 0, "{row_path}");
+    }
+}
+
+#[test]
+fn the_layers_of_one_manifest_stay_apart() {
+    let card = tempfile::tempdir().unwrap();
+    let mut rows = grid_rows(2, 1);
+    for (row, layer) in rows.iter_mut().zip(["north", "south"]) {
+        row.chip_id = Some("chip_000000".to_owned());
+        row.feature_path = Some(format!("/home/gis/{layer}/features/chip_000000.pt"));
+        touch(&card.path().join(format!("{layer}/features/chip_000000.pt")));
+    }
+    // A file of the same name beside the manifest is neither of theirs.
+    touch(&card.path().join("features/chip_000000.pt"));
+    ManifestBuilder::new(rows).write(card.path());
+    let folder = open_one(card.path());
+    for (chip, layer) in folder.chips().zip(["north", "south"]) {
+        assert_eq!(chip.path(), card.path().join(format!("{layer}/features/chip_000000.pt")));
+    }
+}
+
+#[test]
+fn missing_chips_are_counted_and_named_and_the_rest_stays_usable() {
+    let card = tempfile::tempdir().unwrap();
+    ManifestBuilder::new(grid_rows(3, 1)).write(card.path());
+    touch(&card.path().join("features/chip_000001.pt"));
+    let mut folder = open_one(card.path());
+    let summary = folder.summary();
+    assert_eq!(summary.missing.count, 2);
+    assert_eq!(summary.missing.first, ["chip_000000.pt", "chip_000002.pt"]);
+    assert_eq!((summary.size_bytes, summary.size_is_estimate), (8, false));
+    assert_eq!(folder.presence().missing().collect::<Vec<_>>(), [0, 2]);
+    assert!(folder.presence().has(1));
+    assert!(folder.chip(0).unwrap().path().ends_with("features/chip_000000.pt"), "where it should be");
+    touch(&card.path().join("features/chip_000000.pt"));
+    assert_eq!(folder.presence().count_missing(), 2, "until the card is looked at again");
+    folder.forget_presence();
+    assert_eq!(folder.presence().count_missing(), 1);
+}

@@ -1,0 +1,87 @@
+//! Finding folders on a card.
+
+use super::*;
+
+#[test]
+fn a_folder_its_manifest_and_the_directory_above_open_the_same() {
+    let card = tempfile::tempdir().unwrap();
+    let manifest = ManifestBuilder::new(grid_rows(2, 2)).write(&card.path().join("Bei Lu"));
+    for path in [card.path(), &card.path().join("Bei Lu"), &manifest] {
+        let folder = open_one(path);
+        assert_eq!(folder.name(), "Bei%20Lu");
+        assert_eq!(folder.manifest(), manifest);
+        assert_eq!((folder.checkpoint(), folder.family()), ("sam2.1_t.pt", Family::Sam2));
+        assert_eq!((folder.len(), folder.is_v1()), (4, false));
+    }
+}
+
+#[test]
+fn the_only_parquet_file_is_the_manifest_whatever_its_name() {
+    let card = tempfile::tempdir().unwrap();
+    let manifest = ManifestBuilder::new(grid_rows(1, 1)).write(card.path());
+    let renamed = card.path().join("north.parquet");
+    fs::rename(&manifest, &renamed).unwrap();
+    fs::write(card.path().join("._north.parquet"), b"what macOS leaves on a card").unwrap();
+    assert_eq!(open_one(card.path()).manifest(), renamed);
+    fs::copy(&renamed, card.path().join("south.parquet")).unwrap();
+    let error = Folder::discover(card.path()).unwrap_err();
+    assert!(
+        error.to_string().contains("several manifests are here (north.parquet, south.parquet)"),
+        "{error}"
+    );
+    fs::copy(&renamed, &manifest).unwrap();
+    assert_eq!(open_one(card.path()).manifest(), manifest, "manifest.parquet is preferred");
+}
+
+#[test]
+fn one_bad_folder_does_not_hide_the_others() {
+    let card = tempfile::tempdir().unwrap();
+    ManifestBuilder::new(grid_rows(1, 1)).write(&card.path().join("good"));
+    touch(&card.path().join("bad/manifest.parquet"));
+    touch(&card.path().join("pickled/manifest.pkl"));
+    touch(&card.path().join("photos/a.jpg"));
+    let discovery = Folder::discover(card.path()).unwrap();
+    assert_eq!(discovery.folders.len(), 1);
+    let problems: Vec<_> = discovery.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].contains("bad/manifest.parquet: not a readable Parquet file"), "{problems:?}");
+    assert!(problems[1].contains("to_parquet('manifest.parquet')"), "{problems:?}");
+    assert_eq!(discovery.into_folders().unwrap().len(), 1);
+}
+
+#[test]
+fn folders_of_equal_names_are_told_apart() {
+    let card = tempfile::tempdir().unwrap();
+    // Both names have no letter that may stand in a topic before the 64th byte.
+    for name in ["ééééééééééééé", "éééééééééééééé"] {
+        ManifestBuilder::new(grid_rows(1, 1)).write(&card.path().join(name));
+    }
+    let folders = open_all(card.path());
+    assert_eq!(folders.len(), 2);
+    assert_ne!(folders[0].name(), folders[1].name());
+    for folder in folders {
+        assert_eq!(crate::api::check_folder_name(folder.name()), Ok(()));
+    }
+}
+
+#[test]
+fn where_nothing_is_found_the_search_is_told() {
+    let card = tempfile::tempdir().unwrap();
+    let error = Folder::discover(card.path()).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::UnknownFolder);
+    assert!(error.to_string().contains("looked for manifest.parquet"), "{error}");
+    let error = Folder::discover(&card.path().join("not/there")).unwrap_err();
+    assert!(error.to_string().contains("cannot find the folder"), "{error}");
+}
+
+#[test]
+fn who_picks_the_features_is_led_to_the_folder() {
+    let card = tempfile::tempdir().unwrap();
+    ManifestBuilder::new(grid_rows(1, 1)).write(card.path());
+    touch(&card.path().join("features/chip_000000.pt"));
+    for path in ["features", "features/chip_000000.pt"] {
+        let error = Folder::discover(&card.path().join(path)).unwrap_err().to_string();
+        let root = card.path().canonicalize().unwrap();
+        assert!(error.ends_with(&format!("holds the manifest, {}", root.display())), "{error}");
+    }
+}

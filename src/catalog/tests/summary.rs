@@ -1,0 +1,47 @@
+//! What there is to say of a folder.
+
+use super::*;
+
+#[test]
+fn a_summary_tells_what_geo_sam_shows_after_load() {
+    let card = tempfile::tempdir().unwrap();
+    // The last column and row are moved inwards, as geosam moves them at the raster's edge.
+    let columns = [0.0, 50.0, 100.0, 123.0];
+    let rows = [0.0, 50.0, 80.0];
+    let chips = rows.iter().flat_map(|y| columns.iter().map(move |x| (*x, -*y)));
+    let rows = chips.enumerate().map(|(i, (x, y))| Row::at(i, x, y)).collect();
+    ManifestBuilder::new(rows).write(&card.path().join("north"));
+    for i in 0..12 {
+        touch(&card.path().join(format!("north/features/chip_{i:06}.pt")));
+    }
+    let summary = open_one(card.path()).summary();
+    let json = serde_json::to_value(&summary).unwrap();
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "name": "north",
+            "path": card.path().join("north").to_str(),
+            "v1": false,
+            "chips": 12,
+            "missing": {"count": 0, "first": []},
+            "model": "sam2.1_t.pt",
+            "model_type": "sam2",
+            "crs": {"text": "EPSG:32618", "epsg": 32618, "unit": "m"},
+            "extent": [0.0, -180.0, 223.0, 0.0],
+            "extent_wgs84": null,
+            "pixel_size": [1.0, 1.0],
+            "stride": [50, 50],
+            "chip_shapes": [[100, 100]],
+            "size_bytes": 96,
+            "size_is_estimate": false,
+        })
+    );
+}
+
+#[test]
+fn one_chip_has_no_stride_and_shapes_are_told_once() {
+    let grid = Affine::new([1.0, 0.0, 0.0, 0.0, -1.0, 0.0]);
+    let (_card, folder) = folder_of(vec![Row::on_grid(0, grid, (70, 90))]);
+    let summary = folder.summary();
+    assert_eq!((summary.stride, summary.chip_shapes), ([None, None], vec![[70, 90]]));
+}
