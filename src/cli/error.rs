@@ -14,6 +14,9 @@ pub enum CliError {
     /// Building or exporting a decoder.
     #[error(transparent)]
     Decoder(#[from] crate::decoder::DecoderError),
+    /// A layer, or where it is exported to.
+    #[error(transparent)]
+    Export(#[from] crate::layers::export::ExportError),
     /// The way of a prompt.
     #[error("{}: {0}", .0.code())]
     Engine(#[from] crate::engine::EngineError),

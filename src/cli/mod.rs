@@ -2,6 +2,7 @@
 //! `main` parses and dispatches. What the commands do lives in the library below.
 
 mod error;
+pub mod export;
 mod export_onnx;
 mod import_model;
 mod info;
@@ -49,6 +50,8 @@ pub enum Command {
     Verify(verify::Args),
     /// Segment the object under a prompt.
     Segment(segment_args::Args),
+    /// Write a layer of saved objects as GeoJSON, KML or FlatGeobuf.
+    Export(export::ExportArgs),
 }
 
 impl Cli {
@@ -63,6 +66,7 @@ impl Cli {
             Command::Info(args) => args.run(),
             Command::Verify(args) => args.run(),
             Command::Segment(args) => segment::run(&args),
+            Command::Export(args) => Ok(args.run()?).map(|_| true),
         }
     }
 }

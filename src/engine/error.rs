@@ -24,25 +24,6 @@ pub enum EngineError {
     /// No folder is served at all.
     #[error("no feature folder is ready; put a card with a Geo-SAM folder in, or check `info`")]
     NoFolder,
-    /// A point or the box reaches out of the chip that was chosen.
-    #[error(
-        "{what} lies outside chip {chip}, at column {col:.1}, row {row:.1} of {width} x {height} pixels; \
-         move it inside or send it as a prompt of its own"
-    )]
-    OutsideChip {
-        /// `point 2` or `the box`.
-        what: String,
-        /// Chip id.
-        chip: String,
-        /// Column in chip pixels.
-        col: f64,
-        /// Row in chip pixels.
-        row: f64,
-        /// Chip width in pixels.
-        width: usize,
-        /// Chip height in pixels.
-        height: usize,
-    },
     /// The answer does not fit, however coarse.
     #[error(
         "the answer has {bytes} bytes where {limit} fit{coarsest}; raise max_bytes, ask for largest_only, or \
@@ -68,6 +49,9 @@ pub enum EngineError {
     /// The decoder itself.
     #[error(transparent)]
     Decoder(#[from] DecoderError),
+    /// Masks of impossible shapes.
+    #[error(transparent)]
+    Mask(#[from] crate::mask::MaskError),
     /// A CRS or a coordinate.
     #[error(transparent)]
     Geo(#[from] GeoError),
@@ -88,12 +72,12 @@ impl EngineError {
             Self::EmptyPrompt => ErrorCode::BadRequest,
             Self::UnknownFolder { .. } => ErrorCode::UnknownFolder,
             Self::NoFolder => ErrorCode::FolderNotReady,
-            Self::OutsideChip { .. } => ErrorCode::OutsideChip,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
             Self::Catalog(e) => e.code(),
             Self::Features(e) => e.code(),
             Self::Models(e) => e.code(),
             Self::Decoder(e) => e.code(),
+            Self::Mask(e) => e.code(),
             Self::Geo(e) | Self::FolderCrs { source: e, .. } => e.code(),
         }
     }

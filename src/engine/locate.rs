@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use super::{EngineError, ServedFolder};
 use crate::api::{CrsChoice, PromptItem};
-use crate::catalog::{CatalogError, PromptGeometry};
+use crate::catalog::{CatalogError, ChipRef, PromptGeometry};
 use crate::decoder::{FramePoint, FramePrompt};
-use crate::geo::{Bounds, Crs, Transform};
+use crate::geo::{Crs, Transform};
 
 /// Points an edge when a box is reprojected (GDAL's `transform_bounds`).
 const EDGE_POINTS: usize = 21;
-
-/// How far outside the chip, in pixels, rounding may take a prompt that lies on its edge.
-const EDGE_SLACK: f64 = 1e-3;
 
 /// A prompt with the chip that answers it.
 pub(super) struct Located {
@@ -121,61 +118,19 @@ impl Located {
     /// The prompt in pixels of the encoder frame (letterbox at top-left, formats.md steps 2 and 3).
     pub(super) fn frame_prompt(
         &self,
+        chip: &ChipRef<'_>,
         foreground: &[bool],
-        src_shape: (usize, usize),
-        dst_shape: (usize, usize),
     ) -> Result<FramePrompt, EngineError> {
-        let chip = self.folder.folder.chip(self.chip);
-        let (height, width) = chip.shape;
-        let to_pixel = chip.world_to_pixel();
-        // v1 chips are chosen by intersection: there a prompt may reach out of the chip.
-        let strict = !self.folder.folder.is_v1();
-        let check = |what: &dyn Fn() -> String, (col, row): (f64, f64)| {
-            let inside = (-EDGE_SLACK..=width as f64 + EDGE_SLACK).contains(&col)
-                && (-EDGE_SLACK..=height as f64 + EDGE_SLACK).contains(&row);
-            if strict && !inside {
-                let chip = chip.id.to_string();
-                return Err(EngineError::OutsideChip { what: what(), chip, col, row, width, height });
-            }
-            Ok((col, row))
-        };
-        // Chip pixels to frame pixels. The features' own shape and the manifest's agree (catalogue).
-        let gain = (dst_shape.0 as f64 / src_shape.0 as f64).min(dst_shape.1 as f64 / src_shape.1 as f64);
+        // Chip pixels to frame pixels. That the features were made of this very shape is checked when they
+        // are read.
+        let ((height, width), (frame_height, frame_width)) = (chip.shape, chip.dst_shape);
+        let gain = (frame_height as f64 / height as f64).min(frame_width as f64 / width as f64);
         let mut points = Vec::with_capacity(self.prompt.points.len());
-        for (index, (&(x, y), &foreground)) in self.prompt.points.iter().zip(foreground).enumerate() {
-            let (col, row) = check(&|| format!("point {index}"), to_pixel.apply(x, y))?;
+        for (number, (&point, &foreground)) in self.prompt.points.iter().zip(foreground).enumerate() {
+            let (col, row) = chip.point_to_pixel(number, point)?;
             points.push(FramePoint { x: col * gain, y: row * gain, foreground });
         }
-        let bbox = match self.prompt.bbox {
-            None => None,
-            Some(bounds) => {
-                let corners = bounds.corners().map(|(x, y)| to_pixel.apply(x, y));
-                // A box is the pixel bounds of its four corners, as in geosam.
-                let pixel_box = Bounds::around(corners).unwrap_or(bounds);
-                check(&|| "the box".to_owned(), (pixel_box.min_x, pixel_box.min_y))?;
-                check(&|| "the box".to_owned(), (pixel_box.max_x, pixel_box.max_y))?;
-                Some(<[f64; 4]>::from(pixel_box).map(|v| v * gain))
-            }
-        };
-        Ok(FramePrompt { points, bbox })
+        let pixel_box = self.prompt.bbox.as_ref().map(|bounds| chip.box_to_pixel(bounds)).transpose()?;
+        Ok(FramePrompt { points, bbox: pixel_box.map(|sides| sides.map(|v| v * gain)) })
     }
-}
-
-/// The CRS of the output for a folder.
-pub(super) fn output_crs(folder: &ServedFolder, choice: CrsChoice) -> Result<OutputCrs, EngineError> {
-    match choice {
-        CrsChoice::Source => Ok(OutputCrs::Same),
-        CrsChoice::Epsg(code) if folder.folder.crs().epsg == Some(code) && folder.crs().is_err() => {
-            Ok(OutputCrs::Same)
-        }
-        CrsChoice::Epsg(code) => Ok(OutputCrs::Other(Crs::from_epsg(code)?)),
-    }
-}
-
-/// Where the output's coordinates live.
-pub(super) enum OutputCrs {
-    /// In the folder's own CRS, supported or not.
-    Same,
-    /// In another one.
-    Other(Crs),
 }

@@ -1,14 +1,15 @@
 //! The way itself: locate, load, prepare, decode, vectorize.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use ndarray::{Array3, Axis};
 
 use super::locate::locate;
-use super::{Decoders, EngineError, ServedFolder, answer};
-use crate::api::{FeatureCollection, MaskReport, Outcome, PromptItem, RequestId, Response, Timing};
+use super::answer::{self, DrawnMask, Writer};
+use super::{Decoders, EngineError, ServedFolder};
+use crate::api::{FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, Timing};
 use crate::decoder::{MaskDecoder, PreparedCache, PreparedChip};
 use crate::mask::Mask;
 
@@ -26,27 +27,19 @@ pub struct EngineOptions {
 /// A chip in the cache: the manifest it belongs to and its row there.
 type ChipKey = (PathBuf, usize);
 
-/// A prepared chip with what the rest of the way needs from its file.
-#[derive(Clone)]
-struct LoadedChip {
-    prepared: Arc<PreparedChip>,
-    src_shape: (usize, usize),
-    dst_shape: (usize, usize),
-}
-
 /// Decoders and prepared chips. Shared between threads; folders come with each call.
 pub struct Engine {
     decoders: Decoders,
-    prepared: Mutex<PreparedCache<ChipKey, LoadedChip>>,
+    prepared: PreparedCache<ChipKey>,
 }
 
 /// One segmented object.
 #[derive(Debug)]
 pub struct Segmentation {
-    /// The polygons.
-    pub collection: FeatureCollection,
-    /// One entry a mask.
-    pub masks: Vec<MaskReport>,
+    folder: Arc<ServedFolder>,
+    chip: usize,
+    masks: Vec<DrawnMask>,
+    collection: FeatureCollection,
     /// Where the time went; `queue` is the caller's to fill.
     pub timing: Timing,
     /// Low-resolution logits `[M, L, L]` of the masks returned, M = 1 or 3.
@@ -56,12 +49,36 @@ pub struct Segmentation {
 }
 
 impl Segmentation {
+    /// The polygons, as the request asked for them.
+    pub const fn collection(&self) -> &FeatureCollection {
+        &self.collection
+    }
+
+    /// The same masks drawn in another way.
+    ///
+    /// # Errors
+    /// A CRS that is not supported, or an answer that does not fit.
+    pub fn collection_as(&self, options: &OutputOptions) -> Result<FeatureCollection, EngineError> {
+        Writer::new(&self.folder, self.chip, options.crs)?.write(&self.masks, options)
+    }
+
+    /// Name of the folder that answered.
+    pub fn folder_name(&self) -> &str {
+        &self.folder.name
+    }
+
+    /// File name of the checkpoint.
+    pub fn checkpoint(&self) -> &str {
+        self.folder.folder.checkpoint()
+    }
+
     /// The response to a request.
     pub fn into_response(self, id: Option<RequestId>) -> Response {
+        let chip_id = self.folder.chip(self.chip).map_or("", |chip| chip.id);
         let outcome = Outcome::Mask {
             status: crate::api::OkStatus::Ok,
+            masks: answer::reports(&self.masks, chip_id),
             result: self.collection,
-            masks: self.masks,
             timing_ms: self.timing,
         };
         Response { id, outcome }
@@ -76,7 +93,7 @@ impl Engine {
     pub fn open(options: &EngineOptions) -> Result<Self, EngineError> {
         Ok(Self {
             decoders: Decoders::open(&options.models, options.threads)?,
-            prepared: Mutex::new(PreparedCache::new(options.cache_bytes)),
+            prepared: PreparedCache::new(options.cache_bytes),
         })
     }
 
@@ -87,12 +104,12 @@ impl Engine {
 
     /// Bytes of prepared chips in memory.
     pub fn cache_bytes(&self) -> usize {
-        self.cache().bytes()
+        self.prepared.bytes()
     }
 
     /// Forgets the prepared chips of a manifest, when its card is gone or its folder has changed.
     pub fn forget(&self, manifest: &std::path::Path) {
-        self.cache().retain(|(of, _)| of != manifest);
+        self.prepared.retain(|(of, _)| of != manifest);
     }
 
     /// Segments one object.
@@ -106,43 +123,40 @@ impl Engine {
     ) -> Result<Segmentation, EngineError> {
         let located = locate(folders, item)?;
         // An output CRS that we refuse should not cost a decode.
-        let output = answer::Output::new(&located, item)?;
+        let writer = Writer::new(&located.folder, located.chip, item.output.crs)?;
+        let chip = located.folder.chip(located.chip)?;
+        let frame_prompt = located.frame_prompt(&chip, &item.prompt.foreground)?;
+        let (decoder, prepared, load) = self.load(&located.folder, located.chip)?;
 
         let start = Instant::now();
-        let (decoder, chip, load) = self.load(&located.folder, located.chip)?;
-        let frame_prompt = located.frame_prompt(&item.prompt.foreground, chip.src_shape, chip.dst_shape)?;
+        let decoded = decoder.decode(&prepared, &frame_prompt)?;
+        let decode = milliseconds(start);
 
-        let decode_start = Instant::now();
-        let decoded = decoder.decode(&chip.prepared, &frame_prompt)?;
-        let decode = milliseconds(decode_start);
-
-        let vectorize_start = Instant::now();
+        let start = Instant::now();
         let selected = decoded.select(decoder.family(), item.output.multimask);
-        let shape = located.folder.folder.chip(located.chip).shape;
-        let masks: Vec<answer::ScoredMask> = selected
-            .iter()
-            .map(|s| answer::ScoredMask {
-                score: s.score,
-                mask: crate::mask::upscale(
-                    decoded.logits.index_axis(Axis(0), s.index),
-                    chip.src_shape,
-                    chip.dst_shape,
-                    shape,
-                ),
-            })
-            .collect();
-        let (collection, reports) = output.write(&masks)?;
-        let vectorize = milliseconds(vectorize_start);
+        let upscaled = |index| {
+            let logits = decoded.logits.index_axis(Axis(0), index);
+            crate::mask::upscale(logits, chip.shape, chip.dst_shape, chip.shape)
+        };
+        let masks = selected.iter().map(|s| upscaled(s.index)).collect::<Result<Vec<_>, _>>()?;
+        let drawn: Vec<DrawnMask> =
+            selected.iter().zip(&masks).map(|(s, mask)| DrawnMask::new(s.score, mask)).collect();
+        let collection = writer.write(&drawn, &item.output)?;
+        let vectorize = milliseconds(start);
 
-        tracing::debug!(total_ms = milliseconds(start), load, decode, vectorize, "segmented");
         let indices: Vec<usize> = selected.iter().map(|s| s.index).collect();
-        let first_mask = masks.into_iter().next().map_or_else(|| Mask::empty(shape.1, shape.0), |m| m.mask);
+        let first_mask = match masks.into_iter().next() {
+            Some(mask) => mask,
+            None => Mask::blank(chip.shape.0, chip.shape.1)?,
+        };
         Ok(Segmentation {
+            chip: located.chip,
+            masks: drawn,
             collection,
-            masks: reports,
             timing: Timing { queue: 0.0, load, decode, vectorize },
             logits: decoded.logits.select(Axis(0), &indices),
             first_mask,
+            folder: located.folder,
         })
     }
 
@@ -159,34 +173,23 @@ impl Engine {
         &self,
         folder: &ServedFolder,
         chip: usize,
-    ) -> Result<(Arc<dyn MaskDecoder>, LoadedChip, f64), EngineError> {
+    ) -> Result<(Arc<dyn MaskDecoder>, Arc<PreparedChip>, f64), EngineError> {
         let key = (folder.folder.manifest().to_owned(), chip);
-        let cached = self.cache().get(&key).cloned();
-        if let Some(loaded) = cached {
-            return Ok((self.decoders.for_folder(&folder.folder)?, loaded, 0.0));
+        if let Some(prepared) = self.prepared.get(&key) {
+            return Ok((self.decoders.for_folder(&folder.folder)?, prepared, 0.0));
         }
         let start = Instant::now();
         // Card and decoder are independent: the first prompt reads one while it builds the other.
         let (features, decoder) = std::thread::scope(|scope| {
-            let reading = scope.spawn(|| folder.folder.read_features(chip));
+            let reading = scope.spawn(|| folder.read_features(chip));
             let decoder = self.decoders.for_folder(&folder.folder);
             (reading.join(), decoder)
         });
         let decoder = decoder?;
         let features = features.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let loaded = LoadedChip {
-            prepared: Arc::new(decoder.prepare(&features)?),
-            src_shape: features.src_shape,
-            dst_shape: features.dst_shape,
-        };
-        let bytes = loaded.prepared.bytes();
-        self.cache().insert(key, loaded.clone(), bytes);
-        Ok((decoder, loaded, milliseconds(start)))
-    }
-
-    fn cache(&self) -> std::sync::MutexGuard<'_, PreparedCache<ChipKey, LoadedChip>> {
-        // The cache holds whole entries only, so a panic elsewhere leaves it usable.
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+        let prepared = Arc::new(decoder.prepare(&features)?);
+        self.prepared.insert(key, Arc::clone(&prepared));
+        Ok((decoder, prepared, milliseconds(start)))
     }
 }
 

@@ -36,6 +36,11 @@ impl<R: BufRead> Lines<R> {
         Self { reader, offset, buffer: Vec::new() }
     }
 
+    /// The line that was given last.
+    pub fn last(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// The next line and where it stands; `None` at the end.
     pub fn next(&mut self) -> io::Result<Option<(Span, &[u8])>> {
         self.buffer.clear();

@@ -1,0 +1,159 @@
+//! From masks to the features of an answer: polygons drawn, projected, measured, filtered, and made to fit.
+
+use super::EngineError;
+use super::fit::Coarseness;
+use super::folder::ServedFolder;
+use crate::api::{
+    CrsChoice, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OutputOptions, Vectorization,
+};
+use crate::geo::{Bounds, Crs, Projector, geodesic_area};
+use crate::mask::{Mask, PixelPolygon, PixelRings, Simplifier};
+
+/// A mask with its polygons, ready to be drawn in any way that a request may ask for.
+#[derive(Debug, Clone)]
+pub(super) struct DrawnMask {
+    pub score: f32,
+    pub pixels: u64,
+    pub polygons: Vec<PixelPolygon>,
+}
+
+impl DrawnMask {
+    pub fn new(score: f32, mask: &Mask) -> Self {
+        Self { score, pixels: mask.count(), polygons: crate::mask::polygonize(mask) }
+    }
+}
+
+/// Writes the masks of one chip.
+pub(super) struct Writer<'a> {
+    folder: &'a ServedFolder,
+    chip_id: &'a str,
+    projector: Projector,
+    /// To longitude and latitude, for areas; `None` where the output has them already, or where the
+    /// folder's CRS is not supported.
+    to_wgs84: Option<Projector>,
+    is_wgs84: bool,
+    legacy_crs: Option<LegacyCrs>,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer into the output CRS.
+    ///
+    /// # Errors
+    /// An output CRS that is not supported.
+    pub fn new(folder: &'a ServedFolder, chip: usize, choice: CrsChoice) -> Result<Self, EngineError> {
+        let chip = folder.chip(chip)?;
+        let own = folder.folder.crs();
+        let same = match choice {
+            CrsChoice::Source => true,
+            CrsChoice::Epsg(code) => own.epsg == Some(code),
+        };
+        let wgs84 = Crs::from_epsg(4326)?;
+        let (projector, is_wgs84, legacy_crs) = if same {
+            let is_wgs84 = own.epsg == Some(4326);
+            let name = own.epsg.map_or_else(|| own.text.clone(), |code| format!("urn:ogc:def:crs:EPSG::{code}"));
+            let source = folder.crs().ok();
+            (Projector::untransformed(chip.affine, source), is_wgs84, (!is_wgs84).then_some(LegacyCrs { name }))
+        } else {
+            let CrsChoice::Epsg(code) = choice else { return Err(EngineError::NoFolder) };
+            let target = Crs::from_epsg(code)?;
+            let name = format!("urn:ogc:def:crs:EPSG::{code}");
+            let projector = Projector::new(chip.affine, folder.crs()?, &target)?;
+            (projector, code == 4326, (code != 4326).then_some(LegacyCrs { name }))
+        };
+        let to_wgs84 = match folder.crs() {
+            Ok(source) if !is_wgs84 => Projector::new(chip.affine, source, &wgs84).ok(),
+            _ => None,
+        };
+        Ok(Self { folder, chip_id: chip.id, projector, to_wgs84, is_wgs84, legacy_crs })
+    }
+
+    /// The features of all masks.
+    ///
+    /// # Errors
+    /// Coordinates that cannot be transformed, or an answer that does not fit.
+    pub fn write(&self, masks: &[DrawnMask], options: &OutputOptions) -> Result<FeatureCollection, EngineError> {
+        let mut coarseness = Coarseness::new(options);
+        loop {
+            let collection = self.write_as(masks, options, coarseness.tolerance())?;
+            if coarseness.fits(&collection)? {
+                return Ok(collection);
+            }
+        }
+    }
+
+    fn write_as(
+        &self,
+        masks: &[DrawnMask],
+        options: &OutputOptions,
+        tolerance: Option<f64>,
+    ) -> Result<FeatureCollection, EngineError> {
+        let mut simplifier = Simplifier::default();
+        let mut features = Vec::new();
+        let mut bounds: Option<Bounds> = None;
+        for (index, mask) in masks.iter().enumerate() {
+            let largest = mask.polygons.iter().max_by_key(|p| p.pixels);
+            let wanted: &[PixelPolygon] = match largest {
+                Some(largest) if options.largest_only => std::slice::from_ref(largest),
+                _ => &mask.polygons,
+            };
+            for polygon in wanted {
+                let simplified;
+                let rings = match tolerance {
+                    None => &polygon.rings,
+                    Some(tolerance) => {
+                        simplified = simplifier.simplify(&polygon.rings, tolerance);
+                        &simplified
+                    }
+                };
+                let projected = self.projector.polygon(rings.exterior(), rings.holes())?;
+                let area_m2 = self.area(&projected.geometry, rings)?;
+                if area_m2.is_some_and(|area| area < options.min_area_m2) {
+                    continue;
+                }
+                bounds = Some(bounds.map_or(projected.bounds, |b| b.union(&projected.bounds)));
+                let properties = MaskProperties {
+                    mask: index,
+                    score: mask.score,
+                    chip_id: self.chip_id.to_owned(),
+                    folder: self.folder.name.clone(),
+                    model: self.folder.folder.checkpoint().to_owned(),
+                    model_type: self.folder.folder.family(),
+                    area_m2: area_m2.map(|area| (area * 100.0).round() / 100.0),
+                    pixels: polygon.pixels,
+                    touches_chip_edge: polygon.touches_edge,
+                    tolerance,
+                };
+                features.push(Feature { geometry: projected.geometry, properties });
+            }
+        }
+        Ok(FeatureCollection { bbox: bounds.map(Into::into), crs: self.legacy_crs.clone(), features })
+    }
+
+    fn area(&self, geometry: &crate::geo::Geometry, rings: &PixelRings) -> Result<Option<f64>, EngineError> {
+        if self.is_wgs84 {
+            return Ok(Some(geodesic_area(geometry)));
+        }
+        let Some(to_wgs84) = &self.to_wgs84 else { return Ok(None) };
+        let projected = to_wgs84.polygon(rings.exterior(), rings.holes())?;
+        Ok(Some(geodesic_area(&projected.geometry)))
+    }
+}
+
+/// The tolerance that a request asks for before anything has to fit.
+pub(super) fn asked_tolerance(options: &OutputOptions) -> Option<f64> {
+    match options.vectorization {
+        Vectorization::Simplified if options.tolerance > 0.0 => Some(options.tolerance),
+        _ => None,
+    }
+}
+
+/// One entry a mask, also where it is empty.
+pub(super) fn reports(masks: &[DrawnMask], chip_id: &str) -> Vec<MaskReport> {
+    let report = |(index, mask): (usize, &DrawnMask)| MaskReport {
+        index,
+        score: mask.score,
+        pixels: mask.pixels,
+        chip_id: chip_id.to_owned(),
+    };
+    masks.iter().enumerate().map(report).collect()
+}

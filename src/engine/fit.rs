@@ -1,0 +1,75 @@
+//! Making an answer fit its bound: coarser and coarser outlines, until it does or cannot.
+
+use std::io::Write;
+
+use super::EngineError;
+use super::answer::asked_tolerance;
+use crate::api::{FeatureCollection, OnTooLarge, OutputOptions};
+
+/// The coarsest outline tried, in source pixels: an object of a chip has some hundred.
+const COARSEST: f64 = 64.0;
+
+/// The tolerance to try next.
+pub(super) struct Coarseness {
+    limit: Option<usize>,
+    may_coarsen: bool,
+    tolerance: Option<f64>,
+    tried: bool,
+}
+
+impl Coarseness {
+    pub fn new(options: &OutputOptions) -> Self {
+        Self {
+            limit: options.max_bytes,
+            may_coarsen: options.on_too_large == OnTooLarge::Simplify,
+            tolerance: asked_tolerance(options),
+            tried: false,
+        }
+    }
+
+    /// Tolerance to draw with; `None` draws pixel edges.
+    pub const fn tolerance(&self) -> Option<f64> {
+        self.tolerance
+    }
+
+    /// Whether the answer fits; if not, the next tolerance is to be tried.
+    ///
+    /// # Errors
+    /// [`EngineError::TooLarge`] where nothing coarser is left to try, or wanted.
+    pub fn fits(&mut self, collection: &FeatureCollection) -> Result<bool, EngineError> {
+        let Some(limit) = self.limit else { return Ok(true) };
+        let bytes = written_bytes(collection);
+        if bytes <= limit {
+            return Ok(true);
+        }
+        let next = self.tolerance.map_or(1.5, |t| t * 2.0);
+        if !self.may_coarsen || next > COARSEST {
+            let coarsest = match self.tolerance {
+                Some(tolerance) if self.tried => format!(" (simplified by {tolerance} pixels)"),
+                _ => String::new(),
+            };
+            return Err(EngineError::TooLarge { bytes, limit, coarsest });
+        }
+        self.tried = true;
+        self.tolerance = Some(next);
+        Ok(false)
+    }
+}
+
+/// Bytes of the JSON text, counted without keeping it.
+fn written_bytes(collection: &FeatureCollection) -> usize {
+    struct Counter(usize);
+    impl Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // A counter does not fail, and numbers, strings and lists can all be written.
+    let _ = serde_json::to_writer(&mut counter, collection);
+    counter.0
+}

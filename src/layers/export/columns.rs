@@ -1,0 +1,142 @@
+//! One table for features that each have properties of their own.
+
+use std::collections::BTreeMap;
+
+use geojson::Feature;
+use serde_json::Value;
+
+use super::id_text;
+
+/// What a column holds: the narrowest type that all its values fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bool,
+    Integer,
+    Float,
+    Text,
+    Json,
+}
+
+/// The most columns; FlatGeobuf numbers them with 16 bits, and nobody reads so many.
+pub(super) const MAX_COLUMNS: usize = 1024;
+
+/// The column of a feature's own id, unless a property has that name.
+const ID: &str = "id";
+
+/// The columns of all features, in order of their names, `id` first.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    kinds: BTreeMap<String, Option<Kind>>,
+    has_id: bool,
+}
+
+impl Columns {
+    /// Takes note of a feature's properties; `false` if there are too many different ones.
+    pub fn add(&mut self, feature: &Feature) -> bool {
+        self.has_id |= feature.id.is_some();
+        for (name, value) in feature.properties.iter().flatten() {
+            let kind = kind_of(value);
+            if let Some(known) = self.kinds.get_mut(name) {
+                *known = merge(*known, kind);
+            } else if self.kinds.len() < MAX_COLUMNS {
+                self.kinds.insert(name.clone(), kind);
+            } else {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn own_id(&self) -> bool {
+        self.has_id && !self.kinds.contains_key(ID)
+    }
+
+    /// Names and kinds; a column of nothing but nulls is text.
+    pub fn list(&self) -> Vec<(&str, Kind)> {
+        let own = self.own_id().then_some((ID, Kind::Text));
+        let others = self.kinds.iter().map(|(name, kind)| (name.as_str(), kind.unwrap_or(Kind::Text)));
+        own.into_iter().chain(others).collect()
+    }
+
+    /// A feature's cells, without those that are absent or null: column, name, kind, value.
+    pub fn cells<'a>(&'a self, feature: &'a Feature) -> Vec<(usize, &'a str, Kind, Value)> {
+        let mut cells = Vec::new();
+        let first = usize::from(self.own_id());
+        if let Some(id) = feature.id.as_ref().filter(|_| self.own_id()) {
+            cells.push((0, ID, Kind::Text, Value::String(id_text(id))));
+        }
+        for (index, (name, kind)) in self.kinds.iter().enumerate() {
+            let value = feature.properties.as_ref().and_then(|properties| properties.get(name));
+            if let Some(value) = value.filter(|value| !value.is_null()) {
+                cells.push((first + index, name, kind.unwrap_or(Kind::Text), value.clone()));
+            }
+        }
+        cells
+    }
+}
+
+fn kind_of(value: &Value) -> Option<Kind> {
+    match value {
+        Value::Null => None,
+        Value::Bool(_) => Some(Kind::Bool),
+        Value::Number(number) if number.is_i64() => Some(Kind::Integer),
+        Value::Number(_) => Some(Kind::Float),
+        Value::String(_) => Some(Kind::Text),
+        Value::Array(_) | Value::Object(_) => Some(Kind::Json),
+    }
+}
+
+fn merge(known: Option<Kind>, new: Option<Kind>) -> Option<Kind> {
+    match (known, new) {
+        (None, kind) | (kind, None) => kind,
+        (Some(a), Some(b)) if a == b => Some(a),
+        (Some(Kind::Integer | Kind::Float), Some(Kind::Integer | Kind::Float)) => Some(Kind::Float),
+        _ => Some(Kind::Text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feature(properties: &str) -> Feature {
+        let text = format!(r#"{{"type":"Feature","id":"f","geometry":null,"properties":{properties}}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_column_is_as_narrow_as_its_values_allow() {
+        let mut columns = Columns::default();
+        columns.add(&feature(r#"{"a":1,"b":true,"c":"x","d":{"k":[1]},"e":1,"f":null,"g":1}"#));
+        columns.add(&feature(r#"{"a":2.5,"b":false,"c":null,"d":[2],"e":"one","f":null,"g":7}"#));
+        let expected = [
+            ("id", Kind::Text),
+            ("a", Kind::Float),
+            ("b", Kind::Bool),
+            ("c", Kind::Text),
+            ("d", Kind::Json),
+            ("e", Kind::Text),
+            ("f", Kind::Text),
+            ("g", Kind::Integer),
+        ];
+        assert_eq!(columns.list(), expected);
+    }
+
+    #[test]
+    fn a_property_named_id_is_not_given_twice() {
+        let mut columns = Columns::default();
+        columns.add(&feature(r#"{"id":5}"#));
+        assert_eq!(columns.list(), [("id", Kind::Integer)]);
+        let feature = feature(r#"{"id":5}"#);
+        assert_eq!(columns.cells(&feature), [(0, "id", Kind::Integer, Value::from(5))]);
+    }
+
+    #[test]
+    fn too_many_columns_are_refused() {
+        let mut columns = Columns::default();
+        for n in 0..MAX_COLUMNS {
+            assert!(columns.add(&feature(&format!(r#"{{"p{n}":1}}"#))));
+        }
+        assert!(!columns.add(&feature(r#"{"one_more":1}"#)));
+    }
+}

@@ -1,0 +1,185 @@
+//! FlatGeobuf 3 through the `flatgeobuf` crate, in two passes over the layer: its columns first, since they stand in
+//! the head of the file, then its features. Features go through a temporary file, since the format wants them
+//! sorted along the index; memory grows by some 60 bytes a feature.
+
+use std::io::Write;
+
+use ::flatgeobuf::geozero::error::Result as GeoResult;
+use ::flatgeobuf::geozero::{ColumnValue, GeomProcessor, GeozeroGeometry, PropertyProcessor as _};
+use ::flatgeobuf::{ColumnType, FgbCrs, FgbWriter, FgbWriterOptions, GeometryType};
+use geojson::{GeometryValue, Position};
+use serde_json::Value;
+
+use super::columns::{Columns, Kind, MAX_COLUMNS};
+use super::{ExportError, Exported, Failure, Source};
+
+pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<Exported, Failure> {
+    let layer = source.layer.clone();
+    let failed =
+        |problem: String| ExportError::Format { layer: layer.clone(), format: "FlatGeobuf", problem };
+
+    let mut columns = Columns::default();
+    let mut polygons_only = true;
+    let mut features = source.lines()?;
+    while let Some(feature) = features.next_feature()? {
+        let Some(geometry) = &feature.geometry else { continue };
+        let value = &geometry.value;
+        polygons_only &= matches!(value, GeometryValue::Polygon { .. } | GeometryValue::MultiPolygon { .. });
+        if !columns.add(&feature) {
+            let problem =
+                format!("its features have more than {MAX_COLUMNS} different properties; export geojson");
+            return Err(failed(problem).into());
+        }
+    }
+
+    let options = FgbWriterOptions {
+        // All polygons as MultiPolygon: one type for the whole file, as QGIS wants it.
+        detect_type: false,
+        promote_to_multi: polygons_only,
+        crs: FgbCrs { org: Some("EPSG"), code: 4326, ..FgbCrs::default() },
+        ..FgbWriterOptions::default()
+    };
+    let kind = if polygons_only { GeometryType::MultiPolygon } else { GeometryType::Unknown };
+    let mut writer =
+        FgbWriter::create_with_options(&layer, kind, options).map_err(|e| failed(e.to_string()))?;
+    for (name, kind) in columns.list() {
+        let column = match kind {
+            Kind::Bool => ColumnType::Bool,
+            Kind::Integer => ColumnType::Long,
+            Kind::Float => ColumnType::Double,
+            Kind::Text => ColumnType::String,
+            Kind::Json => ColumnType::Json,
+        };
+        writer.add_column(name, column, |_, _| {});
+    }
+
+    let mut exported = Exported::default();
+    let mut features = source.lines()?;
+    while let Some(feature) = features.next_feature()? {
+        let Some(geometry) = feature.geometry.as_ref().filter(|g| !is_empty(&g.value)) else {
+            // The index has no place for a feature that is nowhere.
+            exported.skipped += 1;
+            continue;
+        };
+        let cells = columns.cells(&feature);
+        let mut wrong = None;
+        let added = writer.add_feature_geom(Shape(&geometry.value), |row| {
+            for (index, name, kind, value) in &cells {
+                let text = match value {
+                    Value::String(text) if *kind != Kind::Json => text.clone(),
+                    other => other.to_string(),
+                };
+                let cell = match kind {
+                    Kind::Bool => ColumnValue::Bool(value.as_bool().unwrap_or_default()),
+                    Kind::Integer => ColumnValue::Long(value.as_i64().unwrap_or_default()),
+                    Kind::Float => ColumnValue::Double(value.as_f64().unwrap_or_default()),
+                    Kind::Text => ColumnValue::String(&text),
+                    Kind::Json => ColumnValue::Json(&text),
+                };
+                if let Err(error) = row.property(*index, name, &cell) {
+                    wrong = Some(error);
+                }
+            }
+        });
+        if let Some(error) = added.err().or(wrong) {
+            return Err(failed(error.to_string()).into());
+        }
+        exported.features += 1;
+    }
+    exported.skipped += features.skipped;
+    writer.write(out).map_err(|error| match error {
+        ::flatgeobuf::Error::IO(error) => Failure::Out(error),
+        other => failed(other.to_string()).into(),
+    })?;
+    Ok(exported)
+}
+
+/// Whether a geometry has no position at all.
+fn is_empty(geometry: &GeometryValue) -> bool {
+    match geometry {
+        GeometryValue::Point { coordinates } => coordinates.len() < 2,
+        GeometryValue::MultiPoint { coordinates } | GeometryValue::LineString { coordinates } => {
+            coordinates.is_empty()
+        }
+        GeometryValue::MultiLineString { coordinates } | GeometryValue::Polygon { coordinates } => {
+            coordinates.iter().all(Vec::is_empty)
+        }
+        GeometryValue::MultiPolygon { coordinates } => coordinates.iter().flatten().all(Vec::is_empty),
+        GeometryValue::GeometryCollection { geometries } => geometries.iter().all(|g| is_empty(&g.value)),
+    }
+}
+
+/// A GeoJSON geometry, told to the writer in two dimensions.
+struct Shape<'a>(&'a GeometryValue);
+
+impl GeozeroGeometry for Shape<'_> {
+    fn process_geom<P: GeomProcessor>(&self, to: &mut P) -> GeoResult<()> {
+        tell(self.0, 0, to)
+    }
+}
+
+fn tell<P: GeomProcessor>(geometry: &GeometryValue, index: usize, to: &mut P) -> GeoResult<()> {
+    match geometry {
+        GeometryValue::Point { coordinates } => {
+            to.point_begin(index)?;
+            positions(std::slice::from_ref(coordinates), to)?;
+            to.point_end(index)
+        }
+        GeometryValue::MultiPoint { coordinates } => {
+            to.multipoint_begin(coordinates.len(), index)?;
+            positions(coordinates, to)?;
+            to.multipoint_end(index)
+        }
+        GeometryValue::LineString { coordinates } => line(coordinates, true, index, to),
+        GeometryValue::MultiLineString { coordinates } => {
+            to.multilinestring_begin(coordinates.len(), index)?;
+            for (part, positions) in coordinates.iter().enumerate() {
+                line(positions, false, part, to)?;
+            }
+            to.multilinestring_end(index)
+        }
+        GeometryValue::Polygon { coordinates } => polygon(coordinates, true, index, to),
+        GeometryValue::MultiPolygon { coordinates } => {
+            to.multipolygon_begin(coordinates.len(), index)?;
+            for (part, rings) in coordinates.iter().enumerate() {
+                polygon(rings, false, part, to)?;
+            }
+            to.multipolygon_end(index)
+        }
+        GeometryValue::GeometryCollection { geometries } => {
+            to.geometrycollection_begin(geometries.len(), index)?;
+            for (part, geometry) in geometries.iter().enumerate() {
+                tell(&geometry.value, part, to)?;
+            }
+            to.geometrycollection_end(index)
+        }
+    }
+}
+
+fn polygon<P: GeomProcessor>(
+    rings: &[Vec<Position>],
+    tagged: bool,
+    index: usize,
+    to: &mut P,
+) -> GeoResult<()> {
+    to.polygon_begin(tagged, rings.len(), index)?;
+    for (part, ring) in rings.iter().enumerate() {
+        line(ring, false, part, to)?;
+    }
+    to.polygon_end(tagged, index)
+}
+
+fn line<P: GeomProcessor>(line: &[Position], tagged: bool, index: usize, to: &mut P) -> GeoResult<()> {
+    to.linestring_begin(tagged, line.len(), index)?;
+    positions(line, to)?;
+    to.linestring_end(tagged, index)
+}
+
+fn positions<P: GeomProcessor>(positions: &[Position], to: &mut P) -> GeoResult<()> {
+    for (index, position) in positions.iter().enumerate() {
+        if let [x, y, ..] = position.as_slice() {
+            to.xy(*x, *y, index)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Exports by what comes out. That GDAL reads all of them alike is checked by `tests/peers/exports_with_gdal.py`.
+
+use std::fs;
+
+use super::*;
+
+const HOLED: &str = r#"{"type":"Feature","id":"f<1>","geometry":{"type":"Polygon","coordinates":[[[0,0],[4,0],[4,4],[0,4],[0,0]],[[1,1],[1,2],[2,2],[2,1],[1,1]]]},"properties":{"area_m2":16,"name":"池 & \"pond\"","prompt":{"points":[[1,2]]},"saved":true}}"#;
+const SPLIT: &str = r#"{"type":"Feature","id":"f2","geometry":{"type":"MultiPolygon","coordinates":[[[[179,0],[180,0],[180,1],[179,0]]],[[[-180,0],[-179.5,0],[-180,1],[-180,0]]]]},"properties":{"area_m2":2.5,"name":null}}"#;
+const POINT: &str =
+    r#"{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2,3]},"properties":null}"#;
+const NOWHERE: &str = r#"{"type":"Feature","id":"n","geometry":null,"properties":{"note":"no place"}}"#;
+
+fn state(lines: &[&str]) -> tempfile::TempDir {
+    let state = tempfile::tempdir().unwrap();
+    fs::create_dir(state.path().join(DIRECTORY)).unwrap();
+    let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+    fs::write(state.path().join(DIRECTORY).join("ponds.geojsonl"), text).unwrap();
+    state
+}
+
+fn exported(lines: &[&str], format: Format) -> (Vec<u8>, Exported) {
+    let state = state(lines);
+    let mut out = Vec::new();
+    let exported = export(state.path(), "ponds", format, &mut out, Path::new("out")).unwrap();
+    (out, exported)
+}
+
+#[test]
+fn geojson_is_one_collection_of_the_same_features() {
+    let (out, exported) = exported(&[HOLED, "", "nonsense", SPLIT], Format::GeoJson);
+    assert_eq!(exported, Exported { features: 2, skipped: 1 });
+    let collection: geojson::FeatureCollection = serde_json::from_slice(&out).unwrap();
+    let expected: Vec<Feature> = [HOLED, SPLIT].map(|line| serde_json::from_str(line).unwrap()).into();
+    assert_eq!(collection.features, expected);
+    assert!(out.starts_with(br#"{"type":"FeatureCollection","name":"ponds","features":["#));
+}
+
+#[test]
+fn geojson_lines_are_the_lines_without_the_bad_ones() {
+    let (out, exported) = exported(&[HOLED, "", "nonsense", SPLIT, "{\"torn"], Format::GeoJsonLines);
+    assert_eq!(String::from_utf8(out).unwrap(), format!("{HOLED}\n{SPLIT}\n"));
+    assert_eq!(exported, Exported { features: 2, skipped: 2 });
+}
+
+#[test]
+fn kml_has_a_placemark_with_holes_and_properties() {
+    let (out, exported) = exported(&[HOLED, SPLIT, POINT, NOWHERE], Format::Kml);
+    assert_eq!(exported.features, 4);
+    insta::assert_snapshot!(String::from_utf8(out).unwrap());
+}
+
+#[test]
+fn an_empty_layer_is_an_empty_document_in_every_format() {
+    let (out, _) = exported(&[], Format::GeoJson);
+    assert!(serde_json::from_slice::<geojson::FeatureCollection>(&out).unwrap().features.is_empty());
+    assert!(exported(&[], Format::GeoJsonLines).0.is_empty());
+    let kml = String::from_utf8(exported(&[], Format::Kml).0).unwrap();
+    assert!(kml.ends_with("<name>ponds</name>\n</Document>\n</kml>\n"), "{kml}");
+}
+
+#[test]
+fn an_unknown_layer_names_those_that_are_there() {
+    let state = state(&[HOLED]);
+    let mut out = Vec::new();
+    let error =
+        export(state.path(), "pond", Format::GeoJson, &mut out, Path::new("out")).unwrap_err().to_string();
+    assert!(error.contains("no layer pond") && error.contains("there are ponds"), "{error}");
+    let error = export(state.path(), "../x", Format::GeoJson, &mut out, Path::new("out")).unwrap_err();
+    assert!(matches!(error, ExportError::Layer(LayerError::BadName { .. })));
+    assert!(out.is_empty());
+}
+
+#[cfg(feature = "flatgeobuf")]
+mod with_flatgeobuf {
+    use ::flatgeobuf::{FallibleStreamingIterator as _, FeatureProperties as _, FgbReader, GeometryType};
+
+    use super::*;
+
+    /// Where the rings of each part end, and the properties; in order of the ids.
+    type Row = (Vec<Vec<u32>>, std::collections::HashMap<String, String>);
+
+    fn read(out: &[u8]) -> Vec<Row> {
+        let mut reader = FgbReader::open(io::Cursor::new(out)).unwrap().select_all().unwrap();
+        let mut rows = Vec::new();
+        while let Some(feature) = reader.next().unwrap() {
+            let parts = feature.geometry().unwrap().parts().map(|parts| parts.iter().collect::<Vec<_>>());
+            let ends =
+                |part: ::flatgeobuf::Geometry<'_>| part.ends().map_or_else(Vec::new, |e| e.iter().collect());
+            rows.push((
+                parts.unwrap_or_default().into_iter().map(ends).collect(),
+                feature.properties().unwrap(),
+            ));
+        }
+        rows.sort_by_key(|(_, properties): &Row| properties.get("id").cloned());
+        rows
+    }
+
+    #[test]
+    fn flatgeobuf_keeps_geometry_and_typed_properties() {
+        let (out, exported) = exported(&[HOLED, SPLIT, NOWHERE, "bad"], Format::FlatGeobuf);
+        assert_eq!(exported, Exported { features: 2, skipped: 2 });
+        let reader = FgbReader::open(io::Cursor::new(&out)).unwrap();
+        assert_eq!(reader.header().geometry_type(), GeometryType::MultiPolygon);
+        assert_eq!(reader.header().crs().unwrap().code(), 4326);
+        let features = read(&out);
+        assert_eq!(features.len(), 2);
+        let (rings, properties) = &features[0];
+        assert_eq!(rings.len(), 2);
+        assert_eq!(properties["id"], "f2");
+        assert_eq!(properties["area_m2"], "2.5");
+        assert!(!properties.contains_key("name"), "null is absent");
+        let (rings, properties) = &features[1];
+        assert_eq!(*rings, [[5, 10]], "a hole");
+        assert_eq!(properties["name"], "池 & \"pond\"");
+        assert_eq!(properties["prompt"], r#"{"points":[[1,2]]}"#);
+        assert_eq!((properties["saved"].as_str(), properties["area_m2"].as_str()), ("true", "16"));
+    }
+
+    #[test]
+    fn flatgeobuf_takes_mixed_geometries_and_none() {
+        let (out, exported) = exported(&[HOLED, POINT], Format::FlatGeobuf);
+        assert_eq!(exported.features, 2);
+        assert_eq!(read(&out).len(), 2);
+        let (out, exported) = super::exported(&[], Format::FlatGeobuf);
+        assert_eq!(exported.features, 0);
+        assert_eq!(FgbReader::open(io::Cursor::new(&out)).unwrap().header().features_count(), 0);
+    }
+}
