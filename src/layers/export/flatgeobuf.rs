@@ -19,12 +19,15 @@ pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<Exported
         |problem: String| ExportError::Format { layer: layer.clone(), format: "FlatGeobuf", problem };
 
     let mut columns = Columns::default();
-    let mut polygons_only = true;
+    let (mut polygons_only, mut is_empty) = (true, true);
     let mut features = source.lines()?;
     while let Some(feature) = features.next_feature()? {
-        let Some(geometry) = &feature.geometry else { continue };
-        let value = &geometry.value;
-        polygons_only &= matches!(value, GeometryValue::Polygon { .. } | GeometryValue::MultiPolygon { .. });
+        let Some(geometry) = feature.geometry.as_ref().map(|g| &g.value).filter(|g| fits(g)) else {
+            continue;
+        };
+        is_empty = false;
+        polygons_only &=
+            matches!(geometry, GeometryValue::Polygon { .. } | GeometryValue::MultiPolygon { .. });
         if !columns.add(&feature) {
             let problem =
                 format!("its features have more than {MAX_COLUMNS} different properties; export geojson");
@@ -36,6 +39,7 @@ pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<Exported
         // All polygons as MultiPolygon: one type for the whole file, as QGIS wants it.
         detect_type: false,
         promote_to_multi: polygons_only,
+        write_index: !is_empty,
         crs: FgbCrs { org: Some("EPSG"), code: 4326, ..FgbCrs::default() },
         ..FgbWriterOptions::default()
     };
@@ -56,8 +60,7 @@ pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<Exported
     let mut exported = Exported::default();
     let mut features = source.lines()?;
     while let Some(feature) = features.next_feature()? {
-        let Some(geometry) = feature.geometry.as_ref().filter(|g| !is_empty(&g.value)) else {
-            // The index has no place for a feature that is nowhere.
+        let Some(geometry) = feature.geometry.as_ref().filter(|g| fits(&g.value)) else {
             exported.skipped += 1;
             continue;
         };
@@ -94,18 +97,20 @@ pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<Exported
     Ok(exported)
 }
 
-/// Whether a geometry has no position at all.
-fn is_empty(geometry: &GeometryValue) -> bool {
+/// Whether a geometry can be written: it is somewhere, or the index has no place for it, and it is no
+/// GeometryCollection, which GDAL does not read the way the crate writes it. Masks are polygons; other geometries
+/// come into a layer only by hand.
+fn fits(geometry: &GeometryValue) -> bool {
     match geometry {
-        GeometryValue::Point { coordinates } => coordinates.len() < 2,
+        GeometryValue::Point { coordinates } => coordinates.len() >= 2,
         GeometryValue::MultiPoint { coordinates } | GeometryValue::LineString { coordinates } => {
-            coordinates.is_empty()
+            !coordinates.is_empty()
         }
         GeometryValue::MultiLineString { coordinates } | GeometryValue::Polygon { coordinates } => {
-            coordinates.iter().all(Vec::is_empty)
+            coordinates.iter().any(|part| !part.is_empty())
         }
-        GeometryValue::MultiPolygon { coordinates } => coordinates.iter().flatten().all(Vec::is_empty),
-        GeometryValue::GeometryCollection { geometries } => geometries.iter().all(|g| is_empty(&g.value)),
+        GeometryValue::MultiPolygon { coordinates } => coordinates.iter().flatten().any(|r| !r.is_empty()),
+        GeometryValue::GeometryCollection { .. } => false,
     }
 }
 
@@ -146,13 +151,8 @@ fn tell<P: GeomProcessor>(geometry: &GeometryValue, index: usize, to: &mut P) ->
             }
             to.multipolygon_end(index)
         }
-        GeometryValue::GeometryCollection { geometries } => {
-            to.geometrycollection_begin(geometries.len(), index)?;
-            for (part, geometry) in geometries.iter().enumerate() {
-                tell(&geometry.value, part, to)?;
-            }
-            to.geometrycollection_end(index)
-        }
+        // Left out before, see `fits`.
+        GeometryValue::GeometryCollection { .. } => Ok(()),
     }
 }
 

@@ -118,8 +118,9 @@ mod with_flatgeobuf {
 
     #[test]
     fn flatgeobuf_takes_mixed_geometries_and_none() {
-        let (out, exported) = exported(&[HOLED, POINT], Format::FlatGeobuf);
-        assert_eq!(exported.features, 2);
+        let collection = r#"{"type":"Feature","geometry":{"type":"GeometryCollection","geometries":[]}}"#;
+        let (out, exported) = exported(&[HOLED, POINT, collection], Format::FlatGeobuf);
+        assert_eq!(exported, Exported { features: 2, skipped: 1 });
         assert_eq!(read(&out).len(), 2);
         let (out, exported) = super::exported(&[], Format::FlatGeobuf);
         assert_eq!(exported.features, 0);
