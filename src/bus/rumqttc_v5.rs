@@ -261,7 +261,8 @@ fn loss(error: &ConnectionError) -> Loss {
         }
         ConnectionError::MqttState(StateError::Deserialization(error)) => match error {
             mqttbytes::Error::PayloadSizeLimitExceeded { pkt_size, .. } => loss.oversized = Some(*pkt_size),
-            mqttbytes::Error::InvalidReason(PACKET_TOO_LARGE) => {
+            // The library's misnomer: its reader of PUBACK returns this of a code that it does not know.
+            mqttbytes::Error::InvalidConnectReturnCode(PACKET_TOO_LARGE) => {
                 loss.refused_oldest = Some("PacketTooLarge");
             }
             _ => {}
