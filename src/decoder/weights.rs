@@ -194,7 +194,7 @@ impl Weights {
             } else {
                 let fan_in =
                     if name.contains("output_upscaling") { shape[0] } else { shape[shape.len() - 1] };
-                (0.0, 1.7 / (fan_in as f32).sqrt())
+                (0.0, (fan_in as f32).sqrt().recip())
             };
             let tensor = ArrayD::from_shape_simple_fn(IxDyn(&shape), || centre + reach * random.symmetric());
             tensors.insert(name, tensor);
