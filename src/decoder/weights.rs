@@ -188,7 +188,7 @@ impl Weights {
         for Parameter { name, shape } in parameters(family) {
             let (centre, reach) = if name.contains(".norm") || name.contains("output_upscaling.1.") {
                 (if name.ends_with(".weight") { 1.0 } else { 0.0 }, 0.3)
-            } else if name.starts_with("prompt_encoder") || name.contains("_token") {
+            } else if name.starts_with("prompt_encoder") || output_tokens(family).contains(&name.as_str()) {
                 // Embeddings and the Fourier matrix: about standard deviation 1.
                 (0.0, 1.7)
             } else {
