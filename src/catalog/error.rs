@@ -241,6 +241,17 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// The directory or file in the way of a folder, where searching for folders met one.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Pickle { path, .. }
+            | Self::SeveralManifests { path, .. }
+            | Self::Io { path, .. }
+            | Self::NothingFound { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// The code a client gets for it.
     pub const fn code(&self) -> ErrorCode {
         match self {

@@ -18,7 +18,7 @@ pub enum CliError {
     #[error(transparent)]
     Export(#[from] crate::layers::export::ExportError),
     /// The way of a prompt.
-    #[error("{}: {0}", .0.code())]
+    #[error("{}: {_0}", _0.code())]
     Engine(#[from] crate::engine::EngineError),
     /// A value on the command line.
     #[error("{0}")]
@@ -26,6 +26,14 @@ pub enum CliError {
     /// A request that is refused as a whole.
     #[error("BAD_REQUEST: {0}")]
     Request(#[from] crate::api::RequestError),
+    /// A mask or logits cannot be written.
+    #[error("{path}: {source}")]
+    Dump {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: crate::mask::MaskError,
+    },
     /// A file of ours cannot be read or written.
     #[error("{path}: {source}")]
     File {

@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 
 use super::CliError;
 use super::models_dir::{MODELS_VARIABLE, models_dir};
+use crate::decoder::{Weights, graph};
 use crate::models::{ModelStore, load_weights};
 
 const EXAMPLES: &str = "\
@@ -33,10 +34,14 @@ pub struct Args {
 impl Args {
     pub(super) fn run(&self) -> Result<bool, CliError> {
         let store = ModelStore::open(&models_dir(self.models.as_deref(), None))?;
-        let model = store.named(&self.name)?;
-        let weights = load_weights(model)?;
-        std::fs::create_dir_all(&self.output).map_err(CliError::file(&self.output))?;
-        for path in crate::decoder::export_onnx(&weights, model.family, &model.name, &self.output)? {
+        let Some(model) = store.list().iter().find(|model| model.name == self.name) else {
+            let names: Vec<&str> = store.list().iter().map(|model| model.name.as_str()).collect();
+            let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let message = format!("{}: no model is called {}; there are: {there}", store.dir().display(), self.name);
+            return Err(CliError::Usage(message));
+        };
+        let weights = Weights::copied(&load_weights(model)?, model.family)?;
+        for path in graph::export(&weights, &model.name, &self.output)? {
             println!("{}", path.display());
         }
         Ok(true)

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
 use super::models_dir::{MODELS_VARIABLE, models_dir};
-use crate::models::{ImportOptions, import_checkpoint};
+use crate::models::{ImportOptions, ImportProgress, import_checkpoint_with};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,13 +46,18 @@ impl Args {
     pub(super) fn run(&self) -> Result<bool, CliError> {
         let models = models_dir(self.models.as_deref(), None);
         let bar = ProgressBar::no_length();
-        let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes}");
+        let style = ProgressStyle::with_template("{msg:8} [{wide_bar}] {percent}%");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let options = ImportOptions { name: self.name.clone(), half: self.half };
-        let imported = import_checkpoint(&self.checkpoint, &models, &options, &mut |progress| {
-            bar.set_length(progress.total);
-            bar.set_position(progress.done);
-            bar.set_message(progress.step);
+        let imported = import_checkpoint_with(&self.checkpoint, &models, &options, &mut |progress| {
+            let (step, done, total) = match progress {
+                ImportProgress::Reading { done, total } => ("reading", done as u64, total as u64),
+                ImportProgress::Hashing { done, total } => ("hashing", done, total),
+                ImportProgress::Writing => ("writing", 0, 1),
+            };
+            bar.set_message(step);
+            bar.set_length(total);
+            bar.set_position(done);
         })?;
         bar.finish_and_clear();
         println!(
@@ -63,6 +68,9 @@ impl Args {
             imported.bytes as f64 / 1e6,
             imported.info.source_file
         );
+        if !imported.exact {
+            eprintln!("warning: weights were rounded to half precision; masks may differ slightly");
+        }
         Ok(true)
     }
 }

@@ -28,20 +28,61 @@ pub struct Args {
 impl Args {
     pub(super) fn run(&self) -> Result<bool, CliError> {
         let discovered = Folder::discover(&self.folder)?;
-        for problem in &discovered.problems {
-            eprintln!("warning: {problem}");
+        if !discovered.folders.is_empty() {
+            for problem in &discovered.problems {
+                eprintln!("warning: {problem}");
+            }
         }
+        let whole = discovered.problems.is_empty();
+        let folders = discovered.into_folders()?.into_iter();
         let summaries: Vec<FolderSummary> =
-            ServedFolder::all(discovered.folders).iter().map(ServedFolder::summary).collect();
+            folders.map(|folder| ServedFolder::new(folder.name().to_owned(), folder).summary()).collect();
         let mut output = super::output::Output::create("-".as_ref())?;
         if self.json {
             output.json_line(&summaries)?;
         } else {
             for summary in &summaries {
-                output.text(&summary.to_string())?;
+                output.text(&as_text(summary))?;
             }
         }
         output.finish()?;
-        Ok(discovered.problems.is_empty())
+        Ok(whole)
     }
+}
+
+/// A summary for people, one fact a line.
+fn as_text(summary: &FolderSummary) -> String {
+    let numbers = |values: &[f64], digits: usize| {
+        values.iter().map(|v| format!("{v:.digits$}")).collect::<Vec<_>>().join(", ")
+    };
+    let degrees = summary.crs.unit.as_deref() == Some("degrees");
+    let digits = if degrees { 7 } else { 2 };
+    let mut lines = vec![summary.name.clone()];
+    let mut fact = |name: &str, value: String| lines.push(format!("  {name:<14}{value}"));
+    fact("path", summary.path.clone());
+    let v1 = if summary.v1 { " (written by Geo-SAM v1)" } else { "" };
+    fact("chips", format!("{}{v1}", summary.chips));
+    fact("model", format!("{}, family {}", summary.model, summary.model_type));
+    fact("CRS", summary.crs.short());
+    fact("extent", numbers(&summary.extent, digits));
+    fact(
+        "extent WGS84",
+        summary.extent_wgs84.map_or_else(|| "unknown: the CRS is not supported".to_owned(), |e| numbers(&e, 7)),
+    );
+    fact("pixel size", numbers(&summary.pixel_size, if degrees { 9 } else { 3 }));
+    let side = |side: Option<u64>| side.map_or_else(|| "-".to_owned(), |pixels| pixels.to_string());
+    fact("stride", format!("{} x {} pixels", side(summary.stride[0]), side(summary.stride[1])));
+    let shapes = summary.chip_shapes.iter().map(|[height, width]| format!("{width} x {height}"));
+    fact("chip size", format!("{} pixels", shapes.collect::<Vec<_>>().join(", ")));
+    let about = if summary.size_is_estimate { "about " } else { "" };
+    fact("size on disk", format!("{about}{:.1} MB", summary.size_bytes as f64 / 1e6));
+    let missing = match &summary.missing {
+        missing if missing.count == 0 => "none".to_owned(),
+        missing => {
+            let more = if missing.count > missing.first.len() { ", ..." } else { "" };
+            format!("{}: {}{more}", missing.count, missing.first.join(", "))
+        }
+    };
+    fact("chips missing", missing);
+    lines.join("\n")
 }

@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args) -> Result<bool, CliError> {
         None => {
             let segmentation = batch.segment(&args.item()?, "1")?;
             let mut output = Output::create(&args.output)?;
-            output.json_line(&segmentation.collection)?;
+            output.json_line(segmentation.collection())?;
             output.finish()?;
             Ok(true)
         }
@@ -48,10 +48,13 @@ fn all_cores() -> usize {
 
 fn open_folders(path: &Path) -> Result<Vec<Arc<ServedFolder>>, CliError> {
     let discovered = Folder::discover(path)?;
-    for problem in &discovered.problems {
-        eprintln!("warning: {problem}");
+    if !discovered.folders.is_empty() {
+        for problem in &discovered.problems {
+            eprintln!("warning: {problem}");
+        }
     }
-    Ok(ServedFolder::all(discovered.folders).into_iter().map(Arc::new).collect())
+    let folders = discovered.into_folders()?.into_iter();
+    Ok(folders.map(|folder| Arc::new(ServedFolder::new(folder.name().to_owned(), folder))).collect())
 }
 
 struct Batch<'a> {
@@ -129,9 +132,11 @@ fn write_dump(segmentation: &Segmentation, dump: &Path, name: &str) -> Result<()
     let logits = dump.join(format!("{name}.logits.npy"));
     let file = std::fs::File::create(&logits).map_err(CliError::file(&logits))?;
     let writer = std::io::BufWriter::new(file);
-    crate::mask::write_npy(segmentation.logits.view(), writer).map_err(CliError::file(&logits))?;
+    crate::mask::write_npy(segmentation.logits.view(), writer)
+        .map_err(|source| CliError::Dump { path: logits, source })?;
     let mask = dump.join(format!("{name}.mask.png"));
     let file = std::fs::File::create(&mask).map_err(CliError::file(&mask))?;
     let writer = std::io::BufWriter::new(file);
-    crate::mask::write_png(&segmentation.first_mask, writer).map_err(CliError::file(&mask))
+    crate::mask::write_png(&segmentation.first_mask, writer)
+        .map_err(|source| CliError::Dump { path: mask, source })
 }

@@ -7,6 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
 use crate::catalog::Folder;
+use crate::engine::ServedFolder;
+use crate::features::Crc;
 
 const EXAMPLES: &str = "\
 Example, after copying a folder onto a card:
@@ -33,12 +35,13 @@ impl Args {
         let bar = ProgressBar::new(chips as u64);
         let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} chips, {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        for folder in &discovered.folders {
-            bar.set_message(folder.name().to_owned());
-            for index in 0..folder.len() {
-                if let Err(error) = folder.verify_chip(index) {
+        for folder in discovered.folders {
+            let folder = ServedFolder::new(folder.name().to_owned(), folder);
+            bar.set_message(folder.name.clone());
+            for index in 0..folder.folder.len() {
+                if let Err(error) = folder.read_features(index, Crc::Verify) {
                     bad += 1;
-                    bar.suspend(|| println!("{}: {error}", folder.chip(index).id));
+                    bar.suspend(|| println!("{error}"));
                 }
                 bar.inc(1);
             }

@@ -237,6 +237,12 @@ impl Weights {
     }
 }
 
+impl WeightSource for crate::models::DecoderWeights {
+    fn tensor(&self, name: &str) -> Option<ArrayViewD<'_, f32>> {
+        Self::tensor(self, name)
+    }
+}
+
 impl WeightSource for Weights {
     fn tensor(&self, name: &str) -> Option<ArrayViewD<'_, f32>> {
         self.tensors.get(name).map(|t| t.view())

@@ -47,7 +47,7 @@ impl<'a> Writer<'a> {
             CrsChoice::Source => true,
             CrsChoice::Epsg(code) => own.epsg == Some(code),
         };
-        let wgs84 = Crs::from_epsg(4326)?;
+        let wgs84 = Crs::wgs84();
         let (projector, is_wgs84, legacy_crs) = if same {
             let is_wgs84 = own.epsg == Some(4326);
             let name = own.epsg.map_or_else(|| own.text.clone(), |code| format!("urn:ogc:def:crs:EPSG::{code}"));

@@ -1,20 +1,20 @@
 //! The decoders in memory: one a model, built when the first prompt needs it.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::EngineError;
 use crate::catalog::Folder;
 use crate::decoder::{MaskDecoder, TractDecoder};
-use crate::models::{ModelStore, load_weights};
+use crate::models::{ModelInfo, ModelStore, load_weights};
 
 /// Imported models and the decoders built from them.
 pub struct Decoders {
-    store: ModelStore,
+    store: RwLock<ModelStore>,
     threads: usize,
-    /// By model name. Held while one is built, so that two prompts do not build it twice.
-    built: Mutex<HashMap<String, Arc<dyn MaskDecoder>>>,
+    /// By model directory. Held while one is built, so that two prompts do not build it twice.
+    built: Mutex<HashMap<PathBuf, Arc<dyn MaskDecoder>>>,
 }
 
 impl Decoders {
@@ -23,12 +23,29 @@ impl Decoders {
     /// # Errors
     /// The directory cannot be read.
     pub fn open(models: &Path, threads: usize) -> Result<Self, EngineError> {
-        Ok(Self { store: ModelStore::open(models)?, threads, built: Mutex::default() })
+        let store = ModelStore::open(models)?;
+        for problem in store.problems() {
+            tracing::warn!(model = problem.name, error = %problem.error, "a model cannot be used");
+        }
+        Ok(Self { store: RwLock::new(store), threads, built: Mutex::default() })
     }
 
     /// The imported models.
-    pub const fn store(&self) -> &ModelStore {
-        &self.store
+    pub fn models(&self) -> Vec<ModelInfo> {
+        // A store is replaced as a whole, so a poisoned lock still holds one.
+        self.store.read().unwrap_or_else(PoisonError::into_inner).list().to_vec()
+    }
+
+    /// The model of a folder; one that was imported since the last look is found too.
+    fn find(&self, folder: &Folder) -> Result<ModelInfo, EngineError> {
+        let (checkpoint, family) = (folder.checkpoint(), folder.family());
+        let known = self.store.read().unwrap_or_else(PoisonError::into_inner).find(checkpoint, family).cloned();
+        if let Ok(model) = known {
+            return Ok(model);
+        }
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        *store = ModelStore::open(store.dir())?;
+        Ok(store.find(checkpoint, family).cloned()?)
     }
 
     /// The decoder for a folder's checkpoint.
@@ -36,16 +53,15 @@ impl Decoders {
     /// # Errors
     /// The model is not imported, is of another family, or its files are unreadable.
     pub fn for_folder(&self, folder: &Folder) -> Result<Arc<dyn MaskDecoder>, EngineError> {
-        let model = self.store.find(folder.checkpoint(), folder.family())?;
+        let model = self.find(folder)?;
         // A panic while building leaves the map as it was: nothing half-built is in it.
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(decoder) = built.get(&model.name) {
+        if let Some(decoder) = built.get(&model.dir) {
             return Ok(Arc::clone(decoder));
         }
-        let weights = load_weights(model)?;
-        let decoder: Arc<dyn MaskDecoder> =
-            Arc::new(TractDecoder::new(&weights, model.family, self.threads)?);
-        built.insert(model.name.clone(), Arc::clone(&decoder));
+        let weights = load_weights(&model)?;
+        let decoder: Arc<dyn MaskDecoder> = Arc::new(TractDecoder::new(&weights, model.family, self.threads)?);
+        built.insert(model.dir, Arc::clone(&decoder));
         Ok(decoder)
     }
 }

@@ -24,6 +24,14 @@ pub enum EngineError {
     /// No folder is served at all.
     #[error("no feature folder is ready; put a card with a Geo-SAM folder in, or check `info`")]
     NoFolder,
+    /// An index that no chip has: a fault of ours.
+    #[error("folder {folder} has no chip {index}")]
+    NoSuchChip {
+        /// The folder's name.
+        folder: String,
+        /// The index.
+        index: usize,
+    },
     /// The answer does not fit, however coarse.
     #[error(
         "the answer has {bytes} bytes where {limit} fit{coarsest}; raise max_bytes, ask for largest_only, or \
@@ -72,6 +80,7 @@ impl EngineError {
             Self::EmptyPrompt => ErrorCode::BadRequest,
             Self::UnknownFolder { .. } => ErrorCode::UnknownFolder,
             Self::NoFolder => ErrorCode::FolderNotReady,
+            Self::NoSuchChip { .. } => ErrorCode::Internal,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
             Self::Catalog(e) => e.code(),
             Self::Features(e) => e.code(),

@@ -1,8 +1,9 @@
 //! A feature folder as it is served: the catalogue's folder, the name it is asked for by, its CRS.
 
 use crate::api::CrsChoice;
-use crate::catalog::{Folder, FolderSummary};
+use crate::catalog::{ChipRef, Folder, FolderSummary, check_against_manifest};
 use crate::engine::EngineError;
+use crate::features::{ChipFeatures, Crc, read_chip, read_v1_chip};
 use crate::geo::{Bounds, Crs, GeoError, Transform};
 
 /// A folder that prompts may go to.
@@ -19,14 +20,31 @@ impl ServedFolder {
     /// A folder under a name. A CRS that is not supported is no error yet: prompts in the folder's own
     /// coordinates (`"crs": "source"`) still work.
     pub fn new(name: String, folder: Folder) -> Self {
-        let crs = folder.crs().parse();
+        let told = folder.crs();
+        // The code says more than the WKT: some WKTs are ambiguous.
+        let crs = told.epsg.map_or_else(|| Crs::parse(&told.text), Crs::from_epsg);
         Self { name, folder, crs }
     }
 
-    /// Several folders under unique names: their own, with a suffix where two are equal.
-    pub fn all(folders: Vec<Folder>) -> Vec<Self> {
-        let names = crate::catalog::unique_names(folders.iter().map(|f| f.name().to_owned()).collect());
-        names.into_iter().zip(folders).map(|(name, folder)| Self::new(name, folder)).collect()
+    /// A chip that [`Folder::choose`] has chosen.
+    ///
+    /// # Errors
+    /// None for such a chip.
+    pub fn chip(&self, index: usize) -> Result<ChipRef<'_>, EngineError> {
+        self.folder.chip(index).ok_or_else(|| EngineError::NoSuchChip { folder: self.name.clone(), index })
+    }
+
+    /// Reads a chip's features, and checks that they are those that the manifest lists.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged, or of another chip or model.
+    pub fn read_features(&self, index: usize, crc: Crc) -> Result<ChipFeatures, EngineError> {
+        let chip = self.chip(index)?;
+        let path = chip.path();
+        let features = if self.folder.is_v1() { read_v1_chip(&path) } else { read_chip(&path, crc) }?;
+        let ChipFeatures { family, checkpoint, src_shape, dst_shape, .. } = &features;
+        check_against_manifest(*src_shape, *dst_shape, checkpoint, *family, &chip)?;
+        Ok(features)
     }
 
     /// The folder's CRS.
@@ -49,18 +67,16 @@ impl ServedFolder {
         }
     }
 
-    /// Extent in WGS84 `[west, south, east, north]`; `None` where the CRS is not supported.
-    pub fn extent_wgs84(&self) -> Option<Bounds> {
-        let extent = self.folder.extent()?;
-        let wgs84 = Crs::from_epsg(4326).ok()?;
-        Transform::new(self.crs.as_ref().ok()?, &wgs84).ok()?.bounds(extent, 21).ok()
+    /// Bounds in WGS84; `None` where the CRS is not supported.
+    fn to_wgs84(&self, extent: Bounds) -> Option<Bounds> {
+        Transform::new(self.crs.as_ref().ok()?, &Crs::wgs84()).ok()?.bounds(extent, 21).ok()
     }
 
     /// What `info` and the folder topic tell.
     pub fn summary(&self) -> FolderSummary {
         let mut summary = self.folder.summary();
         summary.name.clone_from(&self.name);
-        summary.extent_wgs84 = self.extent_wgs84().map(Into::into);
+        summary.extent_wgs84 = self.to_wgs84(summary.extent.into()).map(Into::into);
         summary
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{EngineError, ServedFolder};
-use crate::api::{CrsChoice, PromptItem};
+use crate::api::PromptItem;
 use crate::catalog::{CatalogError, ChipRef, PromptGeometry};
 use crate::decoder::{FramePoint, FramePrompt};
 use crate::geo::{Crs, Transform};
@@ -79,9 +79,10 @@ fn to_folder_crs(item: &PromptItem, transform: Option<&Transform>) -> Result<Pro
 /// Of two folders that cannot answer: one without a chip there tells less than one that fails otherwise,
 /// and the nearer chip tells more than the farther.
 fn more_telling(before: Option<EngineError>, now: EngineError) -> EngineError {
-    const fn distance(error: &EngineError) -> Option<f64> {
+    /// In units of its CRS: only a hint which of several refusals to show.
+    fn distance(error: &EngineError) -> Option<f64> {
         match error {
-            EngineError::Catalog(CatalogError::NoChipCovers { distance_m, .. }) => Some(*distance_m),
+            EngineError::Catalog(CatalogError::NoChipCovers(nearest)) => Some(nearest.distance),
             _ => None,
         }
     }
@@ -98,10 +99,12 @@ fn more_telling(before: Option<EngineError>, now: EngineError) -> EngineError {
 /// Ground distance in metres from the prompt's centre to the chip's, to compare folders of different
 /// CRSs; in CRS units where the folder's CRS is not supported.
 fn distance_from_center(found: &Located) -> f64 {
-    let chip = found.folder.folder.chip(found.chip).center;
-    let prompt = found.prompt.center();
+    let (Ok(chip), Some(prompt)) = (found.folder.chip(found.chip), found.prompt.center()) else {
+        return f64::INFINITY;
+    };
+    let chip = chip.center;
     let to_wgs84 = || {
-        let transform = Transform::new(found.folder.crs().ok()?, &Crs::from_epsg(4326).ok()?).ok()?;
+        let transform = Transform::new(found.folder.crs().ok()?, &Crs::wgs84()).ok()?;
         Some((transform.point(chip.0, chip.1).ok()?, transform.point(prompt.0, prompt.1).ok()?))
     };
     match to_wgs84() {

@@ -11,6 +11,7 @@ use super::answer::{self, DrawnMask, Writer};
 use super::{Decoders, EngineError, ServedFolder};
 use crate::api::{FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, Timing};
 use crate::decoder::{MaskDecoder, PreparedCache, PreparedChip};
+use crate::features::Crc;
 use crate::mask::Mask;
 
 /// How an engine is built.
@@ -74,10 +75,10 @@ impl Segmentation {
 
     /// The response to a request.
     pub fn into_response(self, id: Option<RequestId>) -> Response {
-        let chip_id = self.folder.chip(self.chip).map_or("", |chip| chip.id);
+        let chip_id = self.folder.chip(self.chip).map_or("", |chip| chip.id).to_owned();
         let outcome = Outcome::Mask {
             status: crate::api::OkStatus::Ok,
-            masks: answer::reports(&self.masks, chip_id),
+            masks: answer::reports(&self.masks, &chip_id),
             result: self.collection,
             timing_ms: self.timing,
         };
@@ -181,7 +182,7 @@ impl Engine {
         let start = Instant::now();
         // Card and decoder are independent: the first prompt reads one while it builds the other.
         let (features, decoder) = std::thread::scope(|scope| {
-            let reading = scope.spawn(|| folder.read_features(chip));
+            let reading = scope.spawn(|| folder.read_features(chip, Crc::Skip));
             let decoder = self.decoders.for_folder(&folder.folder);
             (reading.join(), decoder)
         });

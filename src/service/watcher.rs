@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::served::{FolderProblem, FolderView};
 use crate::ErrorCode;
-use crate::catalog::{CatalogError, Folder};
+use crate::catalog::{Folder, FolderSource, find_sources, unique_names};
 use crate::engine::ServedFolder;
 
 /// What a look found changed.
@@ -31,21 +31,32 @@ pub(super) enum FolderNews {
 /// A file as it was seen: enough to notice that it is another one.
 type Seen = (PathBuf, u64, u64, i64, u64);
 
-/// What a directory with a manifest held when it was opened.
+/// A folder that was found and not opened.
+#[derive(Debug)]
+struct Candidate {
+    seen: Vec<Seen>,
+    source: Result<FolderSource, FolderProblem>,
+}
+
+/// An opened folder, or why there is none.
+type FolderState = Result<Arc<ServedFolder>, FolderProblem>;
+
+/// A folder as it was opened.
 #[derive(Debug)]
 struct Place {
-    /// Files that make it a folder.
+    /// The files that make it one, as they were; empty after its card was gone.
     seen: Vec<Seen>,
     /// Device number of its root.
     device: u64,
-    found: Vec<(String, Result<Arc<ServedFolder>, FolderProblem>)>,
+    name: String,
+    state: FolderState,
 }
 
 /// The watcher's memory between two looks.
 #[derive(Debug)]
 pub(super) struct Watcher {
     roots: Vec<PathBuf>,
-    /// By directory.
+    /// By manifest.
     places: BTreeMap<PathBuf, Place>,
 }
 
@@ -58,70 +69,62 @@ impl Watcher {
     /// Looks once. Returns the new view and what has changed since the last look.
     pub fn look(&mut self) -> (FolderView, Vec<FolderNews>) {
         let before = self.view();
-        let mut there: BTreeMap<PathBuf, (Vec<Seen>, u64)> = BTreeMap::new();
-        let mut lost_roots = Vec::new();
+        let mut there: BTreeMap<PathBuf, (Candidate, u64)> = BTreeMap::new();
+        let mut devices = Vec::new();
         for root in &self.roots {
-            match candidates(root) {
-                Ok((device, found)) => {
-                    there.extend(found.into_iter().map(|(dir, seen)| (dir, (seen, device))));
-                    lost_roots.push((root.clone(), Some(device)));
-                }
-                Err(_) => lost_roots.push((root.clone(), None)),
+            let found = candidates(root);
+            devices.push((root.clone(), found.as_ref().ok().map(|(device, _)| *device)));
+            if let Ok((device, found)) = found {
+                there.extend(found.into_iter().map(|(key, candidate)| (key, (candidate, device))));
             }
         }
-        self.mark_missing(&there, &lost_roots);
-        for (directory, (seen, device)) in there {
-            if self.places.get(&directory).is_some_and(|p| p.seen == seen && p.device == device && p.is_whole()) {
+        self.mark_missing(&there, &devices);
+        for (key, (candidate, device)) in there {
+            let known = self.places.get(&key);
+            let same = known.is_some_and(|place| place.device == device && place.is_same(&candidate));
+            if same {
                 continue;
             }
-            let found = open(&directory, &self.names_elsewhere(&directory));
-            self.places.insert(directory, Place { seen, device, found });
+            let others = self.places.iter().filter(|(other, _)| **other != key);
+            let taken = others.map(|(_, place)| place.name.clone()).collect();
+            let (name, state) = open(&candidate, &key, taken);
+            self.places.insert(key, Place { seen: candidate.seen, device, name, state });
         }
         let view = self.view();
         let news = compare(&before, &view);
         (view, news)
     }
 
-    /// Places that are no longer there: gone, or their card is.
+    /// Folders that are no longer there: gone from their card, or gone with it.
     fn mark_missing(
         &mut self,
-        there: &BTreeMap<PathBuf, (Vec<Seen>, u64)>,
-        roots: &[(PathBuf, Option<u64>)],
+        there: &BTreeMap<PathBuf, (Candidate, u64)>,
+        devices: &[(PathBuf, Option<u64>)],
     ) {
-        self.places.retain(|directory, place| {
-            if there.contains_key(directory) {
+        self.places.retain(|key, place| {
+            if there.contains_key(key) {
                 return true;
             }
-            let root = roots.iter().find(|(root, _)| directory.starts_with(root));
+            let root = devices.iter().find(|(root, _)| key.starts_with(root));
             let card_is_gone = root.is_some_and(|(_, device)| *device != Some(place.device));
             if card_is_gone {
                 place.seen.clear();
-                let problem = FolderProblem {
-                    code: ErrorCode::CardError,
-                    message: format!("{} is gone; put the card back in", directory.display()),
-                };
-                for (_, state) in &mut place.found {
-                    *state = Err(problem.clone());
-                }
+                let message = format!("{} is gone; put the card back in", key.display());
+                place.state = Err(FolderProblem { code: ErrorCode::CardError, message });
             }
             card_is_gone
         });
     }
 
-    fn names_elsewhere(&self, directory: &Path) -> Vec<String> {
-        let others = self.places.iter().filter(|(dir, _)| dir.as_path() != directory);
-        others.flat_map(|(_, place)| place.found.iter().map(|(name, _)| name.clone())).collect()
-    }
-
     fn view(&self) -> FolderView {
         let mut view = FolderView::default();
-        for (name, state) in self.places.values().flat_map(|place| &place.found) {
-            match state {
+        for place in self.places.values() {
+            match &place.state {
                 Ok(folder) => {
-                    view.ready.insert(name.clone(), Arc::clone(folder));
+                    view.ready.insert(place.name.clone(), Arc::clone(folder));
                 }
                 Err(problem) => {
-                    view.problems.insert(name.clone(), problem.clone());
+                    view.problems.insert(place.name.clone(), problem.clone());
                 }
             }
         }
@@ -130,77 +133,66 @@ impl Watcher {
 }
 
 impl Place {
-    /// Whether everything in it was opened. A folder with a problem is opened again only when its files
-    /// have changed, except after its card was gone.
-    fn is_whole(&self) -> bool {
-        !self.seen.is_empty()
+    /// Whether a candidate is what was opened: the same files, or the same thing in the way.
+    fn is_same(&self, candidate: &Candidate) -> bool {
+        match (&candidate.source, &self.state) {
+            (Err(now), Err(then)) => now == then,
+            _ => !self.seen.is_empty() && self.seen == candidate.seen,
+        }
     }
 }
 
-/// The directories below a root that may be folders, each with the files that make it one, and the root's
-/// device number.
-fn candidates(root: &Path) -> std::io::Result<(u64, BTreeMap<PathBuf, Vec<Seen>>)> {
+/// The folders below a root, each with the files that make it one, and the root's device number.
+fn candidates(root: &Path) -> std::io::Result<(u64, BTreeMap<PathBuf, Candidate>)> {
     let device = std::fs::metadata(root)?.dev();
+    // A root without a folder is an empty card slot, no error.
+    let sources = find_sources(root).unwrap_or_default();
     let mut found = BTreeMap::new();
-    let mut directories = vec![root.to_owned()];
-    for entry in std::fs::read_dir(root)? {
-        let entry = entry?;
-        // Links are followed: a card is often mounted elsewhere.
-        if std::fs::metadata(entry.path()).is_ok_and(|m| m.is_dir()) {
-            directories.push(entry.path());
-        }
-    }
-    for directory in directories {
-        // One unreadable directory must not hide the others.
-        let seen = manifests(&directory).unwrap_or_default();
-        if !seen.is_empty() {
-            found.insert(directory, seen);
+    for source in sources {
+        match source {
+            Ok(source) => {
+                let mut seen = vec![stamp(source.manifest()), stamp(&source.directory().join("features"))];
+                seen.retain(|s| s.is_some());
+                let key = source.manifest().to_owned();
+                found.insert(key, Candidate { seen: seen.into_iter().flatten().collect(), source: Ok(source) });
+            }
+            Err(error) => {
+                let problem = FolderProblem { code: error.code(), message: error.to_string() };
+                let directory = error.path().map_or_else(|| root.to_owned(), Path::to_owned);
+                found.insert(directory, Candidate { seen: Vec::new(), source: Err(problem) });
+            }
         }
     }
     Ok((device, found))
 }
 
-fn manifests(directory: &Path) -> std::io::Result<Vec<Seen>> {
-    let mut seen = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        if ["parquet", "csv", "pkl"].iter().any(|known| extension.eq_ignore_ascii_case(known)) {
-            let metadata = std::fs::metadata(&path)?;
-            seen.push((path, metadata.dev(), metadata.ino(), metadata.mtime(), metadata.len()));
-        }
-    }
-    // Chips that come later must be noticed too: their directory changes with them.
-    if let Ok(metadata) = std::fs::metadata(directory.join("features")) {
-        let path = directory.join("features");
-        seen.extend((!seen.is_empty()).then(|| {
-            (path, metadata.dev(), metadata.ino(), metadata.mtime(), metadata.len())
-        }));
-    }
-    seen.sort();
-    Ok(seen)
+/// A file or directory as it is now; `None` where it is not there.
+fn stamp(path: &Path) -> Option<Seen> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((path.to_owned(), metadata.dev(), metadata.ino(), metadata.mtime(), metadata.len()))
 }
 
-/// Opens what a directory holds; names that are taken get a suffix.
-fn open(
-    directory: &Path,
-    taken: &[String],
-) -> Vec<(String, Result<Arc<ServedFolder>, FolderProblem>)> {
-    let own_name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let own_name = crate::api::escape_name(&own_name);
-    let problem = |error: &CatalogError| FolderProblem { code: error.code(), message: error.to_string() };
-    let opened = match Folder::open_directory(directory) {
-        Ok(folder) => vec![(folder.name().to_owned(), Ok(folder))],
-        Err(error) => vec![(own_name, Err(problem(&error)))],
+/// Opens a folder under a name that no other has.
+fn open(candidate: &Candidate, key: &Path, taken: Vec<String>) -> (String, FolderState) {
+    let directory = match &candidate.source {
+        Ok(source) => source.directory(),
+        Err(_) => key,
     };
-    opened
-        .into_iter()
-        .map(|(name, state)| {
-            let name = crate::catalog::free_name(&name, taken);
-            let state = state.map(|folder| Arc::new(ServedFolder::new(name.clone(), folder)));
-            (name, state)
-        })
-        .collect()
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let name = free_name(&crate::api::escape_name(&name), taken);
+    let state = match &candidate.source {
+        Err(problem) => Err(problem.clone()),
+        Ok(source) => Folder::open(source)
+            .map(|folder| Arc::new(ServedFolder::new(name.clone(), folder)))
+            .map_err(|error| FolderProblem { code: error.code(), message: error.to_string() }),
+    };
+    (name, state)
+}
+
+/// The name, with a suffix where another folder has it already.
+fn free_name(name: &str, mut taken: Vec<String>) -> String {
+    taken.push(name.to_owned());
+    unique_names(taken).pop().unwrap_or_else(|| name.to_owned())
 }
 
 fn compare(before: &FolderView, after: &FolderView) -> Vec<FolderNews> {

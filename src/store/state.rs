@@ -156,7 +156,8 @@ impl Store {
         Ok(OpenDatabase { guard })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// The database file.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
