@@ -19,7 +19,7 @@ pub enum FeaturesError {
         source: io::Error,
     },
     /// The file is not a sound torch archive: truncated, damaged, or something else.
-    #[error("{} is not a sound torch archive: {detail}; copy it again, or encode the chip again", path.display())]
+    #[error("{} is not a sound torch archive: {detail}; copy it again", path.display())]
     Container {
         /// The file.
         path: PathBuf,
@@ -113,7 +113,11 @@ impl FeaturesError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => ErrorCode::ChipUnreadable,
+                io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::UnexpectedEof
+                // Not a regular file.
+                | io::ErrorKind::InvalidInput => ErrorCode::ChipUnreadable,
                 _ => ErrorCode::CardError,
             },
             _ => ErrorCode::ChipUnreadable,

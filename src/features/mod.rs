@@ -7,6 +7,7 @@
 //! Every file is read with plain positioned reads into buffers of its own size: a memory-mapped file on
 //! a card that is pulled out would end the process with SIGBUS.
 
+pub(crate) mod bytes;
 mod chip;
 mod error;
 mod reader;
@@ -16,7 +17,7 @@ pub mod v1;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use chip::{ChipFeatures, Crc, HighRes, read_chip};
+pub use chip::{ChipFeatures, Crc, HighRes, chip_of, read_chip};
 pub use error::FeaturesError;
 pub use reader::CardFile;
 pub use v1::read_v1_chip;

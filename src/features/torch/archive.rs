@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, ArrayViewD, IxDyn, ShapeBuilder};
 use rawzip::{CompressionMethod, ErrorKind, ReaderAt, ZipArchive, ZipArchiveEntryWayfinder, ZipLocator};
-use zerocopy::IntoBytes;
 
 use super::dtype::DType;
 use super::layout::Layout;
 use super::machine::{MAX_PICKLE_BYTES, unpickle};
 use super::value::{Pickle, TensorSpec, Value};
+use crate::features::bytes::fill_le;
 use crate::features::error::FeaturesError;
 use crate::features::reader::CardFile;
 
@@ -97,8 +97,8 @@ impl<R: ReaderAt> TorchArchive<R> {
                 )));
             }
             let (top, rest) = name.split_once('/').unwrap_or(("", name));
-            if rest == "data.pkl" {
-                stem = Some(top.into());
+            if rest == "data.pkl" && stem.replace(top.into()).is_some() {
+                return Err(errors.container("it has two entries data.pkl"));
             }
             let entry = Entry {
                 place: record.wayfinder(),
@@ -147,20 +147,27 @@ impl<R: ReaderAt> TorchArchive<R> {
         let mut entries: Vec<_> = self.entries.iter().collect();
         // In the order of the file, so that a card is read once from front to back.
         entries.sort_unstable_by_key(|(_, entry)| entry.local_header);
-        for (name, entry) in entries {
-            let mut crc = crc32fast::Hasher::new();
-            self.in_chunks(name, entry, 0, entry.size, CHUNK, |chunk| crc.update(chunk))?;
-            let actual = crc.finalize();
-            if actual != entry.crc {
-                return Err(FeaturesError::Checksum {
-                    path: self.path.clone(),
-                    entry: name.to_string(),
-                    expected: entry.crc,
-                    actual,
-                });
-            }
+        entries.into_iter().try_for_each(|(name, entry)| self.verify_entry(name, entry))
+    }
+
+    /// Compares the CRC of the bytes behind one tensor. A storage that is missing is left to the reading.
+    ///
+    /// # Errors
+    /// As [`TorchArchive::verify`].
+    pub fn verify_storage(&self, tensor: &TensorSpec) -> Result<(), FeaturesError> {
+        let name = format!("data/{}", tensor.storage.key);
+        self.entries.get(name.as_str()).map_or(Ok(()), |entry| self.verify_entry(&name, entry))
+    }
+
+    fn verify_entry(&self, name: &str, entry: &Entry) -> Result<(), FeaturesError> {
+        let mut crc = crc32fast::Hasher::new();
+        self.in_chunks(name, entry, 0, entry.size, CHUNK, |chunk| crc.update(chunk))?;
+        let actual = crc.finalize();
+        if actual == entry.crc {
+            return Ok(());
         }
-        Ok(())
+        let (path, entry_name) = (self.path.clone(), name.to_owned());
+        Err(FeaturesError::Checksum { path, entry: entry_name, expected: entry.crc, actual })
     }
 
     /// Reads a tensor of floats into memory of its own.
@@ -191,10 +198,7 @@ impl<R: ReaderAt> TorchArchive<R> {
         let mut values = vec![0_f32; layout.span];
         let first_byte = layout.first * width as u64;
         if *dtype == DType::F32 {
-            self.read_into(&entry_name, entry, first_byte, values.as_mut_bytes())?;
-            if cfg!(target_endian = "big") {
-                values.iter_mut().for_each(|v| *v = f32::from_bits(v.to_bits().swap_bytes()));
-            }
+            fill_le(&mut values, |bytes| self.read_into(&entry_name, entry, first_byte, bytes))?;
         } else {
             let mut rest = values.as_mut_slice();
             let bytes = (layout.span * width) as u64;

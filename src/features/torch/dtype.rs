@@ -51,7 +51,6 @@ impl DType {
             Self::F16 => convert(bytes, into, |b| f16::from_le_bytes(b).to_f32()),
             Self::BF16 => convert(bytes, into, |b| bf16::from_le_bytes(b).to_f32()),
             // Rounding to the nearest float is what torch's own `.float()` does.
-            #[allow(clippy::cast_possible_truncation)]
             Self::F64 => convert(bytes, into, |b| f64::from_le_bytes(b) as f32),
             Self::Other(_) => {}
         }

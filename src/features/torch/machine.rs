@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::dtype::DType;
+use super::error::PickleError;
 use super::opcode as op;
-use super::value::{Global, Node, NodeId, Pickle, Storage, TensorSpec};
+use super::value::{Node, NodeId, Pickle};
 
 /// Longest pickle read. A chip's has 500 bytes, a checkpoint of SAM 3 some 400 KB.
 pub(super) const MAX_PICKLE_BYTES: usize = 16 << 20;
@@ -19,65 +19,6 @@ const MAX_STACK: usize = 1 << 20;
 const MAX_MEMO: usize = 1 << 20;
 /// Deepest nesting of marks. torch needs four.
 const MAX_MARKS: usize = 64;
-/// Most axes of a tensor.
-const MAX_AXES: usize = 8;
-/// Longest key of a storage. Keys are decimal numbers; each tensor keeps a copy of its own.
-const MAX_KEY_BYTES: usize = 32;
-
-/// Why a pickle is refused. A pickle is a program: what `torch.save` does not write for tensors, numbers and
-/// texts is never executed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PickleError {
-    /// The pickle ends in the middle.
-    #[error("its pickle ends at byte {at} in the middle of a value: the file is truncated or damaged")]
-    Truncated {
-        /// Where more bytes were needed.
-        at: usize,
-    },
-    /// An opcode outside the allow-list.
-    #[error(
-        "its pickle holds opcode 0x{opcode:02x} at byte {at}, which torch.save does not write for plain tensors; \
-         it is refused, not executed"
-    )]
-    Opcode {
-        /// The opcode.
-        opcode: u8,
-        /// Where it stands.
-        at: usize,
-    },
-    /// A class or function outside the allow-list.
-    #[error(
-        "its pickle asks for the Python object {module}.{name}; only plain tensors are read here, and nothing is \
-         executed; save the state dict alone: torch.save(model.state_dict(), \"weights.pt\")"
-    )]
-    Global {
-        /// Its module.
-        module: String,
-        /// Its name in the module.
-        name: String,
-    },
-    /// A pickle protocol other than 2.
-    #[error("its pickle has protocol {0}; save it with torch.save's default, protocol 2")]
-    Protocol(u8),
-    /// A bound of this reader.
-    #[error(
-        "its pickle has more than {limit} {what}, far beyond any checkpoint of the Segment Anything models"
-    )]
-    TooMuch {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much is read.
-        limit: usize,
-    },
-    /// An opcode found something else than it needs.
-    #[error("its pickle is damaged at byte {at}: {what}")]
-    Malformed {
-        /// Where.
-        at: usize,
-        /// What was expected.
-        what: &'static str,
-    },
-}
 
 /// Reads a pickle into plain values, without executing anything.
 ///
@@ -100,7 +41,7 @@ pub fn unpickle(bytes: &[u8]) -> Result<Pickle, PickleError> {
     Ok(Pickle { nodes: machine.nodes, root })
 }
 
-struct Machine<'b> {
+pub(super) struct Machine<'b> {
     bytes: &'b [u8],
     at: usize,
     opcode_at: usize,
@@ -110,7 +51,7 @@ struct Machine<'b> {
     memo: HashMap<u32, NodeId>,
 }
 
-type Step<T> = Result<T, PickleError>;
+pub(super) type Step<T> = Result<T, PickleError>;
 
 impl Machine<'_> {
     fn run(&mut self) -> Step<NodeId> {
@@ -218,7 +159,7 @@ impl Machine<'_> {
         Ok(bytes)
     }
 
-    fn take_line(&mut self) -> Step<String> {
+    pub(super) fn take_line(&mut self) -> Step<String> {
         let rest = &self.bytes[self.at..];
         let length =
             rest.iter().position(|&b| b == b'\n').ok_or(PickleError::Truncated { at: self.bytes.len() })?;
@@ -227,7 +168,7 @@ impl Machine<'_> {
         Ok(line)
     }
 
-    fn malformed<T>(&self, what: &'static str) -> Step<T> {
+    pub(super) fn malformed<T>(&self, what: &'static str) -> Step<T> {
         Err(PickleError::Malformed { at: self.opcode_at, what })
     }
 
@@ -238,13 +179,12 @@ impl Machine<'_> {
             return Err(PickleError::TooMuch { what: "values", limit: MAX_VALUES });
         }
         // MAX_VALUES fits 32 bits.
-        #[allow(clippy::cast_possible_truncation)]
         let id = NodeId(self.nodes.len() as u32);
         self.nodes.push(node);
         Ok(id)
     }
 
-    fn push(&mut self, id: NodeId) -> Step<()> {
+    pub(super) fn push(&mut self, id: NodeId) -> Step<()> {
         if self.stack.len() >= MAX_STACK {
             return Err(PickleError::TooMuch { what: "values on its stack", limit: MAX_STACK });
         }
@@ -252,12 +192,12 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn push_new(&mut self, node: Node) -> Step<()> {
+    pub(super) fn push_new(&mut self, node: Node) -> Step<()> {
         let id = self.new_node(node)?;
         self.push(id)
     }
 
-    fn pop(&mut self) -> Step<NodeId> {
+    pub(super) fn pop(&mut self) -> Step<NodeId> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.len() > floor {
             true => self.stack.pop().map_or_else(|| self.malformed("the stack is empty"), Ok),
@@ -265,7 +205,7 @@ impl Machine<'_> {
         }
     }
 
-    fn top(&self) -> Step<NodeId> {
+    pub(super) fn top(&self) -> Step<NodeId> {
         self.stack.last().copied().map_or_else(|| self.malformed("the stack is empty"), Ok)
     }
 
@@ -293,7 +233,7 @@ impl Machine<'_> {
         }
     }
 
-    fn node(&self, id: NodeId) -> &Node {
+    pub(super) fn node(&self, id: NodeId) -> &Node {
         // Ids come from `new_node` alone and the table only grows; `None` stands in for an impossible one.
         self.nodes.get(id.0 as usize).unwrap_or(&Node::None)
     }
@@ -356,105 +296,5 @@ impl Machine<'_> {
             }
             _ => self.malformed("items are set in something that is not a dict"),
         }
-    }
-
-    fn global(&mut self) -> Step<()> {
-        let module = self.take_line()?;
-        let name = self.take_line()?;
-        let global = match (module.as_str(), name.as_str()) {
-            ("collections", "OrderedDict") => Some(Global::OrderedDict),
-            ("torch._utils", "_rebuild_tensor_v2") => Some(Global::RebuildTensor),
-            ("torch._utils", "_rebuild_parameter") => Some(Global::RebuildParameter),
-            ("torch", class) => DType::from_storage_class(class).map(Global::Storage),
-            _ => None,
-        };
-        match global {
-            Some(global) => self.push_new(Node::Global(global)),
-            None => Err(PickleError::Global { module, name }),
-        }
-    }
-
-    /// State set on an object: `OrderedDict` carries `_metadata`, which is dropped.
-    fn build(&mut self) -> Step<()> {
-        self.pop()?;
-        let target = self.top()?;
-        match self.node(target) {
-            Node::Dict(_) => Ok(()),
-            _ => self.malformed("state is set on something that is not a dict"),
-        }
-    }
-
-    fn reduce(&mut self) -> Step<()> {
-        let arguments = self.pop()?;
-        let callee = self.pop()?;
-        let Node::Tuple(arguments) = self.node(arguments) else {
-            return self.malformed("a call has no tuple of arguments");
-        };
-        match (self.node(callee), arguments.as_slice()) {
-            (Node::Global(Global::OrderedDict), []) => self.push_new(Node::Dict(vec![])),
-            (Node::Global(Global::RebuildParameter), &[tensor, _requires_grad, _hooks]) => {
-                match self.node(tensor) {
-                    Node::Tensor(_) => self.push(tensor),
-                    _ => self.malformed("a parameter holds no tensor"),
-                }
-            }
-            // storage, offset, shape, strides, requires_grad, hooks[, metadata]
-            (Node::Global(Global::RebuildTensor), &[storage, offset, shape, strides, _, _])
-            | (Node::Global(Global::RebuildTensor), &[storage, offset, shape, strides, _, _, _]) => {
-                let tensor = self.tensor(storage, offset, shape, strides)?;
-                self.push_new(Node::Tensor(Box::new(tensor)))
-            }
-            _ => self.malformed("a call has other arguments than torch.save writes"),
-        }
-    }
-
-    fn tensor(&self, storage: NodeId, offset: NodeId, shape: NodeId, strides: NodeId) -> Step<TensorSpec> {
-        let Node::Storage(storage) = self.node(storage) else {
-            return self.malformed("a tensor has no storage");
-        };
-        let (offset, shape, strides) = (self.size(offset)?, self.sizes(shape)?, self.sizes(strides)?);
-        if shape.len() != strides.len() {
-            return self.malformed("a tensor has other axes in its shape than in its strides");
-        }
-        Ok(TensorSpec { storage: (**storage).clone(), offset, shape, strides })
-    }
-
-    fn sizes(&self, id: NodeId) -> Step<Vec<u64>> {
-        match self.node(id) {
-            Node::Tuple(items) if items.len() <= MAX_AXES => items.iter().map(|&id| self.size(id)).collect(),
-            Node::Tuple(_) => Err(PickleError::TooMuch { what: "axes in a tensor", limit: MAX_AXES }),
-            _ => self.malformed("a shape is not a tuple"),
-        }
-    }
-
-    fn size(&self, id: NodeId) -> Step<u64> {
-        match self.node(id) {
-            Node::Int(value) => u64::try_from(*value).or_else(|_| self.malformed("a size is negative")),
-            _ => self.malformed("a size is not an integer"),
-        }
-    }
-
-    /// A persistent id of `torch.save`: ("storage", class, key, device, elements).
-    fn persistent(&mut self) -> Step<()> {
-        let id = self.pop()?;
-        let Node::Tuple(parts) = self.node(id) else {
-            return self.malformed("a storage is not described by a tuple");
-        };
-        let &[tag, class, key, _device, elements] = parts.as_slice() else {
-            return self.malformed("a storage is not described by five values");
-        };
-        let (Node::Text(tag), Node::Global(Global::Storage(dtype)), Node::Text(key)) =
-            (self.node(tag), self.node(class), self.node(key))
-        else {
-            return self.malformed("a storage has no class or key");
-        };
-        if &**tag != "storage" {
-            return self.malformed("a persistent id is not that of a storage");
-        }
-        if key.len() > MAX_KEY_BYTES {
-            return Err(PickleError::TooMuch { what: "bytes in a storage's key", limit: MAX_KEY_BYTES });
-        }
-        let storage = Storage { dtype: dtype.clone(), key: key.clone(), elements: self.size(elements)? };
-        self.push_new(Node::Storage(Box::new(storage)))
     }
 }

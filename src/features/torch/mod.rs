@@ -10,8 +10,10 @@
 
 mod archive;
 mod dtype;
+mod error;
 mod layout;
 mod machine;
+mod objects;
 mod opcode;
 mod value;
 
@@ -22,5 +24,6 @@ mod tests;
 
 pub use archive::TorchArchive;
 pub use dtype::DType;
-pub use machine::{PickleError, unpickle};
+pub use error::PickleError;
+pub use machine::unpickle;
 pub use value::{Pickle, Storage, TensorSpec, Value};

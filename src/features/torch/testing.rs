@@ -1,5 +1,7 @@
 //! Files of `torch.save` built by hand: a pickle from plain values, and a zip of stored entries.
 
+use crate::features::bytes::le_bytes;
+
 /// A Python value to pickle.
 #[derive(Debug, Clone)]
 pub enum Py {
@@ -144,7 +146,7 @@ fn write_tensor(tensor: &PyTensor, out: &mut Vec<u8>) {
 
 /// Little-endian bytes of floats.
 pub fn f32_bytes(values: impl IntoIterator<Item = f32>) -> Vec<u8> {
-    values.into_iter().flat_map(f32::to_le_bytes).collect()
+    le_bytes(&values.into_iter().collect::<Vec<_>>()).into_owned()
 }
 
 /// A zip of stored entries as torch writes it: bytes aligned to 64, the directory at the end.

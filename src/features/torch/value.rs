@@ -130,7 +130,6 @@ impl<'p> Value<'p> {
     }
 
     /// The number, where this is an integer or a float.
-    #[allow(clippy::cast_precision_loss)]
     pub fn as_float(self) -> Option<f64> {
         match self.node() {
             Node::Int(value) => Some(*value as f64),

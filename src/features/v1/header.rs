@@ -75,7 +75,6 @@ impl V1Header {
     }
 
     /// Affine of the chip's source pixels: the same bounds as the raster, divided into `img_shape`.
-    #[allow(clippy::cast_precision_loss)]
     pub fn chip_affine(&self) -> Affine {
         let (height, width) = self.src_shape();
         let along = self.width as f64 / width.max(1) as f64;

@@ -1,6 +1,6 @@
 //! v1 chips as rasterio writes them: interleaved by pixel and by band, in strips and tiles, compressed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -212,9 +212,12 @@ fn compressed_files_of_another_writer_are_read() {
     }
 }
 
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1").join(name)
+}
+
 #[test]
 fn files_of_gdal_are_read() {
-    let fixture = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1").join(name);
     let by_pixel = read_v1_chip(&fixture("by_pixel.tif")).unwrap();
     assert_values(&by_pixel);
     assert!(!by_pixel.embedding.is_standard_layout());
@@ -247,6 +250,25 @@ proptest! {
         for (at, value) in changes {
             let length = bytes.len();
             let at = if at < 8 { at } else { length - (at - 7) };
+            bytes[at] = value;
+        }
+        let _ = read(&bytes);
+    }
+
+    #[test]
+    fn a_mutated_file_of_gdal_never_panics(
+        near in prop::collection::vec((0_usize..4000, any::<u8>()), 0..4),
+        anywhere in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        by_band: bool,
+    ) {
+        static FILES: LazyLock<[Vec<u8>; 2]> =
+            LazyLock::new(|| ["by_pixel.tif", "by_band.tif"].map(|name| std::fs::read(fixture(name)).unwrap()));
+        let mut bytes = FILES[usize::from(by_band)].clone();
+        for (at, value) in near {
+            bytes[at] = value;
+        }
+        for (at, value) in anywhere {
+            let at = at.index(bytes.len());
             bytes[at] = value;
         }
         let _ = read(&bytes);

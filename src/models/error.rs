@@ -1,0 +1,167 @@
+//! What can be wrong with a checkpoint, a model directory, or the choice of a model.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::api::NameError;
+use crate::error_code::ErrorCode;
+use crate::family::Family;
+use crate::features::FeaturesError;
+
+/// Why a model cannot be imported, found or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelsError {
+    /// The checkpoint file cannot be read.
+    #[error("the checkpoint cannot be imported: {0}")]
+    Checkpoint(#[from] FeaturesError),
+    /// The system refused a read or write in the models directory.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was being done: "write", "replace".
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file holds no parameters of a Segment Anything decoder.
+    #[error(
+        "{} holds no prompt encoder and mask decoder of SAM, SAM 2 or SAM 3 ({found}); \
+         import the checkpoint that the folder was encoded with",
+        path.display()
+    )]
+    NotSegmentAnything {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is in it instead.
+        found: String,
+    },
+    /// Parameters of the decoder are missing.
+    #[error(
+        "{} looks like {family}, but {missing} of its {total} decoder parameters are missing: {}{}; \
+         download the checkpoint again",
+        path.display(),
+        first.join(", "),
+        if *missing > first.len() { ", ..." } else { "" }
+    )]
+    MissingParameters {
+        /// The file.
+        path: PathBuf,
+        /// The family that its other parameters belong to.
+        family: Family,
+        /// How many are missing.
+        missing: usize,
+        /// How many there should be.
+        total: usize,
+        /// The first of the missing ones.
+        first: Vec<String>,
+    },
+    /// A parameter has another shape than the family's decoder.
+    #[error(
+        "{}: parameter {parameter} has the shape {found:?}, but {family} has {expected:?}; \
+         this variant of the model is not supported",
+        path.display()
+    )]
+    WrongShape {
+        /// The file.
+        path: PathBuf,
+        /// The family.
+        family: Family,
+        /// The parameter, as the file names it.
+        parameter: String,
+        /// Its shape in the file.
+        found: Vec<u64>,
+        /// Its shape in the family's decoder.
+        expected: Vec<usize>,
+    },
+    /// A parameter cannot be used or written as asked.
+    #[error("{}: parameter {parameter} {detail}", path.display())]
+    BadParameter {
+        /// The file.
+        path: PathBuf,
+        /// The parameter.
+        parameter: String,
+        /// What is wrong, and what to do.
+        detail: String,
+    },
+    /// The name for the model directory is no name.
+    #[error("the model name {name:?} {source}; give another with --name")]
+    Name {
+        /// The name.
+        name: String,
+        /// The rule it breaks.
+        source: NameError,
+    },
+    /// The place of the new model is taken by something else.
+    #[error("{} exists and is not a model; move it away or give another name with --name", dir.display())]
+    Occupied {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A model directory is damaged or from a newer version.
+    #[error("{} cannot be used: {detail}", path.display())]
+    Damaged {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        detail: String,
+    },
+    /// No model was imported from the folder's checkpoint.
+    #[error(
+        "no model in {} was imported from {checkpoint}{} ({family}); {there}. On a machine that has the file, run: \
+         geosam-edge import-model {} --models {}",
+        models.display(),
+        super::identity::other_names(checkpoint),
+        super::identity::advised_file(checkpoint),
+        models.display()
+    )]
+    ModelMissing {
+        /// The folder's checkpoint.
+        checkpoint: String,
+        /// The folder's family.
+        family: Family,
+        /// The models directory.
+        models: PathBuf,
+        /// What is there instead, as a part of the sentence.
+        there: String,
+    },
+    /// The model of that checkpoint's name is of another family.
+    #[error(
+        "the folder was encoded with {checkpoint} as {family}, but the model {name} of that checkpoint is {found}; \
+         import the checkpoint that the folder was encoded with: another one gives wrong masks"
+    )]
+    FamilyMismatch {
+        /// The folder's checkpoint.
+        checkpoint: String,
+        /// The folder's family.
+        family: Family,
+        /// The model's name.
+        name: String,
+        /// The model's family.
+        found: Family,
+    },
+    /// Two models of different weights carry the checkpoint's name.
+    #[error(
+        "the models {first} and {second} both come from a file named {checkpoint}, but their weights differ; \
+         remove the one that the folder was not encoded with"
+    )]
+    Ambiguous {
+        /// The folder's checkpoint.
+        checkpoint: String,
+        /// One model.
+        first: String,
+        /// Another.
+        second: String,
+    },
+}
+
+impl ModelsError {
+    /// The code for a response.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::ModelMissing { .. } => ErrorCode::ModelMissing,
+            Self::FamilyMismatch { .. } | Self::Ambiguous { .. } => ErrorCode::ModelMismatch,
+            _ => ErrorCode::Internal,
+        }
+    }
+}
