@@ -59,3 +59,52 @@ impl ExportArgs {
         Ok(exported)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        export: ExportArgs,
+    }
+
+    fn run(state: &Path, arguments: &[&str]) -> Result<Exported, ExportError> {
+        let line =
+            ["export", "--state", state.to_str().unwrap()].into_iter().chain(arguments.iter().copied());
+        Line::try_parse_from(line).unwrap().export.run()
+    }
+
+    #[test]
+    fn an_export_replaces_its_file_only_when_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let layers = dir.path().join("layers");
+        fs::create_dir(&layers).unwrap();
+        fs::write(layers.join("ponds.geojsonl"), "{\"type\":\"Feature\",\"id\":\"a\"}\nbad\n").unwrap();
+        let out = dir.path().join("out.kml");
+        fs::write(&out, "old").unwrap();
+        let path = out.to_str().unwrap();
+        let error = run(dir.path(), &["roads", "--format", "kml", "-o", path]).unwrap_err();
+        assert!(matches!(error, ExportError::NoLayer { .. }), "{error}");
+        assert_eq!(fs::read(&out).unwrap(), b"old");
+        let exported = run(dir.path(), &["ponds", "--format", "kml", "-o", path]).unwrap();
+        assert_eq!(exported, Exported { features: 1, skipped: 1 });
+        assert!(fs::read_to_string(&out).unwrap().starts_with("<?xml"));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing left over");
+        let error = run(dir.path(), &["ponds", "-o", "/nowhere/out.geojson"]).unwrap_err().to_string();
+        assert!(error.contains("cannot write /nowhere/out.geojson"), "{error}");
+    }
+
+    #[test]
+    fn formats_have_the_names_that_people_know() {
+        for format in ["geojson", "geojsonl", "kml", "flatgeobuf"] {
+            assert!(Line::try_parse_from(["export", "ponds", "--format", format]).is_ok(), "{format}");
+        }
+        assert!(Line::try_parse_from(["export", "ponds", "--format", "shp"]).is_err());
+    }
+}

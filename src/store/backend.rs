@@ -15,6 +15,9 @@ pub(super) struct Meter {
     syncs: AtomicU64,
     #[cfg(test)]
     pub fail: std::sync::Mutex<Option<io::ErrorKind>>,
+    /// Held by a test, it makes a sync take as long as on a very slow card.
+    #[cfg(test)]
+    pub slow: std::sync::Mutex<()>,
 }
 
 impl Meter {
@@ -66,6 +69,8 @@ impl StorageBackend for Backend {
     fn sync_data(&self) -> io::Result<()> {
         self.meter.check()?;
         self.meter.syncs.fetch_add(1, Ordering::Relaxed);
+        #[cfg(test)]
+        let _slow = self.meter.slow.lock();
         self.inner.sync_data()
     }
 

@@ -234,3 +234,25 @@ fn after_a_failed_write_the_store_tells_what_is_on_the_card() {
     drop(store);
     assert_eq!(payloads(&fixture.open()), ["ok"]);
 }
+
+#[test]
+fn reading_does_not_wait_for_a_slow_card() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    one(&store, Change::Publish(message(Class::Answer, "before")));
+    let slow = store.meter.slow.lock().unwrap();
+    std::thread::scope(|scope| {
+        let before = store.syncs();
+        let commit = scope.spawn(|| one(&store, Change::Publish(message(Class::Answer, "after"))));
+        while store.syncs() == before {
+            std::thread::yield_now();
+        }
+        // In the middle of the sync; this would hang if it waited.
+        assert_eq!(payloads(&store), ["before"]);
+        assert!(store.inbox().unwrap().is_empty());
+        assert_eq!(store.depths().outbox, 1);
+        drop(slow);
+        commit.join().unwrap();
+    });
+    assert_eq!(payloads(&store), ["before", "after"]);
+}

@@ -1,0 +1,49 @@
+//! Any bytes as a layer file: opening, listing, paging, saving, taking back and exporting must neither panic nor lose
+//! what was saved.
+#![no_main]
+
+use std::fs;
+use std::path::Path;
+
+use geosam_edge::layers::export::{Format, export};
+use geosam_edge::layers::{JournalEntry, LayerOp, Layers};
+use libfuzzer_sys::fuzz_target;
+
+const LINE: &str = r#"{"type":"Feature","id":"\u0000ours","geometry":null,"properties":{}}"#;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(state) = tempfile::tempdir() else { return };
+    let path = state.path().join("layers/x.geojsonl");
+    let layers = Layers::open(state.path()).expect("a directory of our own");
+    fs::write(&path, bytes).expect("a directory of our own");
+
+    let before = layers.list().expect("a readable directory")[0].features;
+    let repaired = fs::read(&path).expect("a readable file");
+    assert!(repaired.is_empty() || repaired.ends_with(b"\n"));
+    let page = layers.fetch("x", 0, u64::MAX, usize::MAX).expect("a readable file");
+    assert_eq!((page.total, page.lines.len() as u64), (before, before));
+
+    let append = LayerOp::append("x", "\0ours", LINE.to_owned()).expect("a feature");
+    let journal = [JournalEntry { seq: 1, op: append }];
+    for _ in 0..2 {
+        assert_eq!(layers.apply(&journal).done, [1]);
+    }
+    let after = layers.fetch("x", before, 1, usize::MAX).expect("a readable file");
+    if after.lines.is_empty() {
+        // The bytes had the id already.
+        assert_eq!(after.total, before);
+        return;
+    }
+    assert_eq!(after.lines, [LINE]);
+    for format in [Format::GeoJson, Format::GeoJsonLines, Format::Kml, Format::FlatGeobuf] {
+        // More columns than a table may have is the one refusal.
+        let exported = export(state.path(), "x", format, &mut std::io::sink(), Path::new("sink"));
+        assert!(exported.is_ok() || format == Format::FlatGeobuf);
+    }
+
+    let remove = LayerOp::remove("x", "\0ours").expect("a name");
+    assert_eq!(layers.apply(&[JournalEntry { seq: 2, op: remove }]).done, [2]);
+    assert_eq!(fs::read(&path).expect("a readable file"), repaired);
+    let again = Layers::open(state.path()).expect("a directory of our own");
+    assert_eq!(again.list().expect("a readable directory")[0].features, before);
+});
