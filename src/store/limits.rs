@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// Bytes that a row costs beside its payload, as the caps count it: key, header, its share of a page.
 pub(super) const ROW_OVERHEAD: u64 = 256;
 
-/// Bounds on what the store keeps on the card. The defaults suit a small card: with all of them reached the
-/// database stays below some 300 MB (rows, copies of pages while a change is under way, and rounding).
+/// Bounds on what the store keeps on the card. The defaults suit a small card: with all of them reached, by requests
+/// of 400 and answers of 5,000 bytes, the database measured 136 MB and the process 27 MB of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreLimits {

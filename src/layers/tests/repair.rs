@@ -1,5 +1,7 @@
 //! What a power cut or an editor leaves behind.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -80,4 +82,36 @@ fn a_file_without_any_newline_is_not_lost() {
     assert!(fixture.ids().is_empty());
     let kept = fixture.path().with_extension("geojsonl.torn");
     assert_eq!(fs::read_to_string(kept).unwrap(), collection);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// As `fuzz/fuzz_targets/layer_file.rs`, for every run of the tests.
+    #[test]
+    fn any_bytes_as_a_layer_are_got_along_with(
+        parts in proptest::collection::vec(prop_oneof![
+            Just(b"{\"type\":\"Feature\",\"id\":\"theirs\"}".to_vec()),
+            Just(b"{\"type\":\"Feature\"}\r\n".to_vec()),
+            Just(b"\n".to_vec()),
+            Just(b"\x1e".to_vec()),
+            Just(b"\xef\xbb\xbf".to_vec()),
+            Just(vec![0; 5000]),
+            proptest::collection::vec(any::<u8>(), 0..40),
+        ], 0..12),
+    ) {
+        let mut fixture = Fixture::new();
+        fs::write(fixture.path(), parts.concat()).unwrap();
+        let before = fixture.layers.list().unwrap()[0].features;
+        let repaired = fs::read(fixture.path()).unwrap();
+        prop_assert!(repaired.is_empty() || repaired.ends_with(b"\n"));
+        let journal = fixture.apply(vec![append("ours")]);
+        fixture.restart();
+        fixture.layers.apply(&journal);
+        let page = fixture.layers.fetch("ponds", before, 10, usize::MAX).unwrap();
+        prop_assert_eq!(page.lines, [line("ours")]);
+        fixture.apply(vec![remove("ours")]);
+        prop_assert_eq!(fs::read(fixture.path()).unwrap(), repaired);
+        prop_assert_eq!(fixture.layers.list().unwrap()[0].features, before);
+    }
 }
