@@ -42,7 +42,7 @@
 //! | `saved` | seq | header: layer, client, session, id; what `unsave` may take back |
 //! | `counters` | name | number |
 //!
-//! A row with a header is `length (u32 LE) | JSON | body`, see [`record`](self). Caps count a row as its payload
+//! A row with a header is `length (u32 LE) | JSON | body`. Caps count a row as its payload
 //! and 256 bytes.
 //!
 //! # Intended use
