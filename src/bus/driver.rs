@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_rustls::rustls::ClientConfig;
 
 use super::backoff::Backoff;
 use super::error::BusError;
@@ -74,14 +75,26 @@ pub(super) trait Link {
     fn keep_alive(&self) -> Duration;
 }
 
+/// Checks options and reads the certificates, as [`connect`] would, without connecting.
+///
+/// # Errors
+/// [`BusError::Options`] and [`BusError::Tls`].
+pub fn check(options: &BusOptions) -> Result<(), BusError> {
+    prepare(options).map(drop)
+}
+
+fn prepare(options: &BusOptions) -> Result<Option<Arc<ClientConfig>>, BusError> {
+    options.check()?;
+    if options.broker.tls { tls::client_config(&options.tls).map(Some) } else { Ok(None) }
+}
+
 /// Connects to a broker in a thread of its own, now and again whenever the connection is lost. The first
 /// event is `Connected` or `ConnectFailed`.
 ///
 /// # Errors
 /// [`BusError::Options`] and [`BusError::Tls`], before anything is tried.
 pub fn connect(options: BusOptions) -> Result<(BusHandle, BusEvents), BusError> {
-    options.check()?;
-    let tls = if options.broker.tls { Some(tls::client_config(&options.tls)?) } else { None };
+    let tls = prepare(&options)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| start_failed(&options, &error))?;
     let limits = EventLimits { soft: 256, hard: 4096 };

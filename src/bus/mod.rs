@@ -34,7 +34,7 @@ mod tls;
 mod topics;
 mod wire;
 
-pub use driver::connect;
+pub use driver::{check, connect};
 pub use embedded_svc::mqtt::client::QoS;
 pub use error::BusError;
 pub use handle::{BusEvents, BusHandle};

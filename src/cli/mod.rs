@@ -10,6 +10,7 @@ mod models_dir;
 mod output;
 mod segment;
 mod segment_args;
+pub mod serve;
 mod verify;
 
 use clap::{Parser, Subcommand};

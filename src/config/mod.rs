@@ -1,1 +1,199 @@
-//! (being written)
+//! The configuration of `geosam-edge serve`: a TOML file, flags that win over it, and defaults for all.
+//!
+//! A key that does not exist is refused with the nearest one that does: a typo must not leave a limit
+//! at its default. Values are checked here for form and range; whether a folder or the broker is there
+//! is not, since both come and go while the service runs.
+
+use std::path::{Path, PathBuf};
+
+use crate::api;
+use crate::bus::{BrokerUrl, Protocol, TlsFiles};
+
+mod broker;
+mod error;
+mod parse;
+mod reader;
+mod show;
+mod surroundings;
+
+pub use error::ConfigError;
+pub use surroundings::Surroundings;
+
+/// Everything `geosam-edge serve` can be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Name of this board in topics.
+    pub device: String,
+    /// First level, or levels, of every topic.
+    pub root: String,
+    /// Directories that hold feature folders.
+    pub features: Vec<PathBuf>,
+    /// Directory of imported models.
+    pub models: PathBuf,
+    /// Directory of what must survive a restart: inbox, outbox, sessions, layers.
+    pub state: PathBuf,
+    /// What is logged, as `tracing`'s filters say it: `info`, `geosam_edge=debug`.
+    pub log: String,
+    /// The broker and our session there.
+    pub broker: BrokerConfig,
+    /// Bounds of requests, queues and stores.
+    pub limits: LimitsConfig,
+    /// Requests with `"preview": true`.
+    pub preview: PreviewConfig,
+    /// The decoder.
+    pub decoder: DecoderConfig,
+    /// The `health` message.
+    pub health: HealthConfig,
+    /// Groups of boards.
+    pub fleet: FleetConfig,
+}
+
+/// The broker and our session there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BrokerConfig {
+    /// Address.
+    pub url: BrokerUrl,
+    /// Version of MQTT.
+    pub protocol: Protocol,
+    /// Name of the session; `geosam-<device>` unless given.
+    pub client_id: String,
+    /// User name, if the broker wants one.
+    pub username: Option<String>,
+    /// Where the password is.
+    pub password: Option<PasswordSource>,
+    /// Certificates and key.
+    pub tls: TlsFiles,
+    /// Seconds of silence after which the connection is tested.
+    pub keep_alive_s: u16,
+    /// Seconds that the broker keeps our session while we are away.
+    pub session_expiry_s: u32,
+    /// Publishes under way before the first is acknowledged.
+    pub in_flight: u16,
+    /// Requests that the broker may send before the first is acknowledged.
+    pub receive_maximum: u16,
+    /// Bytes of the largest packet that we send.
+    pub max_packet_bytes: usize,
+}
+
+/// Where the password is; it never stands in the configuration itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PasswordSource {
+    /// The content of a file.
+    File(PathBuf),
+    /// An environment variable.
+    Environment(String),
+}
+
+/// Bounds of requests, queues and stores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitsConfig {
+    /// Of one request.
+    pub request: api::Limits,
+    /// Bytes of an answer where the request does not say (`max_bytes`).
+    pub answer_bytes: usize,
+    /// Requests waiting for a decoder; one more is answered `BUSY`.
+    pub queue: usize,
+    /// Of these, from one client.
+    pub client_queue: usize,
+    /// Sessions at a time.
+    pub sessions: usize,
+    /// Seconds after its last use when a session is forgotten.
+    pub session_age_s: u64,
+    /// Answers kept for a request that comes again.
+    pub answers: usize,
+    /// Seconds that they are kept.
+    pub answer_age_s: u64,
+    /// Bytes of requests not yet answered.
+    pub inbox_bytes: u64,
+    /// Bytes of answers that the broker has not acknowledged.
+    pub outbox_bytes: u64,
+    /// Where MQTT 5 response topics may point to; see [`crate::bus::Topics::allows_response_topic`].
+    pub response_prefixes: Vec<String>,
+}
+
+/// Requests with `"preview": true`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PreviewConfig {
+    /// Whether they are served.
+    pub enabled: bool,
+    /// Clients whose newest preview may wait.
+    pub waiting: usize,
+}
+
+/// Which engine decodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// Pure Rust, on the CPU.
+    Tract,
+    /// NVIDIA's, where it was built in and can be loaded; otherwise tract, and an event says so.
+    TensorRt,
+}
+
+impl EngineChoice {
+    /// The word in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tract => "tract",
+            Self::TensorRt => "tensorrt",
+        }
+    }
+}
+
+/// The decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecoderConfig {
+    /// Which engine.
+    pub engine: EngineChoice,
+    /// Requests decoded at a time.
+    pub workers: usize,
+    /// Threads of one decoder; 0 shares the cores among the workers.
+    pub threads: usize,
+    /// Bytes of prepared chips kept in memory.
+    pub cache_bytes: u64,
+}
+
+/// The `health` message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// Seconds between two.
+    pub interval_s: u64,
+}
+
+/// Groups of boards.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FleetConfig {
+    /// Those whose requests this board shares.
+    pub groups: Vec<String>,
+}
+
+/// What the command line says; it wins over the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Overrides {
+    /// `--broker`.
+    pub broker: Option<String>,
+    /// `--device`.
+    pub device: Option<String>,
+    /// `--features`; in place of the file's list, not in addition.
+    pub features: Vec<PathBuf>,
+    /// `--models`.
+    pub models: Option<PathBuf>,
+    /// `--state`.
+    pub state: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the file, if there is one, and puts the command line on top.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the file's path, the key and the line.
+    pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let surroundings = Surroundings::of_this_process();
+        let Some(path) = path else { return Self::from_text("", None, overrides, &surroundings) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+        Self::from_text(&text, Some(path), overrides, &surroundings)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! `geosam-edge serve`: the flags, and `--check`. The service itself is not here.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::config::{Config, ConfigError, Overrides};
+
+/// Serve feature folders over MQTT.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct ServeArgs {
+    /// Configuration file (TOML); systemd/geosam-edge.example.toml explains every key. Without one the
+    /// folders below ./features are served with models from ./models against a broker on localhost.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Check the configuration, print what is in force as TOML, and exit.
+    #[arg(long)]
+    pub check: bool,
+    /// Address of the broker: mqtt://HOST:PORT, or mqtts:// for TLS.
+    #[arg(long, value_name = "URL")]
+    pub broker: Option<String>,
+    /// Name of this board in topics; default: the host's name.
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+    /// Directory of feature folders; may be repeated. Takes the place of the file's list.
+    #[arg(long, value_name = "DIR")]
+    pub features: Vec<PathBuf>,
+    /// Directory of imported models.
+    #[arg(long, value_name = "DIR")]
+    pub models: Option<PathBuf>,
+    /// Directory of what must survive a restart.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+/// Why `serve` does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What is in force cannot be printed.
+    #[error("cannot print the configuration: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl ServeArgs {
+    /// What the flags say.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            broker: self.broker.clone(),
+            device: self.device.clone(),
+            features: self.features.clone(),
+            models: self.models.clone(),
+            state: self.state.clone(),
+        }
+    }
+
+    /// Loads the configuration. With `--check` it is printed to `out`, with what is worth a look as
+    /// comments, and there is nothing to serve: `None`.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub fn prepare(&self, out: &mut dyn Write) -> Result<Option<Config>, ServeError> {
+        let config = Config::load(self.config.as_deref(), &self.overrides())?;
+        if !self.check {
+            return Ok(Some(config));
+        }
+        config.check_files()?;
+        for note in config.notes() {
+            writeln!(out, "# note: {note}")?;
+        }
+        out.write_all(config.effective().as_bytes())?;
+        out.flush()?;
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    fn args(line: &str) -> ServeArgs {
+        Command::parse_from(std::iter::once("serve").chain(line.split_whitespace())).serve
+    }
+
+    #[test]
+    fn a_check_prints_what_is_in_force_and_serves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("edge.toml");
+        std::fs::write(&file, "device = \"a\"\n[health]\ninterval_s = 5\n").unwrap();
+        let line = format!("--check --config {} --device b --features /f1 --features /f2", file.display());
+        let mut out = Vec::new();
+        assert!(args(&line).prepare(&mut out).unwrap().is_none());
+        let text = String::from_utf8(out).unwrap();
+        for expected in ["device = \"b\"", "features = [\"/f1\", \"/f2\"]", "interval_s = 5", "# note: /f1"] {
+            assert!(text.contains(expected), "{expected} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn without_check_the_configuration_is_for_the_service() {
+        let mut out = Vec::new();
+        let config = args("--broker mqtts://b --models /m --state /s").prepare(&mut out).unwrap().unwrap();
+        assert_eq!((config.broker.url.port, config.models, config.state), (8883, "/m".into(), "/s".into()));
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = args("--config /nowhere/edge.toml").prepare(&mut Vec::new()).unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere/edge.toml: cannot be read"), "{error}");
+    }
+}

@@ -1,0 +1,128 @@
+//! From the configuration to what the bus wants to know, the password included.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::{ConfigError, Place};
+use super::{Config, PasswordSource};
+use crate::bus::{self, BusOptions, Credentials, OutgoingMessage, QueueLimits, Secret, TopicError, Topics};
+
+/// A password is not longer than this; a larger file is something else.
+const MAX_PASSWORD_BYTES: usize = 4096;
+
+impl Config {
+    /// The topics of this board.
+    ///
+    /// # Errors
+    /// None for a configuration that was loaded; it has been checked then.
+    pub fn topics(&self) -> Result<Topics, TopicError> {
+        Topics::new(&self.root, &self.device, &self.fleet.groups)
+    }
+
+    /// Options of the bus, with `offline` on the state topic as last will. Reads the password.
+    ///
+    /// # Errors
+    /// Where the password cannot be read.
+    pub fn bus_options(&self) -> Result<BusOptions, ConfigError> {
+        let broker = &self.broker;
+        let state = format!("{}/{}/state", self.root, self.device);
+        let credentials = match &broker.username {
+            None => None,
+            Some(username) => Some(Credentials {
+                username: username.clone(),
+                password: Secret::new(self.password()?.unwrap_or_default()),
+            }),
+        };
+        // A request over the limit is still taken, up to four times its size, so that it can be answered.
+        let incoming = self.limits.request.max_payload_bytes.saturating_mul(4).max(1 << 20);
+        Ok(BusOptions {
+            protocol: broker.protocol,
+            credentials,
+            tls: broker.tls.clone(),
+            keep_alive: Duration::from_secs(u64::from(broker.keep_alive_s)),
+            session_expiry: Duration::from_secs(u64::from(broker.session_expiry_s)),
+            will: Some(OutgoingMessage::new(state, "offline").retained()),
+            max_incoming_bytes: incoming.min(MAX_PACKET),
+            receive_maximum: broker.receive_maximum,
+            queue: QueueLimits {
+                in_flight: broker.in_flight,
+                max_packet_bytes: broker.max_packet_bytes,
+                ..QueueLimits::default()
+            },
+            ..BusOptions::new(broker.url.clone(), broker.client_id.clone())
+        })
+    }
+
+    /// Reads what the configuration points to and must be there from the start: password, certificates.
+    ///
+    /// # Errors
+    /// As [`Self::bus_options`], and where a certificate or key cannot be used.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        bus::check(&self.bus_options()?).map_err(ConfigError::from)
+    }
+
+    /// What is not wrong, but worth a look before the board is left alone.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for dir in self.features.iter().chain([&self.models]).filter(|dir| !dir.is_dir()) {
+            notes.push(format!("{} is not a directory now; it is served as soon as it is", dir.display()));
+        }
+        if let Some(PasswordSource::File(path)) = &self.broker.password
+            && is_readable_by_others(path)
+        {
+            notes.push(format!("{} can be read by every user; chmod 600 it", path.display()));
+        }
+        if self.broker.username.is_some() && !self.broker.url.tls && self.broker.url.host != "localhost" {
+            notes.push("the password travels unencrypted; use mqtts:// if the broker can".to_owned());
+        }
+        notes
+    }
+
+    fn password(&self) -> Result<Option<String>, ConfigError> {
+        let (place, text) = match &self.broker.password {
+            None => return Ok(None),
+            Some(PasswordSource::File(path)) => (Place::File(path.clone(), None), read_password(path)),
+            Some(PasswordSource::Environment(name)) => {
+                let value = std::env::var(name).map_err(|error| match error {
+                    std::env::VarError::NotPresent => "it is not set".to_owned(),
+                    std::env::VarError::NotUnicode(_) => "it is not UTF-8".to_owned(),
+                });
+                (Place::Variable(name.clone()), value)
+            }
+        };
+        let refuse = |problem: String| ConfigError::Password { place: place.clone(), problem };
+        let text = text.map_err(refuse)?;
+        // Editors end a file with a line break that is not part of the password.
+        let password = text.strip_suffix('\n').unwrap_or(&text);
+        let password = password.strip_suffix('\r').unwrap_or(password);
+        match password {
+            "" => Err(refuse("it is empty".to_owned())),
+            long if long.len() > MAX_PASSWORD_BYTES => Err(refuse("it is longer than 4096 bytes".to_owned())),
+            lines if lines.contains('\n') => Err(refuse("it has several lines".to_owned())),
+            password => Ok(Some(password.to_owned())),
+        }
+    }
+}
+
+/// The largest packet of MQTT.
+const MAX_PACKET: usize = 268_435_455;
+
+fn read_password(path: &PathBuf) -> Result<String, String> {
+    use std::io::Read;
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    let limit = MAX_PASSWORD_BYTES as u64 + 3;
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+#[cfg(unix)]
+fn is_readable_by_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_readable_by_others(_path: &Path) -> bool {
+    false
+}

@@ -1,0 +1,90 @@
+//! What can be wrong with a configuration. Every message names the place and what would be right, and
+//! none repeats a value that might hold a password.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::bus::BusError;
+
+/// Errors of the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{place}: this is not TOML: {problem}")]
+    Syntax {
+        /// Where.
+        place: Place,
+        /// What the parser says.
+        problem: String,
+    },
+    /// A key that does not exist.
+    #[error("{place}: unknown key \"{key}\"{hint}")]
+    UnknownKey {
+        /// Where.
+        place: Place,
+        /// The key with its section.
+        key: String,
+        /// `; did you mean "..."?`, or the keys there are.
+        hint: String,
+    },
+    /// A value that cannot be.
+    #[error("{place}: \"{key}\" {problem}")]
+    Value {
+        /// Where.
+        place: Place,
+        /// The key with its section.
+        key: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The password cannot be read.
+    #[error("{place}: cannot be used as the broker's password: {problem}")]
+    Password {
+        /// The file or the variable.
+        place: Place,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The bus refuses it, for example a certificate.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+/// Where something was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// On a line of a file, counted from one; no line where a key is missing.
+    File(PathBuf, Option<usize>),
+    /// By a flag.
+    Flag(&'static str),
+    /// By an environment variable.
+    Variable(String),
+    /// Nowhere: a default.
+    Default,
+}
+
+impl Place {
+    pub(super) fn line(path: Option<&Path>, line: Option<usize>) -> Self {
+        path.map_or(Self::Default, |path| Self::File(path.to_path_buf(), line))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, Some(line)) => write!(f, "{}:{line}", path.display()),
+            Self::File(path, None) => write!(f, "{}", path.display()),
+            Self::Flag(flag) => write!(f, "--{flag}"),
+            Self::Variable(name) => write!(f, "the environment variable {name}"),
+            Self::Default => f.write_str("the default configuration"),
+        }
+    }
+}

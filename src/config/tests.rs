@@ -1,0 +1,269 @@
+use proptest::prelude::*;
+
+use super::reader::Document;
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../systemd/geosam-edge.example.toml");
+
+fn surroundings() -> Surroundings {
+    Surroundings { device: "jetson".to_owned(), state: None }
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    let path = Some(Path::new("/etc/geosam-edge.toml"));
+    Config::from_text(text, path, &Overrides::default(), &surroundings())
+}
+
+fn message(text: &str) -> String {
+    parse(text).expect_err("the text is refused").to_string()
+}
+
+#[test]
+fn the_example_file_says_the_defaults() {
+    assert_eq!(parse(EXAMPLE).unwrap(), Config::defaults(&surroundings()));
+}
+
+#[test]
+fn the_example_file_explains_every_key_in_its_section() {
+    let document = Document::parse("", None).unwrap();
+    Config::defaults(&surroundings()).read(&document).unwrap();
+    let mut missing = document.known();
+    let (mut section, mut commented) = (String::new(), false);
+    for line in EXAMPLE.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            name.clone_into(&mut section);
+            missing.retain(|known| *known != ("", name));
+            commented = false;
+        }
+        let key = line.trim_start_matches("# ").split(" = ").next().unwrap_or_default();
+        let is_key = missing.contains(&(section.as_str(), key)) && line.contains(" = ");
+        if is_key {
+            // Keys in a row share the comment above the first.
+            assert!(commented, "{section}.{key} has no comment above it");
+            missing.retain(|known| *known != (section.as_str(), key));
+        } else {
+            commented = line.starts_with('#') || (commented && !line.is_empty());
+        }
+    }
+    assert_eq!(missing, [], "these keys are not in the example");
+}
+
+#[test]
+fn the_examples_of_optional_keys_are_valid() {
+    let uncommented: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if rest.split(' ').nth(1) == Some("=") && !rest.starts_with("password_env") => rest,
+            _ => line,
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let config = parse(&uncommented.replace("mqtt://localhost:1883", "mqtts://localhost")).unwrap();
+    assert_eq!(config.device, "board-7");
+    assert_eq!(config.broker.password, Some(PasswordSource::File("/etc/geosam-edge/password".into())));
+    assert!(config.broker.tls.key.is_some());
+}
+
+#[test]
+fn without_a_file_the_service_serves_features_with_models_on_localhost() {
+    let config = Config::load(None, &Overrides::default()).unwrap();
+    assert_eq!(config.features, [PathBuf::from("./features")]);
+    assert_eq!(config.models, PathBuf::from("./models"));
+    assert_eq!(config.broker.url.to_string(), "mqtt://localhost:1883");
+    let systemd = Surroundings { state: Some("/var/lib/geosam-edge".into()), ..surroundings() };
+    let config = Config::from_text("", None, &Overrides::default(), &systemd).unwrap();
+    assert_eq!(config.state, PathBuf::from("/var/lib/geosam-edge"));
+    assert_eq!((config.device.as_str(), config.broker.client_id.as_str()), ("jetson", "geosam-jetson"));
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let overrides = Overrides {
+        broker: Some("mqtts://elsewhere".to_owned()),
+        device: Some("b".to_owned()),
+        features: vec!["/media/card".into()],
+        models: Some("/models".into()),
+        state: Some("/state".into()),
+    };
+    let text = "device = \"a\"\nfeatures = [\"x\", \"y\"]\n[broker]\nurl = \"mqtt://here\"";
+    let config = Config::from_text(text, None, &overrides, &surroundings()).unwrap();
+    assert_eq!(config.broker.url.to_string(), "mqtts://elsewhere:8883");
+    assert_eq!((config.device.as_str(), config.broker.client_id.as_str()), ("b", "geosam-b"));
+    assert_eq!(config.features, [PathBuf::from("/media/card")]);
+    assert_eq!((config.models, config.state), ("/models".into(), "/state".into()));
+
+    let named = "[broker]\nclient_id = \"mine\"";
+    let config = Config::from_text(named, None, &overrides, &surroundings()).unwrap();
+    assert_eq!(config.broker.client_id, "mine");
+
+    let bad = Overrides { broker: Some("http://x".to_owned()), ..Overrides::default() };
+    let error = Config::from_text("", None, &bad, &surroundings()).unwrap_err().to_string();
+    assert_eq!(error, "--broker: \"broker\" starts with another scheme than mqtt:// or mqtts://");
+    let bad = Overrides { device: Some("fleet".to_owned()), ..Overrides::default() };
+    assert!(Config::from_text("", None, &bad, &surroundings()).is_err());
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_and_its_line() {
+    for (text, expected) in [
+        ("devise = \"a\"", "/etc/geosam-edge.toml:1: unknown key \"devise\"; did you mean \"device\"?"),
+        (
+            "\n[broker]\nurl = \"mqtt://a\"\nkeepalive_s = 10",
+            "/etc/geosam-edge.toml:4: unknown key \"broker.keepalive_s\"; did you mean \"broker.keep_alive_s\"?",
+        ),
+        ("[brokr]\nurl = \"x\"", "/etc/geosam-edge.toml:1: unknown key \"brokr\"; did you mean \"broker\"?"),
+        ("queue = 7", "/etc/geosam-edge.toml:1: unknown key \"queue\"; did you mean \"limits.queue\"?"),
+        (
+            "[health]\ninterval = 3",
+            "/etc/geosam-edge.toml:2: unknown key \"health.interval\"; did you mean \"health.interval_s\"?",
+        ),
+        (
+            "[health]\nzzzzzzzzzzzzzzz = 3",
+            "/etc/geosam-edge.toml:2: unknown key \"health.zzzzzzzzzzzzzzz\"; known are interval_s",
+        ),
+    ] {
+        assert_eq!(message(text), expected);
+    }
+    let password = message("[broker]\npassword = \"hunter2\"");
+    assert!(password.contains("broker.password_file") && !password.contains("hunter2"), "{password}");
+}
+
+#[test]
+fn a_value_that_cannot_be_is_refused_with_its_line_and_what_would_be_right() {
+    for (text, expected) in [
+        ("device = 7", ":1: \"device\" is a whole number; give a text in quotes"),
+        ("device = \" \"", ":1: \"device\" is empty; leave the key out instead"),
+        ("device = \"fleet\"", ":1: \"device\" cannot be used: the device cannot be called \"fleet\""),
+        ("\ndevice = \"a/b\"", ":2: \"device\" cannot be used: the device \"a/b\" has the character '/'"),
+        ("root = \"a//b\"", ":1: \"root\" cannot be used"),
+        ("features = []", ":1: \"features\" is an empty list"),
+        ("features = \"x\"", ":1: \"features\" is a text; give a list"),
+        ("features = [1]", ":1: \"features\" has a whole number in its list"),
+        ("log = \"loud=very\"", ":1: \"log\" cannot be used"),
+        ("broker = \"mqtt://x\"", ":1: \"broker\" is a value; write [broker]"),
+        ("[broker]\nurl = \"x\"", ":2: \"broker.url\" is not of the form mqtt://HOST:PORT"),
+        ("[broker]\nprotocol = \"4\"", ":2: \"broker.protocol\" is no version"),
+        ("[broker]\nprotocol = 5", ":2: \"broker.protocol\" is a whole number; give a text"),
+        ("[broker]\nkeep_alive_s = 2", ":2: \"broker.keep_alive_s\" is 2; give a whole number of 5 to 65535"),
+        ("[broker]\nin_flight = -1", ":2: \"broker.in_flight\" is -1; give a whole number of 1 to 128"),
+        ("[broker]\npassword_file = \"x\"", ": \"broker.username\" is missing"),
+        (
+            "[broker]\nusername = \"u\"\npassword_file = \"x\"\npassword_env = \"Y\"",
+            ":4: \"broker.password_env\"",
+        ),
+        ("[broker]\nca = \"ca.pem\"", "is not encrypted (mqtt://)"),
+        ("[broker]\nurl = \"mqtts://a\"\ncert = \"c\"", ":3: \"broker.cert\" stands without key"),
+        ("[limits]\npoints = 1.5", ":2: \"limits.points\" is a number with a fraction"),
+        ("[limits]\nqueue = 4\nclient_queue = 8", ":3: \"limits.client_queue\" is larger than queue"),
+        ("[limits]\nresponse_prefixes = [\"#\"]", ":2: \"limits.response_prefixes\" has an entry"),
+        ("[preview]\nenabled = 1", ":2: \"preview.enabled\" is a whole number; give true or false"),
+        ("[decoder]\nengine = \"cuda\"", ":2: \"decoder.engine\" is no engine"),
+        ("[fleet]\ngroups = [\"a b\"]", ":2: \"fleet.groups\" cannot be used"),
+        ("device = ", ":1: this is not TOML"),
+        ("device = \"a\"\ndevice = \"b\"", ":2: this is not TOML: duplicate key"),
+    ] {
+        let got = message(text);
+        assert!(got.starts_with("/etc/geosam-edge.toml") && got.contains(expected), "{text:?} gave {got}");
+    }
+}
+
+#[test]
+fn an_address_with_a_password_in_it_is_refused_without_showing_it() {
+    let text = "[broker]\nurl = \"mqtt://board:hunter2@localhost\"";
+    assert!(!message(text).contains("hunter2"));
+    let flag =
+        Overrides { broker: Some("mqtt://board:hunter2@localhost".to_owned()), ..Overrides::default() };
+    let error = Config::from_text("", None, &flag, &surroundings()).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_smaller_queue_takes_the_share_of_one_client_with_it() {
+    assert_eq!(parse("[limits]\nqueue = 4").unwrap().limits.client_queue, 4);
+}
+
+#[test]
+fn what_is_in_force_reads_back_as_the_same() {
+    let text = r#"
+        device = "b"
+        features = ["/media/a b", "/quote\"d"]
+        [broker]
+        url = "mqtts://broker.example"
+        protocol = "3.1.1"
+        username = "u"
+        password_env = "NOWHERE"
+        ca = "/ca.pem"
+        cert = "/c.pem"
+        key = "/k.pem"
+        [fleet]
+        groups = ["valley"]
+    "#;
+    for text in [text, ""] {
+        let config = parse(text).unwrap();
+        assert_eq!(parse(&config.effective()).unwrap(), config, "{}", config.effective());
+    }
+}
+
+#[test]
+fn what_is_in_force_shows_every_key() {
+    let text =
+        "[broker]\nurl=\"mqtts://a\"\nusername=\"u\"\npassword_file=\"p\"\nca=\"a\"\ncert=\"b\"\nkey=\"c\"";
+    let shown = parse(text).unwrap().effective();
+    let document = Document::parse("", None).unwrap();
+    Config::defaults(&surroundings()).read(&document).unwrap();
+    for (section, key) in document.known() {
+        let line = if section.is_empty() && shown.contains(&format!("\n[{key}]")) { "" } else { key };
+        let one_of_two = key == "password_env";
+        assert!(one_of_two || shown.contains(&format!("{line} = ")) || line.is_empty(), "{section}.{key}");
+    }
+}
+
+#[test]
+fn the_password_comes_from_its_file_and_is_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    let text = format!("[broker]\nusername = \"u\"\npassword_file = \"{}\"", file.display());
+    let config = parse(&text).unwrap();
+    assert!(config.bus_options().unwrap_err().to_string().contains(&file.display().to_string()));
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let options = config.bus_options().unwrap();
+    let expected =
+        crate::bus::Credentials { username: "u".to_owned(), password: crate::bus::Secret::new("hunter2") };
+    assert_eq!(options.credentials, Some(expected));
+    assert!(!format!("{options:?}{config:?}{}", config.effective()).contains("hunter2"));
+    for bad in ["", "\n", "a\nb\n", &"x".repeat(5000)] {
+        std::fs::write(&file, bad).unwrap();
+        let error = config.bus_options().unwrap_err().to_string();
+        assert!(error.contains("cannot be used as the broker's password"), "{error}");
+    }
+    let variable = parse("[broker]\nusername = \"u\"\npassword_env = \"GEOSAM_NOT_SET\"").unwrap();
+    let error = variable.bus_options().unwrap_err().to_string();
+    assert!(error.contains("GEOSAM_NOT_SET") && error.contains("not set"), "{error}");
+}
+
+#[test]
+fn the_bus_is_told_what_the_configuration_says() {
+    let config =
+        parse("device = \"b\"\n[broker]\nkeep_alive_s = 60\n[limits]\npayload_bytes = 1048576").unwrap();
+    let options = config.bus_options().unwrap();
+    assert_eq!(options.keep_alive.as_secs(), 60);
+    assert_eq!(options.session_expiry.as_secs(), 604_800);
+    assert_eq!(options.client_id, "geosam-b");
+    assert_eq!(options.max_incoming_bytes, 4 << 20, "a request over the limit is still answered");
+    let will = options.will.unwrap();
+    assert_eq!((will.topic.as_str(), will.payload.as_slice()), ("geosam/b/state", &b"offline"[..]));
+    assert!(will.retain);
+    assert_eq!(config.topics().unwrap().state(), will.topic);
+    assert!(config.check_files().is_ok());
+    let tls = parse("[broker]\nurl = \"mqtts://a\"\nca = \"/nowhere.pem\"").unwrap();
+    assert!(tls.check_files().unwrap_err().to_string().starts_with("/nowhere.pem"));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_parsed_or_refused_without_panic(text in "\\PC*") {
+        let _ = parse(&text);
+        let _ = parse(&format!("[broker]\nurl = {text}"));
+        let _ = parse(&format!("[limits]\n{text} = 1"));
+    }
+}
