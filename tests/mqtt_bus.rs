@@ -457,6 +457,23 @@ fn a_request_over_the_limit_is_still_seen_and_does_not_block_the_session() {
 }
 
 #[test]
+fn a_request_too_large_to_be_read_at_all_costs_the_session_but_not_the_service() {
+    let Some(broker) = Mosquitto::start(Setup::default()) else { return };
+    let options = BusOptions {
+        max_incoming_bytes: 20_000,
+        rescue_bytes: 100_000,
+        ..options(&broker, Protocol::V311, "board")
+    };
+    let mut bus = Bus::subscribed(options, "geosam/board/request/#");
+    broker.publish("geosam/board/request/pad/segment", &vec![b'x'; 400_000], &[]);
+    bus.disconnected();
+    assert!(!bus.connected(), "the session was discarded");
+    bus.subscribe("geosam/board/request/#");
+    broker.publish("geosam/board/request/pad/list", b"{}", &[]);
+    assert_eq!(bus.message().payload, b"{}");
+}
+
+#[test]
 fn an_mqtt5_broker_keeps_what_is_over_our_limit_to_itself() {
     let Some(broker) = Mosquitto::start(Setup::default()) else { return };
     let options = BusOptions { max_incoming_bytes: 20_000, ..options(&broker, Protocol::V5, "board") };

@@ -23,10 +23,6 @@ use super::options::BusOptions;
 use super::wire::{Step, Wire};
 use super::{rumqttc_v4, rumqttc_v5, tls};
 
-/// A message larger than the limit is read once, so that it can be refused and does not block the
-/// session; up to this size. A larger one costs the session.
-const LARGEST_RESCUE: usize = 64 << 20;
-
 /// One attempt's peculiarities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attempt {
@@ -97,8 +93,7 @@ pub fn connect(options: BusOptions) -> Result<(BusHandle, BusEvents), BusError> 
     let tls = prepare(&options)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| start_failed(&options, &error))?;
-    let limits = EventLimits { soft: 256, hard: 4096 };
-    let shared = Shared::new(options.protocol, options.queue, limits);
+    let shared = Shared::new(options.protocol, options.queue, EventLimits::default());
     let theirs = Arc::clone(&shared);
     let failed = {
         let options = options.clone();
@@ -153,7 +148,7 @@ async fn run<D: Dialect>(dialect: D, shared: &Shared, options: &BusOptions) {
             Ended::Stopped => break,
             Ended::Discarded => attempt = normal,
             Ended::Lost { loss, lasted } => {
-                attempt = after(&loss, normal);
+                attempt = after(&loss, normal, options.rescue_bytes);
                 let retry_in = backoff.next(lasted);
                 let broker = options.broker_name();
                 let error = match (loss.refused, lasted) {
@@ -175,10 +170,10 @@ async fn run<D: Dialect>(dialect: D, shared: &Shared, options: &BusOptions) {
 
 /// What is different in the attempt after a loss. A packet over the limit would come again and again on
 /// a persistent session, so it is let in once.
-fn after(loss: &Loss, normal: Attempt) -> Attempt {
+fn after(loss: &Loss, normal: Attempt, rescue_bytes: usize) -> Attempt {
     match loss.oversized {
         None => normal,
-        Some(bytes) if bytes <= LARGEST_RESCUE => {
+        Some(bytes) if bytes <= rescue_bytes => {
             tracing::warn!(bytes, limit = normal.max_incoming_bytes, "a packet over the limit is read once");
             // The packet's size may be told without its header of at most five bytes.
             Attempt { max_incoming_bytes: bytes.max(normal.max_incoming_bytes) + 16, ..normal }
@@ -247,7 +242,7 @@ async fn connection<D: Dialect>(
         let pushed = match polled {
             Ok(None) => Pushed::Queued,
             Ok(Some(Step::Departed)) => return Ended::Departed,
-            Ok(Some(step)) => shared.apply(cut(step, options.max_incoming_bytes)),
+            Ok(Some(step)) => shared.apply(step),
             Err(loss) => {
                 for step in link.drain() {
                     // Messages come again; what the broker acknowledged must not be sent again.
@@ -269,14 +264,14 @@ async fn connection<D: Dialect>(
     }
 }
 
-/// Throws away a payload that came in by way of exception: it will only be refused.
-fn cut(step: Step, max_incoming_bytes: usize) -> Step {
-    let Step::Received { packet, mut message } = step else { return step };
-    if message.payload.len() > max_incoming_bytes {
-        message.cut_from = Some(message.payload.len());
-        message.payload = Vec::new();
+/// A payload as it is passed on, and its size if it was thrown away: one over the limit came in by way
+/// of exception and will only be refused.
+pub(super) fn taken(payload: &[u8], max_incoming_bytes: usize) -> (Vec<u8>, Option<usize>) {
+    if payload.len() > max_incoming_bytes {
+        (Vec::new(), Some(payload.len()))
+    } else {
+        (payload.to_vec(), None)
     }
-    Step::Received { packet, message }
 }
 
 async fn stop_requested(shared: &Shared) {
@@ -296,9 +291,9 @@ mod tests {
     fn an_oversized_packet_is_let_in_once_or_costs_the_session() {
         let normal = Attempt { max_incoming_bytes: 1000, discard_session: false };
         let lost = |oversized| Loss { oversized, ..Loss::new("") };
-        assert_eq!(after(&lost(None), normal), normal);
-        let rescue = after(&lost(Some(50_000)), normal);
+        assert_eq!(after(&lost(None), normal, 60_000), normal);
+        let rescue = after(&lost(Some(50_000)), normal, 60_000);
         assert!(rescue.max_incoming_bytes >= 50_005 && !rescue.discard_session);
-        assert!(after(&lost(Some(LARGEST_RESCUE + 1)), normal).discard_session);
+        assert!(after(&lost(Some(60_001)), normal, 60_000).discard_session);
     }
 }

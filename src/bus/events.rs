@@ -17,12 +17,23 @@ pub(super) struct EventLimits {
     pub(super) soft: usize,
     /// Messages over which the connection is given up, so that the broker keeps the rest.
     pub(super) hard: usize,
+    /// Bytes of payloads that count like that many messages.
+    pub(super) soft_bytes: usize,
+    /// The same for giving up.
+    pub(super) hard_bytes: usize,
+}
+
+impl Default for EventLimits {
+    fn default() -> Self {
+        Self { soft: 256, hard: 4096, soft_bytes: 16 << 20, hard_bytes: 64 << 20 }
+    }
 }
 
 #[derive(Default)]
 struct Queue {
     events: VecDeque<BusEvent>,
     messages: usize,
+    bytes: usize,
     dropped: u64,
     /// Nobody reads any more.
     abandoned: bool,
@@ -58,14 +69,18 @@ impl EventQueue {
     pub(super) fn push(&self, event: BusEvent) -> Pushed {
         let mut queue = self.lock();
         if let BusEvent::Message(message) = &event {
-            if queue.messages >= self.limits.soft && message.qos == QoS::AtMostOnce {
+            let bytes = queue.bytes + message.payload.len();
+            // A single message may be larger than the bounds; it is taken when nothing else waits.
+            let over = |count, most| queue.messages > 0 && (queue.messages >= count || bytes > most);
+            if message.qos == QoS::AtMostOnce && over(self.limits.soft, self.limits.soft_bytes) {
                 queue.dropped += 1;
                 return Pushed::Queued;
             }
-            if queue.messages >= self.limits.hard {
+            if over(self.limits.hard, self.limits.hard_bytes) {
                 return Pushed::Overflow;
             }
             queue.messages += 1;
+            queue.bytes = bytes;
         }
         queue.closed |= matches!(event, BusEvent::Stopped { .. });
         if !queue.abandoned {
@@ -81,7 +96,10 @@ impl EventQueue {
         let mut queue = self.lock();
         loop {
             if let Some(event) = queue.events.pop_front() {
-                queue.messages -= usize::from(matches!(event, BusEvent::Message(_)));
+                if let BusEvent::Message(message) = &event {
+                    queue.messages -= 1;
+                    queue.bytes -= message.payload.len();
+                }
                 return Ok(Some(event));
             }
             if queue.closed {
@@ -110,7 +128,7 @@ impl EventQueue {
         let mut queue = self.lock();
         queue.abandoned = true;
         queue.events.clear();
-        queue.messages = 0;
+        (queue.messages, queue.bytes) = (0, 0);
     }
 
     /// Ends the queue without a further event.
@@ -125,10 +143,18 @@ mod tests {
     use super::super::message::{IncomingMessage, Properties};
     use super::*;
 
+    fn limits(soft: usize, hard: usize) -> EventLimits {
+        EventLimits { soft, hard, ..EventLimits::default() }
+    }
+
     fn message(qos: QoS) -> BusEvent {
+        message_of(qos, 0)
+    }
+
+    fn message_of(qos: QoS, bytes: usize) -> BusEvent {
         BusEvent::Message(IncomingMessage {
             topic: "t".to_owned(),
-            payload: Vec::new(),
+            payload: vec![0; bytes],
             cut_from: None,
             qos,
             retain: false,
@@ -140,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_slow_service_loses_only_what_was_sent_at_most_once() {
-        let queue = EventQueue::new(EventLimits { soft: 2, hard: 4 });
+        let queue = EventQueue::new(limits(2, 4));
         for _ in 0..2 {
             queue.push(message(QoS::AtMostOnce));
         }
@@ -154,8 +180,22 @@ mod tests {
     }
 
     #[test]
+    fn large_messages_count_by_their_bytes() {
+        let queue = EventQueue::new(EventLimits { soft_bytes: 10, hard_bytes: 20, ..limits(99, 99) });
+        assert_eq!(queue.push(message_of(QoS::AtMostOnce, 50)), Pushed::Queued);
+        queue.push(message_of(QoS::AtMostOnce, 1));
+        assert_eq!(queue.dropped(), 1);
+        assert_eq!(queue.push(message_of(QoS::AtLeastOnce, 1)), Pushed::Overflow);
+        assert!(queue.next(None).unwrap().is_some());
+        assert_eq!(queue.push(message_of(QoS::AtLeastOnce, 15)), Pushed::Queued);
+        assert_eq!(queue.push(message_of(QoS::AtLeastOnce, 5)), Pushed::Queued);
+        assert_eq!(queue.push(message_of(QoS::AtLeastOnce, 1)), Pushed::Overflow);
+        assert_eq!(queue.dropped(), 1);
+    }
+
+    #[test]
     fn what_is_not_a_message_always_gets_through() {
-        let queue = EventQueue::new(EventLimits { soft: 0, hard: 0 });
+        let queue = EventQueue::new(limits(0, 0));
         let connected = BusEvent::Connected { session_present: false, max_packet_bytes: None };
         queue.push(connected.clone());
         assert_eq!(queue.next(None), Ok(Some(connected)));
@@ -164,7 +204,7 @@ mod tests {
 
     #[test]
     fn nothing_follows_the_end() {
-        let queue = EventQueue::new(EventLimits { soft: 9, hard: 9 });
+        let queue = EventQueue::new(limits(9, 9));
         queue.push(BusEvent::Stopped { complete: true });
         assert_eq!(queue.next(None), Ok(Some(BusEvent::Stopped { complete: true })));
         assert_eq!(queue.next(None), Err(BusError::Stopped));

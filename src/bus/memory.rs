@@ -25,7 +25,7 @@ pub fn bus(will: Option<OutgoingMessage>) -> (BusHandle, BusEvents, MemoryBroker
 
 /// As [`bus`], with bounds of one's own.
 pub fn bus_with(will: Option<OutgoingMessage>, limits: QueueLimits) -> (BusHandle, BusEvents, MemoryBroker) {
-    let shared = Shared::new(Protocol::V5, limits, EventLimits { soft: 256, hard: 4096 });
+    let shared = Shared::new(Protocol::V5, limits, EventLimits::default());
     let state = Mutex::new(BrokerState::new(will));
     let inner = Arc::new(Inner { shared: Arc::clone(&shared), state, turn: Mutex::new(()) });
     let weak = Arc::downgrade(&inner);

@@ -183,6 +183,9 @@ pub struct BusOptions {
     /// Bytes of the largest packet that we take. It should be well above the largest valid request, so
     /// that a larger one can still be answered.
     pub max_incoming_bytes: usize,
+    /// A message over that limit would come again on every connection. Up to this size its packet is read
+    /// once all the same, so that it can be refused; a larger one costs our session at the broker.
+    pub rescue_bytes: usize,
     /// Messages that the broker may send before the first is acknowledged.
     pub receive_maximum: u16,
     /// Bounds of what waits for the broker.
@@ -208,6 +211,7 @@ impl BusOptions {
             session_expiry: Duration::from_secs(7 * 24 * 3600),
             will: None,
             max_incoming_bytes: 1 << 20,
+            rescue_bytes: 64 << 20,
             receive_maximum: 32,
             queue: QueueLimits::default(),
             backoff: BackoffOptions::default(),

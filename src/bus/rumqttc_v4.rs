@@ -12,7 +12,7 @@ use rumqttc::{
 };
 use tokio_rustls::rustls::ClientConfig;
 
-use super::driver::{Attempt, Dialect, Link, Loss};
+use super::driver::{Attempt, Dialect, Link, Loss, taken};
 use super::message::{IncomingMessage, OutgoingMessage, Properties, PublishOutcome};
 use super::options::{BusOptions, MAX_PACKET};
 use super::wire::{Step, Subscription, Wire, WireCommand};
@@ -67,7 +67,8 @@ impl Dialect for V4 {
         network.set_tcp_nodelay(true);
         network.set_connection_timeout(self.options.connect_timeout.as_secs().max(1));
         eventloop.set_network_options(network);
-        (Box::new(V4Wire(client)), V4Link { eventloop, keep_alive: self.options.keep_alive })
+        let (keep_alive, max_payload) = (self.options.keep_alive, self.options.max_incoming_bytes);
+        (Box::new(V4Wire(client)), V4Link { eventloop, keep_alive, max_payload })
     }
 }
 
@@ -104,15 +105,18 @@ impl Wire for V4Wire {
 pub(super) struct V4Link {
     eventloop: EventLoop,
     keep_alive: Duration,
+    max_payload: usize,
 }
 
 impl Link for V4Link {
     async fn poll(&mut self) -> Result<Option<Step>, Loss> {
-        self.eventloop.poll().await.map(step).map_err(|error| loss(&error))
+        let event = self.eventloop.poll().await.map_err(|error| loss(&error))?;
+        Ok(step(event, self.max_payload))
     }
 
     fn drain(&mut self) -> Vec<Step> {
-        self.eventloop.state.events.drain(..).filter_map(step).collect()
+        let events = self.eventloop.state.events.drain(..);
+        events.filter_map(|event| step(event, self.max_payload)).collect()
     }
 
     fn keep_alive(&self) -> Duration {
@@ -120,14 +124,14 @@ impl Link for V4Link {
     }
 }
 
-fn step(event: Event) -> Option<Step> {
+fn step(event: Event, max_payload: usize) -> Option<Step> {
     match event {
         Event::Incoming(Packet::ConnAck(connack)) => Some(Step::Connected {
             session_present: connack.session_present,
             max_packet_bytes: None,
             receive_maximum: None,
         }),
-        Event::Incoming(Packet::Publish(publish)) => Some(received(publish)),
+        Event::Incoming(Packet::Publish(publish)) => Some(received(publish, max_payload)),
         Event::Incoming(Packet::PubAck(puback)) => {
             Some(Step::PublishAcked { packet: puback.pkid, outcome: PublishOutcome::Accepted })
         }
@@ -150,11 +154,12 @@ fn step(event: Event) -> Option<Step> {
     }
 }
 
-fn received(publish: Publish) -> Step {
+fn received(publish: Publish, max_payload: usize) -> Step {
+    let (payload, cut_from) = taken(&publish.payload, max_payload);
     let message = IncomingMessage {
         topic: publish.topic,
-        payload: publish.payload.to_vec(),
-        cut_from: None,
+        payload,
+        cut_from,
         qos: match publish.qos {
             WireQoS::AtMostOnce => QoS::AtMostOnce,
             WireQoS::AtLeastOnce => QoS::AtLeastOnce,

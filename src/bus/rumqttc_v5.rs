@@ -17,7 +17,7 @@ use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, S
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
 use tokio_rustls::rustls::ClientConfig;
 
-use super::driver::{Attempt, Dialect, Link, Loss};
+use super::driver::{Attempt, Dialect, Link, Loss, taken};
 use super::message::{IncomingMessage, OutgoingMessage, Properties, PublishOutcome};
 use super::options::BusOptions;
 use super::wire::{Step, Wire, WireCommand};
@@ -79,7 +79,8 @@ impl Dialect for V5 {
 
     fn open(&self, attempt: Attempt) -> (Box<dyn Wire>, V5Link) {
         let (client, eventloop) = AsyncClient::new(self.mqtt_options(attempt), CHANNEL);
-        (Box::new(V5Wire(client)), V5Link { eventloop, keep_alive: self.options.keep_alive })
+        let (keep_alive, max_payload) = (self.options.keep_alive, self.options.max_incoming_bytes);
+        (Box::new(V5Wire(client)), V5Link { eventloop, keep_alive, max_payload })
     }
 }
 
@@ -127,6 +128,7 @@ impl Wire for V5Wire {
 pub(super) struct V5Link {
     eventloop: EventLoop,
     keep_alive: Duration,
+    max_payload: usize,
 }
 
 impl Link for V5Link {
@@ -135,18 +137,19 @@ impl Link for V5Link {
         if let Event::Incoming(Packet::ConnAck(connack)) = &event
             && let Some(seconds) = connack.properties.as_ref().and_then(|p| p.server_keep_alive)
         {
-            if seconds < 5 {
-                // rumqttc would ping without pause at 0, and panics when told less than 5.
-                self.eventloop.options.set_keep_alive(Duration::from_secs(5));
+            if seconds == 0 {
+                // The broker wants no keep alive. rumqttc would ping without pause; we still want to know.
+                self.eventloop.options.set_keep_alive(self.keep_alive);
             } else {
                 self.keep_alive = self.keep_alive.max(Duration::from_secs(u64::from(seconds)));
             }
         }
-        Ok(step(event))
+        Ok(step(event, self.max_payload))
     }
 
     fn drain(&mut self) -> Vec<Step> {
-        self.eventloop.state.events.drain(..).filter_map(step).collect()
+        let events = self.eventloop.state.events.drain(..);
+        events.filter_map(|event| step(event, self.max_payload)).collect()
     }
 
     fn keep_alive(&self) -> Duration {
@@ -154,10 +157,10 @@ impl Link for V5Link {
     }
 }
 
-fn step(event: Event) -> Option<Step> {
+fn step(event: Event, max_payload: usize) -> Option<Step> {
     match event {
         Event::Incoming(Packet::ConnAck(connack)) => Some(connected(&connack)),
-        Event::Incoming(Packet::Publish(publish)) => received(publish),
+        Event::Incoming(Packet::Publish(publish)) => received(publish, max_payload),
         Event::Incoming(Packet::PubAck(puback)) => Some(acknowledged(&puback)),
         Event::Incoming(Packet::SubAck(suback)) => Some(subscribed(&suback)),
         Event::Incoming(Packet::UnsubAck(unsuback)) => {
@@ -182,15 +185,16 @@ fn connected(connack: &ConnAck) -> Step {
     }
 }
 
-fn received(publish: Publish) -> Option<Step> {
+fn received(publish: Publish, max_payload: usize) -> Option<Step> {
     let Ok(topic) = String::from_utf8(publish.topic.to_vec()) else {
         tracing::warn!("a message is dropped: its topic is not UTF-8, which no broker should let through");
         return None;
     };
+    let (payload, cut_from) = taken(&publish.payload, max_payload);
     let message = IncomingMessage {
         topic,
-        payload: publish.payload.to_vec(),
-        cut_from: None,
+        payload,
+        cut_from,
         qos: match publish.qos {
             WireQoS::AtMostOnce => QoS::AtMostOnce,
             WireQoS::AtLeastOnce => QoS::AtLeastOnce,
