@@ -653,3 +653,64 @@ fn a_shared_subscription_gives_each_request_to_one_board() {
     got.sort_unstable();
     assert_eq!(got, (0..20).collect::<Vec<_>>());
 }
+
+/// What an outbox does with the bus: everything unacknowledged is published again after each connect.
+#[test]
+fn nothing_is_lost_either_way_while_the_broker_restarts() {
+    const COUNT: usize = 400;
+    let setup = Setup { persistence: true, ..Setup::default() };
+    for protocol in BOTH {
+        let Some(mut broker) = Mosquitto::start(setup.clone()) else { return };
+        let mut bus = Bus::subscribed(options(&broker, protocol, "board"), "geosam/board/request/#");
+        let peer = broker.subscribe("out", &["-c"]);
+        let (mut open, mut by_token) = (std::collections::BTreeSet::new(), std::collections::HashMap::new());
+        let (mut got, mut next, mut restarts, mut asked) = (std::collections::BTreeSet::new(), 0, 0, 0);
+        let start = Instant::now();
+        while next < COUNT || !open.is_empty() || got.len() < asked {
+            assert!(start.elapsed() < 3 * PATIENCE, "{} open, {} of {asked} got", open.len(), got.len());
+            if next < COUNT {
+                open.insert(next);
+                let message = OutgoingMessage::new("out", next.to_string());
+                if let Ok(token) = bus.handle.publish_with(message) {
+                    by_token.insert(token, next);
+                }
+                next += 1;
+            }
+            if next % 20 == 0 && asked < next / 20 {
+                broker.publish("geosam/board/request/pad/x", asked.to_string().as_bytes(), &[]);
+                asked += 1;
+            }
+            if next % 100 == 50 && restarts < next / 100 + 1 {
+                broker.stop();
+                broker.restart();
+                restarts += 1;
+            }
+            while let Ok(Some(event)) =
+                bus.events.next_event(Some(Duration::from_millis(u64::from(next == COUNT))))
+            {
+                match event {
+                    BusEvent::Connected { .. } => {
+                        by_token.clear();
+                        for index in &open {
+                            let message = OutgoingMessage::new("out", index.to_string());
+                            by_token.insert(bus.handle.publish_with(message).unwrap(), *index);
+                        }
+                    }
+                    BusEvent::Published { token, outcome: PublishOutcome::Accepted } => {
+                        open.remove(&by_token.remove(&token).expect("a token of this connection"));
+                    }
+                    BusEvent::Message(message) => {
+                        got.insert(String::from_utf8(message.payload).unwrap().parse::<usize>().unwrap());
+                        bus.handle.acknowledge(message.ack.unwrap());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut arrived = std::collections::BTreeSet::new();
+        while arrived.len() < COUNT {
+            arrived.insert(peer.next().text().parse::<usize>().unwrap());
+        }
+        assert_eq!((restarts, got.len(), asked), (4, 20, 20));
+    }
+}

@@ -1,4 +1,9 @@
 //! PEM files to a TLS client configuration: rustls with the ring provider, TLS 1.2 and 1.3.
+//!
+//! `rumqttc` is given the finished configuration, so its own reading of certificates never runs. That
+//! matters because it also links an old `rustls-webpki` (0.102) and `rustls-pemfile`, each with
+//! advisories: the former for a variant of its error type alone, the latter for that reading. What
+//! checks the broker's certificate is rustls's own, current `rustls-webpki`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
