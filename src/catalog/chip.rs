@@ -1,6 +1,7 @@
 //! One chip of a folder: its place on the map, its pixel frame, its file. The table it comes from is in
 //! `chips`; tensors are read by `features`.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use super::CatalogError;
@@ -55,6 +56,20 @@ impl ChipRef<'_> {
     /// places open.
     pub fn path(&self) -> PathBuf {
         files::locate(self.table, self.index, &self.identity.root)
+    }
+
+    /// The chip's file, which is there.
+    ///
+    /// # Errors
+    /// [`CatalogError::ChipMissing`] where the folder is there without it; [`CatalogError::Io`] where the card
+    /// cannot be read, or is gone.
+    pub fn file(&self) -> Result<PathBuf, CatalogError> {
+        let path = self.path();
+        let Err(source) = path.metadata() else { return Ok(path) };
+        if source.kind() == ErrorKind::NotFound && self.identity.root.is_dir() {
+            return Err(CatalogError::ChipMissing { path, chip: self.id.to_owned() });
+        }
+        Err(CatalogError::Io { path, action: "find the chip", source })
     }
 
     /// File name of the checkpoint that encoded the chip.

@@ -27,32 +27,27 @@ pub(super) fn choose(
     (bounds, center): (Bounds, (f64, f64)),
 ) -> Option<usize> {
     let (x, y) = if rule == Rule::Meet { bounds.center() } else { center };
-    let mut best: Option<(f64, u32)> = None;
-    let consider = |chip: u32| {
-        let i = chip as usize;
-        let is_candidate = match rule {
-            Rule::Cover => {
-                table.footprints.bounds()[i].covers(&bounds) && table.footprints.get(i).covers(prompt)
-            }
-            Rule::Meet => table.footprints.bounds()[i].intersects(&bounds),
-        };
-        if !is_candidate {
-            return;
-        }
-        let (cx, cy) = table.center(i);
-        let distance2 = (cx - x).powi(2) + (cy - y).powi(2);
-        // Chips come in no order: among equals the first of the manifest counts.
-        let is_before =
-            best.is_none_or(|(least, first)| distance2.total_cmp(&least).then(chip.cmp(&first)).is_lt());
-        if is_before {
-            best = Some((distance2, chip));
-        }
-    };
     match rule {
-        Rule::Cover => index.visit(|node| node.covers(&bounds), consider),
-        Rule::Meet => index.visit(|node| node.intersects(&bounds), consider),
+        Rule::Cover => {
+            let covers = |&chip: &usize| table.footprints.get(chip).covers(prompt);
+            nearest_center(table, (x, y), index.covering(&bounds).filter(covers))
+        }
+        Rule::Meet => nearest_center(table, (x, y), index.meeting(&bounds)),
     }
-    best.map(|(_, chip)| chip as usize)
+}
+
+/// The chip whose centre is nearest to (x, y). Chips come in no order: among equals the first of the
+/// manifest counts.
+fn nearest_center(
+    table: &ChipTable,
+    (x, y): (f64, f64),
+    chips: impl Iterator<Item = usize>,
+) -> Option<usize> {
+    let distances = chips.map(|chip| {
+        let (cx, cy) = table.center(chip);
+        ((cx - x).powi(2) + (cy - y).powi(2), chip)
+    });
+    distances.min_by(|(a, i), (b, j)| a.total_cmp(b).then(i.cmp(j))).map(|(_, chip)| chip)
 }
 
 /// The chip nearest to the prompt's centre: its position, its distance from that centre, and how far the
@@ -64,10 +59,10 @@ pub(super) fn nearest(
     (x, y): (f64, f64),
 ) -> Option<(usize, f64, f64)> {
     let (chip, distance) = index.nearest((x, y), |chip| {
-        let (cx, cy) = table.center(chip as usize);
-        (table.footprints.get(chip as usize).distance_to(x, y), (cx - x).hypot(cy - y))
+        let (cx, cy) = table.center(chip);
+        (table.footprints.get(chip).distance_to(x, y), (cx - x).hypot(cy - y))
     })?;
-    let footprint = table.footprints.get(chip as usize);
+    let footprint = table.footprints.get(chip);
     let farthest = prompt.vertices().map(|(x, y)| footprint.distance_to(x, y)).fold(0.0, f64::max);
-    Some((chip as usize, distance, farthest))
+    Some((chip, distance, farthest))
 }

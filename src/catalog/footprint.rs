@@ -38,23 +38,30 @@ pub(super) struct Footprints {
     vertices: Vec<[f64; 2]>,
 }
 
-/// The ring encloses no area.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct NoArea;
+/// The farthest coordinate of a footprint, in CRS units: the Earth's girth in millimetres is 4e10. Squares
+/// of it, and sums of those, stay numbers.
+const FARTHEST: f64 = 1e12;
+
+/// Why a ring is no footprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoFootprint {
+    /// It encloses no area.
+    #[error("encloses no area")]
+    NoArea,
+    /// It is on no map.
+    #[error("has a coordinate beyond 1e12")]
+    TooFar,
+}
 
 impl Footprints {
     /// Adds the footprint of the next chip, a ring without its closing vertex.
-    pub(super) fn push_ring(&mut self, ring: &mut [[f64; 2]]) -> Result<(), NoArea> {
-        let bounds = Bounds::around(ring.iter().map(|&[x, y]| (x, y))).ok_or(NoArea)?;
-        let (width, height) = bounds.size();
-        if !(width > 0.0 && height > 0.0) {
-            return Err(NoArea);
-        }
+    pub(super) fn push_ring(&mut self, ring: &mut [[f64; 2]]) -> Result<(), NoFootprint> {
+        let bounds = Bounds::around(ring.iter().map(|&[x, y]| (x, y))).ok_or(NoFootprint::NoArea)?;
+        check_extent(&bounds)?;
         if !is_box(ring, &bounds) {
             let area = ring::doubled_area(ring);
-            // Not a number, where coordinates are at the end of the numbers.
-            if area == 0.0 || area.is_nan() {
-                return Err(NoArea);
+            if area == 0.0 {
+                return Err(NoFootprint::NoArea);
             }
             if area < 0.0 {
                 ring.reverse();
@@ -69,8 +76,10 @@ impl Footprints {
     }
 
     /// Adds a box.
-    pub(super) fn push_box(&mut self, bounds: Bounds) {
+    pub(super) fn push_box(&mut self, bounds: Bounds) -> Result<(), NoFootprint> {
+        check_extent(&bounds)?;
         self.bounds.push(bounds);
+        Ok(())
     }
 
     /// Gives back memory kept for more chips.
@@ -102,6 +111,16 @@ impl Footprints {
     }
 }
 
+/// Checks that bounds have an area, on a map.
+fn check_extent(bounds: &Bounds) -> Result<(), NoFootprint> {
+    let (width, height) = bounds.size();
+    if !(width > 0.0 && height > 0.0) {
+        return Err(NoFootprint::NoArea);
+    }
+    let is_near = <[f64; 4]>::from(*bounds).iter().all(|v| v.abs() <= FARTHEST);
+    if is_near { Ok(()) } else { Err(NoFootprint::TooFar) }
+}
+
 /// Whether a ring is its own bounds: four corners, one after the other.
 fn is_box(ring: &[[f64; 2]], bounds: &Bounds) -> bool {
     let [a, b, c, d] = ring else { return false };
@@ -116,7 +135,7 @@ fn is_box(ring: &[[f64; 2]], bounds: &Bounds) -> bool {
 mod tests {
     use super::*;
 
-    fn one(ring: &[[f64; 2]]) -> Result<Footprints, NoArea> {
+    fn one(ring: &[[f64; 2]]) -> Result<Footprints, NoFootprint> {
         let mut footprints = Footprints::default();
         footprints.push_ring(&mut ring.to_vec()).map(|()| footprints)
     }
@@ -142,7 +161,7 @@ mod tests {
         let ring = footprints.get(0).ring.unwrap();
         assert!(ring::doubled_area(ring) > 0.0, "{ring:?}");
         // Corners of bounds in the wrong order are a bow tie.
-        assert_eq!(one(&[[0.0, 0.0], [2.0, 2.0], [2.0, 0.0], [0.0, 2.0]]).err(), Some(NoArea));
+        assert_eq!(one(&[[0.0, 0.0], [2.0, 2.0], [2.0, 0.0], [0.0, 2.0]]).err(), Some(NoFootprint::NoArea));
     }
 
     #[test]
@@ -153,7 +172,16 @@ mod tests {
             &[[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]],
             &[],
         ] {
-            assert_eq!(one(ring).err(), Some(NoArea), "{ring:?}");
+            assert_eq!(one(ring).err(), Some(NoFootprint::NoArea), "{ring:?}");
+        }
+    }
+
+    #[test]
+    fn footprints_beyond_every_map_are_refused() {
+        for ring in
+            [[[0.0, 0.0], [1e13, 0.0], [0.0, 1.0]], [[0.0, -f64::MAX], [1.0, f64::MAX], [0.0, f64::MAX]]]
+        {
+            assert_eq!(one(&ring).err(), Some(NoFootprint::TooFar));
         }
     }
 
@@ -161,9 +189,9 @@ mod tests {
     fn boxes_and_rings_live_side_by_side() {
         let mut footprints = Footprints::default();
         let diamond = vec![[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]];
-        footprints.push_box(Bounds::new(0.0, 0.0, 1.0, 1.0));
+        footprints.push_box(Bounds::new(0.0, 0.0, 1.0, 1.0)).unwrap();
         footprints.push_ring(&mut diamond.clone()).unwrap();
-        footprints.push_box(Bounds::new(5.0, 5.0, 6.0, 6.0));
+        footprints.push_box(Bounds::new(5.0, 5.0, 6.0, 6.0)).unwrap();
         footprints.push_ring(&mut [[9.0, 9.0], [10.0, 9.0], [9.0, 10.0]]).unwrap();
         assert_eq!(footprints.get(0).ring, None);
         assert_eq!(footprints.get(1).ring, Some(&diamond[..]));

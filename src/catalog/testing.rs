@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Type as PhysicalType};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
@@ -132,7 +132,8 @@ impl ManifestBuilder {
             for field in schema.get_fields() {
                 let mut column = group.next_column().unwrap().unwrap();
                 let name = field.name();
-                if let Some(numbers) = numbers(rows, name) {
+                if field.get_physical_type() == PhysicalType::DOUBLE {
+                    let numbers = numbers(rows, name);
                     let levels = vec![1; numbers.len()];
                     let levels = field.is_optional().then_some(&levels[..]);
                     column.typed::<DoubleType>().write_batch(&numbers, levels, None).unwrap();
@@ -159,13 +160,10 @@ impl ManifestBuilder {
     }
 }
 
-fn numbers(rows: &[Row], name: &str) -> Option<Vec<f64>> {
-    let axis = match name {
-        "chip_center_x" => 0,
-        "chip_center_y" => 1,
-        _ => return None,
-    };
-    Some(rows.iter().map(|row| row.center[axis]).collect())
+/// The numbers of a column; the first coordinate for columns that hold none.
+fn numbers(rows: &[Row], name: &str) -> Vec<f64> {
+    let axis = usize::from(name == "chip_center_y");
+    rows.iter().map(|row| row.center[axis]).collect()
 }
 
 fn cell(row: &Row, name: &str) -> Option<Vec<u8>> {
@@ -181,6 +179,7 @@ fn cell(row: &Row, name: &str) -> Option<Vec<u8>> {
         "crs" => text(&row.crs),
         "dst_shape" => text(&row.dst_shape),
         "geometry" => row.geometry.clone(),
+        "chip_center_x" => text(&row.center[0].to_string()),
         other => panic!("no column {other}"),
     }
 }

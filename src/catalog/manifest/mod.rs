@@ -48,7 +48,7 @@ pub(super) fn read_manifest<R: Read + Seek>(mut file: R, path: &Path) -> Result<
         .map_or_else(GeoMetadata::default, GeoMetadata::parse);
     if let Some(encoding) = geo.encoding.as_deref().filter(|encoding| *encoding != "WKB") {
         let (column, expected) = ("geometry", "WKB (bytes)");
-        let found = format!("GeoArrow's {encoding}");
+        let found = format!("GeoArrow's {encoding} (save it again with geometry_encoding='WKB')");
         return Err(CatalogError::ColumnType { path: path.to_owned(), column, expected, found });
     }
     let columns = Columns::open(file, length, &metadata, path)?;
@@ -182,7 +182,7 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
         let Self { table, id, file, place, ring, .. } = self;
         let shapes = Shapes { shape, dst_shape };
         let chip = NewChip { id, file, place: *place, affine, shapes, center };
-        table.push(&chip, ring).map_err(|_| self.bad_row("geometry", "encloses no area".to_owned()))
+        table.push(&chip, ring).map_err(|error| self.bad_row("geometry", error.to_string()))
     }
 
     fn read_feature_path(&mut self) -> Result<(), Refused> {

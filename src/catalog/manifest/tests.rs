@@ -135,20 +135,25 @@ fn missing_columns_are_all_named() {
 
 #[test]
 fn columns_of_another_type_are_refused() {
-    let mut builder = ManifestBuilder::new(grid_rows(1, 1));
-    builder.schema = builder
-        .schema
-        .replace("BYTE_ARRAY geometry", "DOUBLE geometry")
-        .replace("DOUBLE chip_center_x", "BYTE_ARRAY chip_center_x");
-    // The writer in `testing` goes by names; an empty file has the schema all the same.
-    builder.rows.clear();
-    let message = refusal(builder);
-    assert!(message.contains("0 chips"), "{message}");
+    for (from, to, expected) in [
+        ("BYTE_ARRAY geometry", "DOUBLE geometry", "column geometry holds DOUBLE, not WKB (bytes)"),
+        ("BYTE_ARRAY shape (UTF8)", "DOUBLE shape", "column shape holds DOUBLE, not text"),
+        (
+            "DOUBLE chip_center_x",
+            "BYTE_ARRAY chip_center_x",
+            "column chip_center_x holds BYTE_ARRAY, not numbers",
+        ),
+    ] {
+        let mut builder = ManifestBuilder::new(grid_rows(1, 1));
+        builder.schema = builder.schema.replace(from, to);
+        let message = refusal(builder);
+        assert!(message.contains(expected), "{message}");
+    }
     let geo = r#"{"columns": {"geometry": {"encoding": "polygon"}}}"#;
     let mut builder = ManifestBuilder::new(grid_rows(1, 1));
     builder.geo = Some(geo.to_owned());
     let message = refusal(builder);
-    assert!(message.contains("column geometry holds GeoArrow's polygon, not WKB"), "{message}");
+    assert!(message.contains("column geometry holds GeoArrow's polygon (save it"), "{message}");
 }
 
 #[test]

@@ -63,3 +63,21 @@ fn missing_chips_are_counted_and_named_and_the_rest_stays_usable() {
     folder.forget_presence();
     assert_eq!(folder.presence().count_missing(), 1);
 }
+
+#[test]
+fn a_missing_file_is_told_from_a_card_that_is_gone() {
+    let card = tempfile::tempdir().unwrap();
+    let root = card.path().join("north");
+    ManifestBuilder::new(grid_rows(2, 1)).write(&root);
+    touch(&root.join("features/chip_000001.pt"));
+    let folder = open_one(&root);
+    assert_eq!(folder.chip(1).unwrap().file().unwrap(), root.join("features/chip_000001.pt"));
+    let error = folder.chip(0).unwrap().file().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::ChipUnreadable);
+    assert!(
+        error.to_string().contains("chip_000000.pt: the features of chip_000000 are not there"),
+        "{error}"
+    );
+    fs::remove_dir_all(&root).unwrap();
+    assert_eq!(folder.chip(1).unwrap().file().unwrap_err().code(), ErrorCode::CardError);
+}

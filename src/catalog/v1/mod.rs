@@ -25,6 +25,8 @@ use crate::geo::{Affine, Bounds};
 const BANDS: usize = 256;
 /// Height and width of SAM's frame in pixels.
 const FRAME: (usize, usize) = (1024, 1024);
+/// The largest side of a chip in pixels.
+const MAX_SIDE: usize = 32_768;
 /// Tokens along a side of the embedding, the pixels of the feature file.
 const TOKENS: f64 = 64.0;
 
@@ -133,7 +135,7 @@ impl<'a> V1Reader<'a> {
         let shape = row.resolution.map(|res| ((height / res).round(), (width / res).round()));
         let shape = match shape {
             // A chip is larger than its tokens; where it is not, the row tells the size of a token.
-            Some((h, w)) if h.max(w) > TOKENS && h.min(w) >= 1.0 && h.max(w) <= 16_384.0 => {
+            Some((h, w)) if h.max(w) > TOKENS && h.min(w) >= 1.0 && h.max(w) <= MAX_SIDE as f64 => {
                 (h as usize, w as usize)
             }
             _ => match read_header(&self.source.directory.join(&row.file)) {
@@ -143,7 +145,7 @@ impl<'a> V1Reader<'a> {
         };
         self.agree_model(row.row, row.model_type.as_deref().unwrap_or(&row.file))?;
         self.agree_crs(row.row, &row.crs)?;
-        self.push(&row.file, row.bounds, shape);
+        self.push(&row.file, row.bounds, shape)?;
         Ok(true)
     }
 
@@ -164,12 +166,18 @@ impl<'a> V1Reader<'a> {
         let Some(epsg) = header.epsg else { return refused("its CRS has no EPSG code, and no CSV tells it") };
         self.agree_model(row, header.model_type.as_deref().unwrap_or(file))?;
         self.agree_crs(row, &format!("EPSG:{epsg}"))?;
-        self.push(file, bounds, header.src_shape());
-        Ok(())
+        self.push(file, bounds, header.src_shape())
     }
 
-    fn push(&mut self, file: &str, bounds: Bounds, shape: (usize, usize)) {
+    fn push(&mut self, file: &str, bounds: Bounds, shape: (usize, usize)) -> Result<(), CatalogError> {
         let (height, width) = shape;
+        let refused = |problem: String| {
+            let path = self.source.directory.join(file);
+            CatalogError::V1File { path, problem }
+        };
+        if ![height, width].iter().all(|side| (1..=MAX_SIDE).contains(side)) {
+            return Err(refused(format!("it says that its chip has {height} x {width} pixels")));
+        }
         let (across, up) = bounds.size();
         // As rasterio's `from_bounds`, with which v1 places its masks.
         let affine = Affine {
@@ -183,7 +191,10 @@ impl<'a> V1Reader<'a> {
         let id = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
         let shapes = Shapes { shape, dst_shape: FRAME };
         let chip = NewChip { id, file, place: self.place, affine, shapes, center: bounds.center() };
-        self.table.push_box(&chip, bounds);
+        if affine.inverse().is_none() {
+            return Err(refused("its pixels have no area".to_owned()));
+        }
+        self.table.push_box(&chip, bounds).map_err(|error| refused(format!("its footprint {error}")))
     }
 
     /// Checks the model of a chip, told by `model_type` or the file's name.

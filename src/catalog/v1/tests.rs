@@ -189,3 +189,15 @@ fn a_folder_that_names_no_model_is_refused() {
     let error = Folder::discover(directory.path()).unwrap().into_folders().unwrap_err();
     assert!(matches!(error, CatalogError::V1ModelUnknown { .. }), "{error}");
 }
+
+#[test]
+fn a_file_that_tells_no_pixels_is_refused() {
+    for shape in ["(3, 0, 700)", "(3, 1024, 99999999)"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut tiff = V1Tiff::new(bounds(0));
+        tiff.tags[0].1 = shape.to_owned();
+        tiff.write(&directory.path().join("sam_feat_vit_b_0.tif"));
+        let error = Folder::discover(directory.path()).unwrap().into_folders().unwrap_err();
+        assert!(error.to_string().contains("it says that its chip has"), "{error}");
+    }
+}
