@@ -12,13 +12,14 @@ fn main() -> ExitCode {
         Ok(Ok(true)) => ExitCode::SUCCESS,
         Ok(Ok(false)) => ExitCode::FAILURE,
         Ok(Err(error)) if CliError::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Ok(Err(error)) => fail(&error.into()),
-        Err(error) => fail(&error),
+        // Our errors say in their own words what caused them.
+        Ok(Err(error)) => fail(&error.to_string()),
+        Err(error) => fail(&format!("{error:#}")),
     }
 }
 
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("geosam-edge: {error:#}");
+fn fail(message: &str) -> ExitCode {
+    eprintln!("geosam-edge: {message}");
     ExitCode::FAILURE
 }
 

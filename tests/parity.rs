@@ -43,12 +43,12 @@ fn answers_match(folder: &str, checkpoint: &str) {
     let expected = corpus.join("expected").join(folder);
     let prompts: Vec<Value> =
         serde_json::from_slice(&std::fs::read(expected.join("prompts.json")).unwrap()).unwrap();
+    let directory = honest_folder(&corpus, folder, work.path());
     let ask = |vectorization: &str, dump: &Path| -> Vec<Value> {
         let requests: String = prompts.iter().map(|p| format!("{}\n", request(p, vectorization))).collect();
-        let folder = corpus.join(folder);
         let arguments = [
             "segment",
-            folder.to_str().unwrap(),
+            directory.to_str().unwrap(),
             "--models",
             models.to_str().unwrap(),
             "--request",
@@ -82,6 +82,27 @@ fn answers_match(folder: &str, checkpoint: &str) {
     println!("parity of {folder}: {worst:#?}");
     assert!((0.85..=1.15).contains(&worst.simplified_vertices), "{ours} simplified vertices for {theirs}");
     assert!(worst.polygons_compared > 0, "no mask was equal, so no polygon was compared");
+}
+
+/// geosam 0.1.3 recognises the features on its device by the identity of a Python object. Objects of the
+/// same address get the same identity, so it may decode a prompt on the features of the chip before:
+/// the corpus' answer to prompt 2 on `mobile_sam` is that of chip 0's features under chip 2's name (equal
+/// to the last bit), and geosam itself answers otherwise when asked alone. Here is a copy of the folder in
+/// which what geosam recorded is true: no other prompt uses chip 2.
+fn honest_folder(corpus: &Path, folder: &str, work: &Path) -> std::path::PathBuf {
+    let original = corpus.join(folder);
+    if folder != "mobile_sam" {
+        return original;
+    }
+    let copy = work.join(folder);
+    std::fs::create_dir_all(copy.join("features")).unwrap();
+    std::fs::copy(original.join("manifest.parquet"), copy.join("manifest.parquet")).unwrap();
+    for chip in 0..6 {
+        let name = |chip: usize| format!("features/chip_{chip:06}.pt");
+        let source = if chip == 2 { 0 } else { chip };
+        std::os::unix::fs::symlink(original.join(name(source)), copy.join(name(chip))).unwrap();
+    }
+    copy
 }
 
 fn request(prompt: &Value, vectorization: &str) -> Value {

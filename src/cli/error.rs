@@ -18,7 +18,7 @@ pub enum CliError {
     #[error(transparent)]
     Export(#[from] crate::layers::export::ExportError),
     /// The way of a prompt.
-    #[error("{}: {_0}", _0.code())]
+    #[error("{code}: {0}", code = .0.code())]
     Engine(#[from] crate::engine::EngineError),
     /// A value on the command line.
     #[error("{0}")]

@@ -40,7 +40,7 @@ impl ServedFolder {
     /// A file that is missing, damaged, or of another chip or model.
     pub fn read_features(&self, index: usize, crc: Crc) -> Result<ChipFeatures, EngineError> {
         let chip = self.chip(index)?;
-        let path = chip.path();
+        let path = chip.file()?;
         let features = if self.folder.is_v1() { read_v1_chip(&path) } else { read_chip(&path, crc) }?;
         let ChipFeatures { family, checkpoint, src_shape, dst_shape, .. } = &features;
         check_against_manifest(*src_shape, *dst_shape, checkpoint, *family, &chip)?;

@@ -45,6 +45,7 @@ pub enum Next<T> {
 
 /// Waiting and running requests.
 #[derive(Debug)]
+#[allow(clippy::len_without_is_empty, reason = "a length for health, not a collection")]
 pub struct Schedule<T> {
     bounds: Bounds,
     waiting: VecDeque<Ticket<T>>,
@@ -61,11 +62,6 @@ impl<T> Schedule<T> {
     /// Requests waiting, previews included.
     pub fn len(&self) -> usize {
         self.waiting.len() + self.previews.len()
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Whether a request of this client would be taken now, when `promised` others, `of_client` of them

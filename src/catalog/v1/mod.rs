@@ -8,13 +8,12 @@
 //! Facts are read off Geo-SAM 1.x (`tools/torchgeo_sam.py`, `image_encoder.py`).
 
 mod csv;
-mod header;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use self::csv::{CsvRow, open_csv, read_csv};
-use self::header::{V1Header, read_header};
+use crate::features::v1::{V1Header, read_header};
 use super::CatalogError;
 use super::chips::{ChipTable, ChipTableBuilder, MAX_NAME, NewChip, Place, Shapes};
 use super::crs::{FolderCrs, GeoMetadata};
