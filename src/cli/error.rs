@@ -14,6 +14,12 @@ pub enum CliError {
     /// Building or exporting a decoder.
     #[error(transparent)]
     Decoder(#[from] crate::decoder::DecoderError),
+    /// The service's configuration.
+    #[error(transparent)]
+    Serve(#[from] super::serve::ServeError),
+    /// The service itself.
+    #[error(transparent)]
+    Service(#[from] crate::service::ServiceError),
     /// A layer, or where it is exported to.
     #[error(transparent)]
     Export(#[from] crate::layers::export::ExportError),

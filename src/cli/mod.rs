@@ -51,6 +51,8 @@ pub enum Command {
     Verify(verify::Args),
     /// Segment the object under a prompt.
     Segment(segment_args::Args),
+    /// Serve prompts over MQTT: the appliance.
+    Serve(serve::ServeArgs),
     /// Write a layer of saved objects as GeoJSON, KML or FlatGeobuf.
     Export(export::ExportArgs),
 }
@@ -67,6 +69,7 @@ impl Cli {
             Command::Info(args) => args.run(),
             Command::Verify(args) => args.run(),
             Command::Segment(args) => segment::run(&args),
+            Command::Serve(args) => args.run(),
             Command::Export(args) => Ok(args.run()?).map(|_| true),
         }
     }

@@ -1,9 +1,16 @@
-//! `geosam-edge serve`: the flags, and `--check`. The service itself is not here.
+//! `geosam-edge serve`: the flags, `--check`, and the wait for the signal that ends the service. What the
+//! service does is not here.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::CliError;
+use crate::bus::OutgoingMessage;
 use crate::config::{Config, ConfigError, Overrides};
+use crate::service::{Service, ServiceError};
 
 /// Serve feature folders over MQTT.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
@@ -44,6 +51,26 @@ pub enum ServeError {
 }
 
 impl ServeArgs {
+    /// Serves until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// A configuration that is wrong, or a state directory that cannot be used. A broker or card that is not
+    /// there is waited for.
+    pub(super) fn run(&self) -> Result<bool, CliError> {
+        let Some(config) = self.prepare(&mut io::stdout().lock())? else { return Ok(true) };
+        let topics = config.topics().map_err(ServiceError::from)?;
+        let mut bus = config.bus_options().map_err(ServeError::from)?;
+        bus.will = Some(OutgoingMessage::new(topics.state(), "offline").retained());
+        let (client, events) = crate::bus::connect(bus).map_err(ServiceError::from)?;
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(CliError::file("signals"))?;
+        let service = Service::start(config.service_options(), client, events)?;
+        tracing::info!(device = config.device, broker = %config.broker.url, "serving");
+        signals.forever().next();
+        tracing::info!("stopping");
+        service.stop();
+        Ok(true)
+    }
+
     /// What the flags say.
     pub fn overrides(&self) -> Overrides {
         Overrides {

@@ -12,6 +12,7 @@ use crate::bus::{BrokerUrl, Protocol, TlsFiles};
 mod broker;
 mod error;
 mod parse;
+mod service;
 mod reader;
 mod show;
 mod surroundings;

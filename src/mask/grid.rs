@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn packed_and_plain_constructors_agree_for_every_width() {
-        for width in [1, 7, 8, 9, 63, 64, 65, 130] {
+        for width in [1_usize, 7, 8, 9, 63, 64, 65, 130] {
             let pixels: Vec<bool> = (0..width * 3).map(|i| i % 3 == 0 || i % 7 == 1).collect();
             let stride = width.div_ceil(8);
             let mut packed = vec![0u8; 3 * stride];

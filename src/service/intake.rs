@@ -33,6 +33,8 @@ pub(super) struct IntakeRules {
     pub limits: Limits,
     /// Patterns of response topics that may be answered on.
     pub response_prefixes: Vec<String>,
+    /// Whether previews are served.
+    pub previews: bool,
 }
 
 impl IntakeRules {
@@ -77,6 +79,9 @@ impl IntakeRules {
         }
         if let Err(text) = check_for_verb(address.verb, &request) {
             return refuse(id, ErrorCode::BadRequest, text);
+        }
+        if request.preview && !self.previews {
+            return refuse(id, ErrorCode::BadRequest, "previews are switched off on this board".to_owned());
         }
         if address.verb == Verb::Cancel {
             return Intake::Cancel(reply, address, id, request.request_id);

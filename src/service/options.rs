@@ -26,10 +26,12 @@ pub struct ServiceOptions {
     pub limits: Limits,
     /// Patterns of MQTT 5 response topics that may be answered on.
     pub response_prefixes: Vec<String>,
-    /// Requests waiting for a worker, previews included.
+    /// Requests waiting for a worker.
     pub queue: usize,
     /// Of these, one client's.
     pub queue_per_client: usize,
+    /// Clients whose newest preview may wait beside them; 0 refuses previews.
+    pub previews: usize,
     /// Bound on an answer whose request names none, in bytes.
     pub max_answer_bytes: usize,
     /// Bounds on the store.
@@ -61,6 +63,7 @@ impl Default for ServiceOptions {
             response_prefixes: vec!["{root}/{device}/response/{client}".to_owned()],
             queue: 256,
             queue_per_client: 64,
+            previews: 16,
             max_answer_bytes: 256 * 1024,
             store: StoreLimits::default(),
             sessions: SessionLimits::default(),

@@ -77,7 +77,11 @@ impl Service {
         let (view, news) = watcher.look();
         let view = shop.served.replace(view);
 
-        let bench = Arc::new(Bench::new(Bounds { queue: options.queue, per_client: options.queue_per_client }));
+        let bench = Arc::new(Bench::new(Bounds {
+            queue: options.queue,
+            per_client: options.queue_per_client,
+            previews: options.previews,
+        }));
         let (clerk, inputs) = channel();
         take_up(&shop, &bench, &topics, &options, &clerk, &mut first)?;
         shop.store.commit(first)?;
@@ -85,7 +89,12 @@ impl Service {
         let _ = clerk.send(Input::Folders(view, news));
 
         let rules =
-            IntakeRules { topics, limits: options.limits, response_prefixes: options.response_prefixes.clone() };
+            IntakeRules {
+            topics,
+            limits: options.limits,
+            response_prefixes: options.response_prefixes.clone(),
+            previews: options.previews > 0,
+        };
         let office = Clerk::new(rules, Arc::clone(&shop), Arc::clone(&bench), client, announcer, Arc::clone(&pulse));
         let mut threads = vec![spawn("clerk", move || office.work(&inputs))?];
         for _ in 0..options.workers.max(1) {

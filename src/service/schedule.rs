@@ -28,10 +28,12 @@ pub struct Ticket<T> {
 /// Bounds of the queue.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Requests waiting, previews included.
+    /// Requests waiting, previews aside.
     pub queue: usize,
-    /// Requests of one client waiting.
+    /// Of these, one client's.
     pub per_client: usize,
+    /// Previews waiting, one a client.
+    pub previews: usize,
 }
 
 /// What [`Schedule::next`] found.
@@ -67,12 +69,12 @@ impl<T> Schedule<T> {
     /// Whether a request of this client would be taken now, when `promised` others, `of_client` of them
     /// its own, are about to come.
     pub fn has_room(&self, client: &str, preview: bool, promised: usize, of_client: usize) -> bool {
-        // A preview takes the place of the client's waiting one.
-        if preview && self.previews.iter().any(|t| t.client == client) {
-            return true;
+        if preview {
+            // It takes the place of the client's waiting one.
+            return self.previews.len() < self.bounds.previews || self.previews.iter().any(|t| t.client == client);
         }
         let share = of_client + self.waiting.iter().filter(|t| t.client == client).count();
-        self.len() + promised < self.bounds.queue && share < self.bounds.per_client
+        self.waiting.len() + promised < self.bounds.queue && share < self.bounds.per_client
     }
 
     /// Takes a request in, and gives back the preview that it makes worthless.
@@ -146,7 +148,7 @@ mod tests {
     }
 
     fn schedule() -> Schedule<u32> {
-        Schedule::new(Bounds { queue: 4, per_client: 3 })
+        Schedule::new(Bounds { queue: 4, per_client: 3, previews: 2 })
     }
 
     fn run(schedule: &mut Schedule<u32>) -> Option<u32> {

@@ -1,0 +1,50 @@
+//! The configuration as the service wants it.
+
+use std::time::Duration;
+
+use super::Config;
+use crate::service::ServiceOptions;
+use crate::session::SessionLimits;
+use crate::store::StoreLimits;
+
+impl Config {
+    /// The service's options. The broker's are [`Config::bus_options`].
+    pub fn service_options(&self) -> ServiceOptions {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = self.decoder.workers.max(1);
+        let threads = if self.decoder.threads == 0 { (cores / workers).max(1) } else { self.decoder.threads };
+        let limits = &self.limits;
+        ServiceOptions {
+            root: self.root.clone(),
+            device: self.device.clone(),
+            groups: self.fleet.groups.clone(),
+            features: self.features.clone(),
+            models: self.models.clone(),
+            state: self.state.clone(),
+            limits: limits.request,
+            response_prefixes: limits.response_prefixes.clone(),
+            queue: limits.queue,
+            queue_per_client: limits.client_queue,
+            previews: if self.preview.enabled { self.preview.waiting } else { 0 },
+            max_answer_bytes: limits.answer_bytes,
+            store: StoreLimits {
+                inbox_bytes: limits.inbox_bytes,
+                inbox_bytes_per_client: limits.inbox_bytes / 2,
+                outbox_bytes: limits.outbox_bytes,
+                answers: limits.answers,
+                answer_seconds: limits.answer_age_s,
+                ..StoreLimits::default()
+            },
+            sessions: SessionLimits {
+                sessions: limits.sessions,
+                idle_seconds: limits.session_age_s,
+                ..SessionLimits::default()
+            },
+            workers,
+            threads,
+            cache_bytes: usize::try_from(self.decoder.cache_bytes).unwrap_or(usize::MAX),
+            health_interval: Duration::from_secs(self.health.interval_s.max(1)),
+            look_interval: Duration::from_secs(2),
+        }
+    }
+}
