@@ -317,7 +317,10 @@ fn output_from(value: &Value, inherited: OutputOptions, path: &str) -> Parsed<Ou
 
 fn crs_from(value: &Value, key: &str) -> Parsed<CrsChoice> {
     value.as_str().and_then(CrsChoice::parse).ok_or_else(|| {
-        RequestError::bad(key, format!("is {}; send \"EPSG:4326\" or the like, or \"source\"", excerpt(value)))
+        RequestError::bad(
+            key,
+            format!("is {}; send \"EPSG:4326\" or the like, or \"source\"", excerpt(value)),
+        )
     })
 }
 

@@ -37,7 +37,8 @@ impl Args {
         let Some(model) = store.list().iter().find(|model| model.name == self.name) else {
             let names: Vec<&str> = store.list().iter().map(|model| model.name.as_str()).collect();
             let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            let message = format!("{}: no model is called {}; there are: {there}", store.dir().display(), self.name);
+            let message =
+                format!("{}: no model is called {}; there are: {there}", store.dir().display(), self.name);
             return Err(CliError::Usage(message));
         };
         let weights = Weights::copied(&load_weights(model)?, model.family)?;

@@ -67,7 +67,9 @@ fn as_text(summary: &FolderSummary) -> String {
     fact("extent", numbers(&summary.extent, digits));
     fact(
         "extent WGS84",
-        summary.extent_wgs84.map_or_else(|| "unknown: the CRS is not supported".to_owned(), |e| numbers(&e, 7)),
+        summary
+            .extent_wgs84
+            .map_or_else(|| "unknown: the CRS is not supported".to_owned(), |e| numbers(&e, 7)),
     );
     fact("pixel size", numbers(&summary.pixel_size, if degrees { 9 } else { 3 }));
     let side = |side: Option<u64>| side.map_or_else(|| "-".to_owned(), |pixels| pixels.to_string());

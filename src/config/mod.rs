@@ -12,8 +12,8 @@ use crate::bus::{BrokerUrl, Protocol, TlsFiles};
 mod broker;
 mod error;
 mod parse;
-mod service;
 mod reader;
+mod service;
 mod show;
 mod surroundings;
 

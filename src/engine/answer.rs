@@ -4,7 +4,8 @@ use super::EngineError;
 use super::fit::Coarseness;
 use super::folder::ServedFolder;
 use crate::api::{
-    CrsChoice, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OutputOptions, Vectorization,
+    CrsChoice, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OutputOptions,
+    Vectorization,
 };
 use crate::geo::{Bounds, Crs, Projector, geodesic_area};
 use crate::mask::{Mask, PixelPolygon, PixelRings, Simplifier};
@@ -50,9 +51,14 @@ impl<'a> Writer<'a> {
         let wgs84 = Crs::wgs84();
         let (projector, is_wgs84, legacy_crs) = if same {
             let is_wgs84 = own.epsg == Some(4326);
-            let name = own.epsg.map_or_else(|| own.text.clone(), |code| format!("urn:ogc:def:crs:EPSG::{code}"));
+            let name =
+                own.epsg.map_or_else(|| own.text.clone(), |code| format!("urn:ogc:def:crs:EPSG::{code}"));
             let source = folder.crs().ok();
-            (Projector::untransformed(chip.affine, source), is_wgs84, (!is_wgs84).then_some(LegacyCrs { name }))
+            (
+                Projector::untransformed(chip.affine, source),
+                is_wgs84,
+                (!is_wgs84).then_some(LegacyCrs { name }),
+            )
         } else {
             let CrsChoice::Epsg(code) = choice else { return Err(EngineError::NoFolder) };
             let target = Crs::from_epsg(code)?;
@@ -71,7 +77,11 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// Coordinates that cannot be transformed, or an answer that does not fit.
-    pub fn write(&self, masks: &[DrawnMask], options: &OutputOptions) -> Result<FeatureCollection, EngineError> {
+    pub fn write(
+        &self,
+        masks: &[DrawnMask],
+        options: &OutputOptions,
+    ) -> Result<FeatureCollection, EngineError> {
         let mut coarseness = Coarseness::new(options);
         loop {
             let collection = self.write_as(masks, options, coarseness.tolerance())?;

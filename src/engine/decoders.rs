@@ -39,7 +39,8 @@ impl Decoders {
     /// The model of a folder; one that was imported since the last look is found too.
     fn find(&self, folder: &Folder) -> Result<ModelInfo, EngineError> {
         let (checkpoint, family) = (folder.checkpoint(), folder.family());
-        let known = self.store.read().unwrap_or_else(PoisonError::into_inner).find(checkpoint, family).cloned();
+        let known =
+            self.store.read().unwrap_or_else(PoisonError::into_inner).find(checkpoint, family).cloned();
         if let Ok(model) = known {
             return Ok(model);
         }
@@ -60,7 +61,8 @@ impl Decoders {
             return Ok(Arc::clone(decoder));
         }
         let weights = load_weights(&model)?;
-        let decoder: Arc<dyn MaskDecoder> = Arc::new(TractDecoder::new(&weights, model.family, self.threads)?);
+        let decoder: Arc<dyn MaskDecoder> =
+            Arc::new(TractDecoder::new(&weights, model.family, self.threads)?);
         built.insert(model.dir, Arc::clone(&decoder));
         Ok(decoder)
     }

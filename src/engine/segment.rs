@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use ndarray::{Array3, Axis};
 
-use super::locate::locate;
 use super::answer::{self, DrawnMask, Writer};
+use super::locate::locate;
 use super::{Decoders, EngineError, ServedFolder};
 use crate::api::{FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, Timing};
 use crate::decoder::{MaskDecoder, PreparedCache, PreparedChip};

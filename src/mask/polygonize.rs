@@ -120,8 +120,7 @@ impl Sweep {
                     // One starts where the other ends: two corners on one vertex. For now each
                     // turns around its own set pixel, so that the left one, which belongs to the
                     // run that ends, is linked upwards if that run lies above.
-                    let (up, down) =
-                        if inside.0 == 1 { (corner, corner + 1) } else { (corner + 1, corner) };
+                    let (up, down) = if inside.0 == 1 { (corner, corner + 1) } else { (corner + 1, corner) };
                     let top = above.tops[i];
                     across.extend([corner; 2]);
                     across[up as usize] = top;

@@ -80,9 +80,8 @@ impl PixelRings {
 
 /// Twice the signed area of a closed ring, positive where it runs clockwise on the screen (y down).
 fn doubled_area(ring: &[[i32; 2]]) -> i64 {
-    let cross = |a: [i32; 2], b: [i32; 2]| {
-        i64::from(a[0]) * i64::from(b[1]) - i64::from(b[0]) * i64::from(a[1])
-    };
+    let cross =
+        |a: [i32; 2], b: [i32; 2]| i64::from(a[0]) * i64::from(b[1]) - i64::from(b[0]) * i64::from(a[1]);
     ring.windows(2).map(|pair| cross(pair[0], pair[1])).sum()
 }
 

@@ -45,12 +45,8 @@ pub fn upscale(
     }
     let mut mask = Mask::blank(out_shape.0, out_shape.1)?;
     let (rows, cols) = content(logits.dim(), src_shape, dst_shape);
-    Sampler {
-        logits,
-        row_taps: taps(rows, out_shape.0),
-        col_taps: taps(cols, out_shape.1),
-    }
-    .sample(&mut mask);
+    Sampler { logits, row_taps: taps(rows, out_shape.0), col_taps: taps(cols, out_shape.1) }
+        .sample(&mut mask);
     Ok(mask)
 }
 
@@ -66,16 +62,16 @@ struct Content {
 /// The chip's rows and columns of the grid of logits.
 fn content(low: (usize, usize), src: (usize, usize), dst: (usize, usize)) -> (Content, Content) {
     let gain = (dst.0 as f64 / src.0 as f64).min(dst.1 as f64 / src.1 as f64);
-    let exact = |low: usize, src: usize, dst: usize| {
-        (src as f64 * gain).round_ties_even() * low as f64 / dst as f64
-    };
+    let exact =
+        |low: usize, src: usize, dst: usize| (src as f64 * gain).round_ties_even() * low as f64 / dst as f64;
     let (rows, cols) = (exact(low.0, src.0, dst.0), exact(low.1, src.1, dst.1));
     let whole = |span: f64| span.round_ties_even().max(1.0);
     // The same slack as ultralytics leaves, for both axes together.
     if (rows - whole(rows)).abs() + (cols - whole(cols)).abs() > 1e-3 {
         (Content { span: rows, cells: low.0 }, Content { span: cols, cells: low.1 })
     } else {
-        let cut = |span: f64, low: usize| Content { span: whole(span), cells: (whole(span) as usize).min(low) };
+        let cut =
+            |span: f64, low: usize| Content { span: whole(span), cells: (whole(span) as usize).min(low) };
         (cut(rows, low.0), cut(cols, low.1))
     }
 }

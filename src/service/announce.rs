@@ -176,6 +176,7 @@ fn plain(topic: String, text: &str) -> OutgoingMessage {
 fn as_json(topic: String, value: &impl Serialize) -> OutgoingMessage {
     // Maps with string keys and finite numbers: none can fail to be written.
     let payload = serde_json::to_vec(value).unwrap_or_default();
-    let properties = Properties { content_type: Some("application/json".to_owned()), ..Properties::default() };
+    let properties =
+        Properties { content_type: Some("application/json".to_owned()), ..Properties::default() };
     OutgoingMessage::new(topic, payload).with(properties)
 }

@@ -203,9 +203,9 @@ impl<C: BusClient> Clerk<C> {
             Intake::Refuse(reply, response) => self.refuse(&reply, &response, ack),
             Intake::Cancel(reply, address, id, request_id) => {
                 let wanted = |job: &Job| {
-                    request_id.as_ref().is_none_or(|wanted| {
-                        job.id().is_some_and(|id| id.to_string() == wanted.to_string())
-                    })
+                    request_id
+                        .as_ref()
+                        .is_none_or(|wanted| job.id().is_some_and(|id| id.to_string() == wanted.to_string()))
                 };
                 let cancelled = self.bench.cancel(&address.client, wanted);
                 let mut members = serde_json::Map::new();

@@ -168,7 +168,9 @@ mod tests {
     fn the_hottest_zone_counts_and_broken_ones_are_passed_over() {
         let thermal = tempfile::tempdir().unwrap();
         assert_eq!(hottest_zone(thermal.path()), None);
-        for (zone, text) in [("thermal_zone0", "41500\n"), ("thermal_zone1", "-273000\n"), ("cooling_device0", "99")] {
+        for (zone, text) in
+            [("thermal_zone0", "41500\n"), ("thermal_zone1", "-273000\n"), ("cooling_device0", "99")]
+        {
             let zone = thermal.path().join(zone);
             std::fs::create_dir(&zone).unwrap();
             std::fs::write(zone.join("temp"), text).unwrap();

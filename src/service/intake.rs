@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::job::{Job, ReplyTo, changes_or_reads_session, changes_state};
 use crate::ErrorCode;
 use crate::api::{Limits, Request, RequestId, Response, parse_request};
-use crate::bus::{IncomingMessage, Inbound, QoS, RequestAddress, Topics, Verb};
+use crate::bus::{Inbound, IncomingMessage, QoS, RequestAddress, Topics, Verb};
 use crate::store::{InboxEntry, RequestKey};
 
 /// What to do with a message.
@@ -52,10 +52,8 @@ impl IntakeRules {
             Inbound::Faulty { fault, reply_to: Some(topic) } => {
                 // The id lets the asker find its answer, whatever else is wrong.
                 let id = self.parse(&message).map_or_else(|(id, _)| id, |request| request.id().cloned());
-                let reply = ReplyTo {
-                    correlation: message.properties.correlation_data,
-                    ..ReplyTo::topic(topic)
-                };
+                let reply =
+                    ReplyTo { correlation: message.properties.correlation_data, ..ReplyTo::topic(topic) };
                 return Intake::Refuse(reply, Response::error(id, fault.code(), fault.to_string()));
             }
             Inbound::Faulty { reply_to: None, .. } | Inbound::Foreign => return Intake::Ignore,

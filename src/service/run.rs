@@ -88,14 +88,14 @@ impl Service {
         // The receiver lives in this function until its thread has it.
         let _ = clerk.send(Input::Folders(view, news));
 
-        let rules =
-            IntakeRules {
+        let rules = IntakeRules {
             topics,
             limits: options.limits,
             response_prefixes: options.response_prefixes.clone(),
             previews: options.previews > 0,
         };
-        let office = Clerk::new(rules, Arc::clone(&shop), Arc::clone(&bench), client, announcer, Arc::clone(&pulse));
+        let office =
+            Clerk::new(rules, Arc::clone(&shop), Arc::clone(&bench), client, announcer, Arc::clone(&pulse));
         let mut threads = vec![spawn("clerk", move || office.work(&inputs))?];
         for _ in 0..options.workers.max(1) {
             let (bench, shop, pulse, clerk) =

@@ -8,8 +8,24 @@ use crate::geo::Geometry;
 
 /// Properties that we write ourselves; a client's own may not take their place.
 const OWN: &[&str] = &[
-    "id", "client", "session", "layer", "folder", "chip_id", "model", "model_type", "model_sha256", "score",
-    "area_m2", "pixels", "touches_chip_edge", "prompt", "foreground", "background", "boxes", "software",
+    "id",
+    "client",
+    "session",
+    "layer",
+    "folder",
+    "chip_id",
+    "model",
+    "model_type",
+    "model_sha256",
+    "score",
+    "area_m2",
+    "pixels",
+    "touches_chip_edge",
+    "prompt",
+    "foreground",
+    "background",
+    "boxes",
+    "software",
     "saved_at",
 ];
 

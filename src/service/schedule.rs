@@ -71,7 +71,8 @@ impl<T> Schedule<T> {
     pub fn has_room(&self, client: &str, preview: bool, promised: usize, of_client: usize) -> bool {
         if preview {
             // It takes the place of the client's waiting one.
-            return self.previews.len() < self.bounds.previews || self.previews.iter().any(|t| t.client == client);
+            return self.previews.len() < self.bounds.previews
+                || self.previews.iter().any(|t| t.client == client);
         }
         let share = of_client + self.waiting.iter().filter(|t| t.client == client).count();
         self.waiting.len() + promised < self.bounds.queue && share < self.bounds.per_client

@@ -121,9 +121,7 @@ impl Shop {
 
     /// The models, as `info` and `list` tell them.
     pub fn models(&self) -> Vec<Value> {
-        let told = |m: &crate::models::ModelInfo| {
-            json!({"name": m.name, "model": m.source_file, "model_type": m.family, "sha256": m.sha256})
-        };
+        let told = |m: &crate::models::ModelInfo| json!({"name": m.name, "model": m.source_file, "model_type": m.family, "sha256": m.sha256});
         self.engine.decoders().models().iter().map(told).collect()
     }
 
@@ -295,7 +293,8 @@ impl Shop {
         session.to_save()?;
         let layer = job.request.layer.clone().unwrap_or_default();
         if let Some(name) = saved::clash(&job.request.properties) {
-            let text = format!("\"properties\" has the key \"{name}\", which saved objects have of their own");
+            let text =
+                format!("\"properties\" has the key \"{name}\", which saved objects have of their own");
             return Err(Refusal(ErrorCode::BadRequest, text));
         }
         let mut item = self.item_of(job, &session);
@@ -314,8 +313,7 @@ impl Shop {
             model_sha256: sha256.map_or("", |m| m.sha256.as_str()),
             saved_at: std::time::SystemTime::now(),
         };
-        let feature =
-            saved::feature(segmentation.collection(), &item, &job.request.properties, &origin);
+        let feature = saved::feature(segmentation.collection(), &item, &job.request.properties, &origin);
         let Some(feature) = feature else {
             let text = "the session's mask is empty; there is nothing to save";
             return Err(Refusal(ErrorCode::NothingToSave, text.to_owned()));

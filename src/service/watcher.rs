@@ -154,7 +154,10 @@ fn candidates(root: &Path) -> std::io::Result<(u64, BTreeMap<PathBuf, Candidate>
                 let mut seen = vec![stamp(source.manifest()), stamp(&source.directory().join("features"))];
                 seen.retain(|s| s.is_some());
                 let key = source.manifest().to_owned();
-                found.insert(key, Candidate { seen: seen.into_iter().flatten().collect(), source: Ok(source) });
+                found.insert(
+                    key,
+                    Candidate { seen: seen.into_iter().flatten().collect(), source: Ok(source) },
+                );
             }
             Err(error) => {
                 let problem = FolderProblem { code: error.code(), message: error.to_string() };

@@ -13,11 +13,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use self::csv::{CsvRow, open_csv, read_csv};
-use crate::features::v1::{V1Header, read_header};
 use super::CatalogError;
 use super::chips::{ChipTable, ChipTableBuilder, MAX_NAME, NewChip, Place, Shapes};
 use super::crs::{FolderCrs, GeoMetadata};
 use super::model::{same_model, v1_checkpoint};
+use crate::features::v1::{V1Header, read_header};
 use crate::geo::{Affine, Bounds};
 
 /// Bands of a v1 feature file: the channels of SAM's embedding.

@@ -112,7 +112,14 @@ impl Simplifier {
     }
 
     /// Whether the polygon stays valid when a section gives way to its chord.
-    fn may_replace(&mut self, vertices: &[Point], ring: usize, start: usize, end: usize, last: usize) -> bool {
+    fn may_replace(
+        &mut self,
+        vertices: &[Point],
+        ring: usize,
+        start: usize,
+        end: usize,
+        last: usize,
+    ) -> bool {
         let except = |segment: u32| (start..end).contains(&(segment as usize));
         if self.index.is_blocked(vertices[start], vertices[end], except) {
             return false;
