@@ -2,9 +2,28 @@
 //! wants it. Nothing here knows of masks, chips or files.
 
 mod affine;
+mod area;
 mod bounds;
+mod crs;
+mod crs_text;
+mod error;
 mod geometry;
+mod lattice;
+#[cfg(test)]
+mod measure_crs;
+mod output;
+mod tested_codes;
+#[cfg(test)]
+mod tests;
+mod transform;
+mod transform_bounds;
+mod wkt;
 
 pub use affine::Affine;
+pub use area::geodesic_area;
 pub use bounds::Bounds;
+pub use crs::Crs;
+pub use error::GeoError;
 pub use geometry::{Geometry, Ring};
+pub use output::{Projected, Projector};
+pub use transform::Transform;

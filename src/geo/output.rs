@@ -1,0 +1,362 @@
+//! Rings of pixel corners to GeoJSON geometry as RFC 7946 wants it: projected, rounded, oriented, valid, cut at the
+//! antimeridian. The arithmetic on rounded coordinates lives in `lattice`.
+
+use super::affine::Affine;
+use super::bounds::Bounds;
+use super::crs::Crs;
+use super::error::GeoError;
+use super::geometry::{Geometry, Ring};
+use super::lattice::{Corner, LatticeRing, Origin, are_sound, doubled_area, enclosed, orient};
+use super::transform::Transform;
+use super::transform_bounds::unwrap_longitudes;
+
+/// Units of the lattice in a degree: seven decimals, a centimetre (RFC 7946, 11.2 advises six).
+const PER_DEGREE: f64 = 1e7;
+/// Units of the lattice in a unit of a projected CRS: three decimals.
+const PER_METRE: f64 = 1e3;
+/// Pixels smaller than this are taken as degrees where the CRS is not known.
+const DEGREE_PIXEL: f64 = 0.01;
+/// Coordinates beyond this many units of the lattice are none.
+const LARGEST: f64 = 9e15;
+
+/// Writes the rings of one chip in one CRS.
+#[derive(Debug, Clone)]
+pub struct Projector {
+    affine: Affine,
+    /// `None` where the output is in the source's own CRS.
+    transform: Option<Transform>,
+    geographic: bool,
+    /// Units of the lattice in a unit of the output CRS.
+    scale: f64,
+    crs: String,
+}
+
+/// A geometry ready to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Projected {
+    /// The polygon, or its parts.
+    pub geometry: Geometry,
+    /// Bounds in the output CRS; west exceeds east where the geometry crosses the antimeridian (RFC 7946, 5.2).
+    pub bounds: Bounds,
+}
+
+impl Projector {
+    /// From pixel corners by the raster's affine grid to the source CRS and on to the target CRS.
+    ///
+    /// Coordinates get 7 decimals in a geographic target, else 3.
+    ///
+    /// # Errors
+    /// [`GeoError::DegenerateGrid`] for a grid without area, and what [`Transform::new`] refuses.
+    pub fn new(affine: Affine, source: &Crs, target: &Crs) -> Result<Self, GeoError> {
+        if affine.inverse().is_none() {
+            let Affine { a, b, c, d, e, f } = affine;
+            return Err(GeoError::DegenerateGrid { grid: format!("{:?}", [a, b, c, d, e, f]) });
+        }
+        let transform = Transform::new(source, target)?;
+        let transform = (!transform.is_identity()).then_some(transform);
+        Ok(Self { transform, ..Self::untransformed(affine, Some(target)) })
+    }
+
+    /// From pixel corners by the raster's affine grid to the source's own CRS, supported or not.
+    ///
+    /// Coordinates get 7 decimals where the CRS is geographic, else 3; where it is not known, 7 if a pixel is
+    /// smaller than 0.01 units, as only degrees make it.
+    pub fn untransformed(affine: Affine, source: Option<&Crs>) -> Self {
+        let (width, height) = affine.pixel_size();
+        let degrees = source.map_or(width.min(height) < DEGREE_PIXEL, Crs::is_geographic);
+        Self {
+            affine,
+            transform: None,
+            geographic: source.is_some_and(Crs::is_geographic),
+            scale: if degrees { PER_DEGREE } else { PER_METRE },
+            crs: source.map_or("the raster's CRS", Crs::name).to_owned(),
+        }
+    }
+
+    /// A polygon of pixel corners `[column, row]`: rings are closed and may run either way.
+    ///
+    /// The result is valid after rounding if the polygon was valid before. Where rounding makes rings meet (pixels
+    /// not much larger than the last decimal, or simplified outlines that nearly touch), the even-odd area of the
+    /// rounded rings is written instead, which may have another number of parts. A region that vanishes between
+    /// two decimals is written as the smallest box of the lattice around it: a region is never empty.
+    ///
+    /// # Errors
+    /// [`GeoError::DegenerateRing`] for an exterior of fewer than three distinct corners, and what
+    /// [`Transform::point`] refuses.
+    pub fn polygon<'a>(
+        &self,
+        exterior: &[[i32; 2]],
+        holes: impl Iterator<Item = &'a [[i32; 2]]>,
+    ) -> Result<Projected, GeoError> {
+        let exterior = open(exterior);
+        if exterior.len() < 3 {
+            return Err(GeoError::DegenerateRing { corners: exterior.len() });
+        }
+        let mut pixels = vec![exterior];
+        for hole in holes {
+            if open(hole).len() >= 3 {
+                pixels.push(open(hole));
+            }
+        }
+        let mut rings = Vec::with_capacity(pixels.len());
+        for ring in &pixels {
+            rings.push(self.project(ring)?);
+        }
+        let around_pole = self.geographic && self.align(&mut rings);
+        let rounded = self.round(&rings)?;
+
+        let (min, max) = extremes(&rounded[0]);
+        let half_turn = (180.0 * self.scale) as i64;
+        let crosses = self.geographic && max[0] > half_turn;
+        let parts = if around_pole || crosses {
+            cut(&rounded, half_turn, around_pole)
+        } else {
+            self.whole(&pixels, rounded)
+        };
+        let mut polygons: Vec<Vec<Ring>> = parts.into_iter().map(|rings| self.write(rings)).collect();
+        if polygons.is_empty() {
+            let (west, east) =
+                if crosses { (min[0] - 2 * half_turn, max[0] - 2 * half_turn) } else { (min[0], max[0]) };
+            polygons.push(self.write(vec![smallest_box(
+                [west, min[1]],
+                [east, max[1]],
+                self.geographic.then_some(half_turn),
+            )]));
+        }
+        let bounds = self.bounds(&polygons, crosses.then_some((min[0], max[0])), around_pole);
+        let geometry = match <[Vec<Ring>; 1]>::try_from(polygons) {
+            Ok([polygon]) => Geometry::Polygon(polygon),
+            Err(polygons) => Geometry::MultiPolygon(polygons),
+        };
+        Ok(Projected { geometry, bounds })
+    }
+
+    fn project(&self, pixels: &[[i32; 2]]) -> Result<Vec<[f64; 2]>, GeoError> {
+        let world = |&[col, row]: &[i32; 2]| {
+            let (x, y) = self.affine.apply(f64::from(col), f64::from(row));
+            [x, y]
+        };
+        let mut ring: Vec<_> = pixels.iter().map(world).collect();
+        if let Some(transform) = &self.transform {
+            transform.in_place(&mut ring)?;
+        }
+        Ok(ring)
+    }
+
+    /// Makes longitudes continuous, starts the exterior in -180..180, brings the holes to it, and closes rings that
+    /// run around a pole over the pole. Returns whether the exterior does.
+    fn align(&self, rings: &mut [Vec<[f64; 2]>]) -> bool {
+        let mut around_pole = false;
+        let mut frame = None;
+        for ring in rings {
+            // An affine grid makes no jumps, and its edges may be longer than half the globe.
+            let turn = if self.transform.is_some() { unwrap_longitudes(ring) } else { 0.0 };
+            if turn != 0.0 {
+                let [x, y] = ring[0];
+                let pole = if ring.iter().map(|p| p[1]).sum::<f64>() > 0.0 { 90.0 } else { -90.0 };
+                ring.extend([[x + turn, y], [x + turn, pole], [x, pole]]);
+            }
+            let (west, east) = longitudes(ring);
+            let shift = match frame {
+                None => {
+                    around_pole = turn != 0.0;
+                    let shift = -((west + 180.0) / 360.0).floor() * 360.0;
+                    // A ring that ends on the antimeridian may have begun beyond it.
+                    frame = Some((west + shift, east + shift));
+                    shift
+                }
+                Some((first, last)) => (((first + last) - (west + east)) / 720.0).round() * 360.0,
+            };
+            if shift != 0.0 {
+                ring.iter_mut().for_each(|position| position[0] += shift);
+            }
+        }
+        around_pole
+    }
+
+    fn round(&self, rings: &[Vec<[f64; 2]>]) -> Result<Vec<LatticeRing>, GeoError> {
+        let mut rounded = Vec::with_capacity(rings.len());
+        for ring in rings {
+            let mut corners = Vec::with_capacity(ring.len());
+            for &[x, y] in ring {
+                let [column, row] = [x, y].map(|v| (v * self.scale).round());
+                // Written so that a NaN fails it too.
+                if !(column.abs() < LARGEST && row.abs() < LARGEST) {
+                    let problem = "the raster's grid leads to a coordinate that cannot be written";
+                    return Err(GeoError::BadPosition { x, y, crs: self.crs.clone(), problem });
+                }
+                corners.push([column as i64, row as i64]);
+            }
+            rounded.push(corners);
+        }
+        Ok(rounded)
+    }
+
+    /// A polygon that stays in one piece, unless rounding has broken it.
+    fn whole(&self, pixels: &[&[[i32; 2]]], rounded: Vec<LatticeRing>) -> Vec<Vec<LatticeRing>> {
+        if self.is_rectilinear_and_coarse(pixels) {
+            return vec![rounded];
+        }
+        let mut rings: Vec<Vec<Origin>> = pixels.iter().zip(&rounded).map(|(p, r)| origins(p, r)).collect();
+        // Holes that vanish between two decimals do not matter.
+        let mut is_exterior = true;
+        rings.retain(|ring| std::mem::take(&mut is_exterior) || ring.len() >= 3);
+        if are_sound(&rings) {
+            vec![rings.into_iter().map(|ring| ring.into_iter().map(|corner| corner.at).collect()).collect()]
+        } else {
+            enclosed(&rounded, None)
+        }
+    }
+
+    /// Whether pixel edges alone show that rounding breaks nothing: corners of such rings lie at least a pixel
+    /// from every edge that they are not part of, and neither rounding nor the bend of the longest edges comes
+    /// near that.
+    fn is_rectilinear_and_coarse(&self, pixels: &[&[[i32; 2]]]) -> bool {
+        // Longest edge along columns and along rows.
+        let mut longest = [([0; 2], [0; 2], 0_i64); 2];
+        for ring in pixels {
+            for (index, &from) in ring.iter().enumerate() {
+                let to = ring[(index + 1) % ring.len()];
+                let axis = match [from[0] == to[0], from[1] == to[1]] {
+                    [false, true] => 0,
+                    [true, false] => 1,
+                    _ => return false,
+                };
+                let length = (i64::from(to[axis]) - i64::from(from[axis])).abs();
+                if length > longest[axis].2 {
+                    longest[axis] = (from, to, length);
+                }
+            }
+        }
+        let map = |col: f64, row: f64| {
+            let (x, y) = self.affine.apply(col, row);
+            let (x, y) = match &self.transform {
+                Some(transform) => transform.point(x, y).ok()?,
+                None => (x, y),
+            };
+            Some([x * self.scale, y * self.scale])
+        };
+        let mut bend = 0.0_f64;
+        let mut axes = [[0.0; 2]; 2];
+        for (axis, (from, to, length)) in longest.into_iter().enumerate() {
+            let [from, to] = [from, to].map(|[col, row]| [f64::from(col), f64::from(row)]);
+            let middle = map((from[0] + to[0]) / 2.0, (from[1] + to[1]) / 2.0);
+            let (Some(a), Some(b), Some(m)) = (map(from[0], from[1]), map(to[0], to[1]), middle) else {
+                return false;
+            };
+            bend = bend.max(((a[0] + b[0]) / 2.0 - m[0]).hypot((a[1] + b[1]) / 2.0 - m[1]));
+            axes[axis] = [(b[0] - a[0]) / length as f64, (b[1] - a[1]) / length as f64];
+        }
+        // The smaller singular value of the pixel's two sides: its least width in any direction.
+        let [[a, b], [c, d]] = axes;
+        let (sum, difference) = ((a + d).hypot(b - c), (a - d).hypot(b + c));
+        let least = (sum - difference).abs() / 2.0;
+        // Twice for the bend of other places, a tenth for the scale of other places.
+        2.0 * (2.0 * bend + 0.75) < 0.9 * least
+    }
+
+    fn write(&self, rings: Vec<LatticeRing>) -> Vec<Ring> {
+        rings
+            .into_iter()
+            .enumerate()
+            .filter(|(index, ring)| *index == 0 || doubled_area(ring) != 0)
+            .map(|(index, mut ring)| {
+                orient(&mut ring, index == 0);
+                let first = ring.first().copied();
+                ring.into_iter().chain(first).map(|corner| corner.map(|v| v as f64 / self.scale)).collect()
+            })
+            .collect()
+    }
+
+    fn bounds(&self, polygons: &[Vec<Ring>], crossing: Option<(i64, i64)>, around_pole: bool) -> Bounds {
+        let exteriors = polygons.iter().filter_map(|rings| rings.first()).flatten();
+        let found = Bounds::around(exteriors.map(|&[x, y]| (x, y)));
+        let mut bounds = found.unwrap_or(Bounds::new(0.0, 0.0, 0.0, 0.0));
+        let has_both_sides = polygons.len() > 1;
+        if around_pole {
+            (bounds.min_x, bounds.max_x) = (-180.0, 180.0);
+        } else if let Some((west, east)) = crossing
+            && has_both_sides
+            && east - west < (360.0 * self.scale) as i64
+        {
+            (bounds.min_x, bounds.max_x) =
+                (west as f64 / self.scale, (east as f64 - 360.0 * self.scale) / self.scale);
+        }
+        bounds
+    }
+}
+
+/// Cuts along the antimeridian into parts of -180..180.
+fn cut(rounded: &[LatticeRing], half_turn: i64, around_pole: bool) -> Vec<Vec<LatticeRing>> {
+    let whole_turn = 2 * half_turn;
+    let (min, max) = extremes(&rounded[0]);
+    // Around a pole a hole may lie across the cut, at both ends of the exterior.
+    let mut rings = rounded.to_vec();
+    for hole in &rounded[1..] {
+        let (west, east) = extremes(hole);
+        for shift in [-whole_turn, whole_turn] {
+            if west[0] + shift < max[0] && east[0] + shift > min[0] {
+                rings.push(hole.iter().map(|&[x, y]| [x + shift, y]).collect());
+            }
+        }
+    }
+    let mut parts = Vec::new();
+    let mut west = -half_turn;
+    while west < max[0] {
+        let window = [west.max(min[0]), (west + whole_turn).min(max[0])];
+        let home = |[x, y]: Corner| [x - west - half_turn, y];
+        let found = enclosed(&rings, Some(window)).into_iter();
+        parts.extend(found.map(|polygon| {
+            polygon.into_iter().map(|ring| ring.into_iter().map(home).collect()).collect::<Vec<LatticeRing>>()
+        }));
+        west += whole_turn;
+    }
+    if around_pole {
+        // Joins the parts where the way over the pole began and ended.
+        let rings: Vec<LatticeRing> = parts.into_iter().flatten().collect();
+        return enclosed(&rings, None);
+    }
+    parts
+}
+
+/// A ring without the corner that closes it.
+fn open(ring: &[[i32; 2]]) -> &[[i32; 2]] {
+    match ring {
+        [rest @ .., last] if rest.first() == Some(last) => rest,
+        _ => ring,
+    }
+}
+
+/// Corners with their origins, without those that rounding has put onto the one before.
+fn origins(pixels: &[[i32; 2]], rounded: &[Corner]) -> Vec<Origin> {
+    let mut corners: Vec<Origin> =
+        pixels.iter().zip(rounded).map(|(&pixel, &at)| Origin { at, pixel }).collect();
+    corners.dedup_by_key(|corner| corner.at);
+    while corners.len() > 1 && corners.first().map(|c| c.at) == corners.last().map(|c| c.at) {
+        corners.pop();
+    }
+    corners
+}
+
+fn longitudes(ring: &[[f64; 2]]) -> (f64, f64) {
+    ring.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(west, east), p| (west.min(p[0]), east.max(p[0])))
+}
+
+/// South-west and north-east corner.
+fn extremes(ring: &[Corner]) -> (Corner, Corner) {
+    let first = ring.first().copied().unwrap_or_default();
+    ring.iter().fold((first, first), |(min, max), &[x, y]| {
+        ([min[0].min(x), min[1].min(y)], [max[0].max(x), max[1].max(y)])
+    })
+}
+
+/// The box from one corner to the other, at least one unit wide and high, not beyond the antimeridian.
+fn smallest_box(min: Corner, max: Corner, half_turn: Option<i64>) -> LatticeRing {
+    let [mut west, mut south] = min;
+    let [mut east, mut north] = [max[0].max(west + 1), max[1].max(south + 1)];
+    if let Some(half_turn) = half_turn {
+        let (shift_x, shift_y) = ((east - half_turn).max(0), (north - half_turn / 2).max(0));
+        (west, east, south, north) = (west - shift_x, east - shift_x, south - shift_y, north - shift_y);
+    }
+    vec![[west, south], [east, south], [east, north], [west, north]]
+}
