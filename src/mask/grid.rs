@@ -14,7 +14,7 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// The most pixels a mask may have: 16384 x 16384, 32 MB.
+    /// The most pixels a mask may have, with its rows filled up to whole words: 16384 x 16384, 32 MB.
     pub const MAX_PIXELS: usize = 1 << 28;
 
     /// A mask in which no pixel is set. A side of zero is allowed.
@@ -23,9 +23,9 @@ impl Mask {
     /// [`MaskError::TooLarge`] above [`Mask::MAX_PIXELS`]; nothing is allocated then.
     pub fn blank(height: usize, width: usize) -> Result<Self, MaskError> {
         let words_per_row = width.div_ceil(64);
-        // Sides are bounded too: a mask without pixels can still have endless rows.
-        let pixels = height.checked_mul(width).unwrap_or(usize::MAX);
-        if pixels.max(height).max(width) > Self::MAX_PIXELS {
+        // Rows are whole words, and a mask without pixels can still have endless rows.
+        let padded = words_per_row.saturating_mul(64).saturating_mul(height);
+        if padded.max(height).max(width) > Self::MAX_PIXELS {
             return Err(MaskError::TooLarge { height, width, limit: Self::MAX_PIXELS });
         }
         Ok(Self { height, width, words_per_row, words: vec![0; height * words_per_row] })
@@ -98,7 +98,10 @@ impl Mask {
     /// The words of a row, leftmost pixel in the lowest bit of the first word. Empty for a row
     /// outside the grid.
     pub fn row_words(&self, row: usize) -> &[u64] {
-        self.words.get(row * self.words_per_row..(row + 1) * self.words_per_row).unwrap_or(&[])
+        if row >= self.height {
+            return &[];
+        }
+        &self.words[row * self.words_per_row..(row + 1) * self.words_per_row]
     }
 
     /// The same, to be written. The caller keeps the bits beyond the width at zero.
@@ -151,7 +154,7 @@ mod tests {
 
     #[test]
     fn packed_and_plain_constructors_agree_for_every_width() {
-        for width in [1_usize, 7, 8, 9, 63, 64, 65, 130] {
+        for width in [1usize, 7, 8, 9, 63, 64, 65, 130] {
             let pixels: Vec<bool> = (0..width * 3).map(|i| i % 3 == 0 || i % 7 == 1).collect();
             let stride = width.div_ceil(8);
             let mut packed = vec![0u8; 3 * stride];
@@ -185,6 +188,7 @@ mod tests {
         assert_eq!(Mask::blank(0, 5).unwrap().count(), 0);
         assert_eq!(Mask::from_pixels(5, 0, &[]).unwrap().count(), 0);
         assert!(matches!(Mask::blank(usize::MAX, 2), Err(MaskError::TooLarge { .. })));
+        assert!(matches!(Mask::blank(1 << 27, 1), Err(MaskError::TooLarge { .. })));
         assert!(matches!(Mask::blank(usize::MAX, 0), Err(MaskError::TooLarge { .. })));
         assert!(matches!(Mask::from_packed(2, 9, &[0; 3]), Err(MaskError::Ragged { .. })));
     }

@@ -15,6 +15,8 @@ mod polygonize;
 mod regions;
 mod rings;
 mod simplify;
+#[cfg(test)]
+mod tests;
 mod upscale;
 mod write;
 
