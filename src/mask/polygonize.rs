@@ -216,6 +216,7 @@ impl Sweep {
                 polygon_of_root[root as usize] = outlines.len() as u32;
                 outlines.push(Outline { root, vertices: 0, holes: 0 });
             } else {
+                // Known by now: a region's exterior begins above all of its holes.
                 outlines[polygon_of_root[root as usize] as usize].holes += 1;
             }
             let polygon = polygon_of_root[root as usize];
