@@ -29,7 +29,7 @@ REST = slice(140, 156)
 GATED = 4  # the first kinds are single objects; roads and the ground have no centre and are taken whole
 ALL_KINDS = (*KINDS, "ground")
 CODE_GAIN = 512.0  # weight of each cosine of a difference of codes in the decoder
-MARGIN = {"pond": 16.0, "wood": 40.0, "building": 16.0, "field": 40.0}  # 16: centres up to 23 pixels apart, 40: up to 36
+MARGIN = {"pond": 16.0, "wood": 48.0, "building": 16.0, "field": 80.0}  # centres up to 23, 39, 23 and 50 pixels apart
 
 
 def fourier(x, y):

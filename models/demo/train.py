@@ -7,6 +7,7 @@ unseen scenes) and `train.log`. The mask decoder is not trained: decoder.py writ
 """
 
 import argparse
+import math
 import time
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def main():
     for step in range(start, options.steps):
         warm = min(1.0, (step + 1) / 100)
         for group in optimizer.param_groups:
-            group["lr"] = options.rate * warm * (0.5 + 0.5 * np.cos(np.pi * step / options.steps))
+            group["lr"] = options.rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / options.steps))
         image, *rest = next(batches)
         loss = losses(network, (image.contiguous(memory_format=torch.channels_last), *rest))
         optimizer.zero_grad()
@@ -138,7 +139,7 @@ def main():
             iou, error, tail = evaluate(network)
             figures = " ".join(f"{kind} {value:.3f}" for kind, value in zip(KINDS, iou))
             say(f"EVAL {done} IoU {figures} centre error {error:.1f} px, 95 % below {tail:.1f} px")
-            score = error / 8 + float((1 - iou).sum()) * 4
+            score = float(error / 8 + (1 - iou).sum() * 4)
             if score < best:
                 best = score
                 torch.save(network.state_dict(), options.state / "best.pt")
