@@ -58,7 +58,7 @@ impl ServedFolder {
     }
 
     /// The transform from a request's CRS to the folder's; `None` where both are the same.
-    pub(super) fn from_request(&self, choice: CrsChoice) -> Result<Option<Transform>, EngineError> {
+    pub(super) fn transform_from(&self, choice: CrsChoice) -> Result<Option<Transform>, EngineError> {
         match choice {
             CrsChoice::Source => Ok(None),
             // The same code needs no support: nothing is transformed.

@@ -59,7 +59,7 @@ fn unknown_folder(name: &str, folders: &[Arc<ServedFolder>]) -> EngineError {
 }
 
 fn locate_in(folder: &Arc<ServedFolder>, item: &PromptItem) -> Result<Located, EngineError> {
-    let transform = folder.from_request(item.crs)?;
+    let transform = folder.transform_from(item.crs)?;
     let prompt = to_folder_crs(item, transform.as_ref())?;
     let chip = folder.folder.choose(&prompt)?;
     Ok(Located { folder: Arc::clone(folder), chip, prompt })

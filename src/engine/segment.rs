@@ -25,6 +25,9 @@ pub struct EngineOptions {
     pub cache_bytes: usize,
 }
 
+/// A decoder, a chip that it has prepared, and the milliseconds it took to get them.
+type Loaded = (Arc<dyn MaskDecoder>, Arc<PreparedChip>, f64);
+
 /// A chip in the cache: the manifest it belongs to and its row there.
 type ChipKey = (PathBuf, usize);
 
@@ -170,11 +173,7 @@ impl Engine {
     }
 
     /// The decoder and the prepared chip, and the milliseconds it took to get them (0 from the cache).
-    fn load(
-        &self,
-        folder: &ServedFolder,
-        chip: usize,
-    ) -> Result<(Arc<dyn MaskDecoder>, Arc<PreparedChip>, f64), EngineError> {
+    fn load(&self, folder: &ServedFolder, chip: usize) -> Result<Loaded, EngineError> {
         let key = (folder.folder.manifest().to_owned(), chip);
         if let Some(prepared) = self.prepared.get(&key) {
             return Ok((self.decoders.for_folder(&folder.folder)?, prepared, 0.0));
