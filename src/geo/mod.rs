@@ -12,6 +12,7 @@ mod lattice;
 #[cfg(test)]
 mod measure_crs;
 mod output;
+mod pixel_map;
 mod tested_codes;
 #[cfg(test)]
 mod tests;

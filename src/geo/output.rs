@@ -7,6 +7,7 @@ use super::crs::Crs;
 use super::error::GeoError;
 use super::geometry::{Geometry, Ring};
 use super::lattice::{Corner, LatticeRing, Origin, are_sound, doubled_area, enclosed, orient};
+use super::pixel_map::project;
 use super::transform::Transform;
 use super::transform_bounds::unwrap_longitudes;
 
@@ -98,10 +99,7 @@ impl Projector {
                 pixels.push(open(hole));
             }
         }
-        let mut rings = Vec::with_capacity(pixels.len());
-        for ring in &pixels {
-            rings.push(self.project(ring)?);
-        }
+        let mut rings = project(&self.affine, self.transform.as_ref(), &pixels, self.scale)?;
         let around_pole = self.geographic && self.align(&mut rings);
         let rounded = self.round(&rings)?;
 
@@ -129,18 +127,6 @@ impl Projector {
             Err(polygons) => Geometry::MultiPolygon(polygons),
         };
         Ok(Projected { geometry, bounds })
-    }
-
-    fn project(&self, pixels: &[[i32; 2]]) -> Result<Vec<[f64; 2]>, GeoError> {
-        let world = |&[col, row]: &[i32; 2]| {
-            let (x, y) = self.affine.apply(f64::from(col), f64::from(row));
-            [x, y]
-        };
-        let mut ring: Vec<_> = pixels.iter().map(world).collect();
-        if let Some(transform) = &self.transform {
-            transform.in_place(&mut ring)?;
-        }
-        Ok(ring)
     }
 
     /// Makes longitudes continuous, starts the exterior in -180..180, brings the holes to it, and closes rings that
