@@ -120,7 +120,7 @@ impl<'a> Writer<'a> {
                 if area_m2.is_some_and(|area| area < options.min_area_m2) {
                     continue;
                 }
-                bounds = Some(bounds.map_or(projected.bounds, |b| b.union(&projected.bounds)));
+                bounds = Some(bounds.map_or(projected.bounds, |b| around_both(&b, &projected.bounds)));
                 let properties = MaskProperties {
                     mask: index,
                     score: mask.score,
@@ -149,6 +149,22 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Bounds around both; either may cross the antimeridian with west greater than east (RFC 7946, 5.2).
+fn around_both(a: &Bounds, b: &Bounds) -> Bounds {
+    let crosses = |b: &Bounds| b.min_x > b.max_x;
+    if !crosses(a) && !crosses(b) {
+        return a.union(b);
+    }
+    // Longitudes from 0 to 360, in which the antimeridian is no seam.
+    let turned = |b: &Bounds| {
+        let turn = |x: f64| if x < 0.0 { x + 360.0 } else { x };
+        Bounds::new(turn(b.min_x), b.min_y, turn(b.max_x), b.max_y)
+    };
+    let Bounds { min_x, min_y, max_x, max_y } = turned(a).union(&turned(b));
+    let back = |x: f64| if x > 180.0 { x - 360.0 } else { x };
+    Bounds::new(back(min_x), min_y, back(max_x), max_y)
+}
+
 /// The tolerance that a request asks for before anything has to fit.
 pub(super) fn asked_tolerance(options: &OutputOptions) -> Option<f64> {
     match options.vectorization {
@@ -166,4 +182,18 @@ pub(super) fn reports(masks: &[DrawnMask], chip_id: &str) -> Vec<MaskReport> {
         chip_id: chip_id.to_owned(),
     };
     masks.iter().enumerate().map(report).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_on_both_sides_of_the_antimeridian_are_joined_across_it() {
+        let crossing = Bounds::new(179.9, -17.0, -179.8, -16.0);
+        let east = Bounds::new(-179.7, -18.0, -179.6, -17.5);
+        assert_eq!(around_both(&crossing, &east), Bounds::new(179.9, -18.0, 360.0 - 179.6 - 360.0, -16.0));
+        let plain = Bounds::new(1.0, 2.0, 3.0, 4.0);
+        assert_eq!(around_both(&plain, &Bounds::new(2.0, 1.0, 5.0, 3.0)), Bounds::new(1.0, 1.0, 5.0, 4.0));
+    }
 }
