@@ -20,6 +20,8 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod decoder;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod durable;
 pub mod engine;
 pub mod error_code;

@@ -20,6 +20,10 @@ pub enum CliError {
     /// The service itself.
     #[error(transparent)]
     Service(#[from] crate::service::ServiceError),
+    /// The demo.
+    #[cfg(feature = "demo")]
+    #[error(transparent)]
+    Demo(#[from] crate::demo::DemoError),
     /// A layer, or where it is exported to.
     #[error(transparent)]
     Export(#[from] crate::layers::export::ExportError),

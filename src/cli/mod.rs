@@ -1,6 +1,8 @@
 //! The command line: one file a command. Each command is an argument struct with a `run` method;
 //! `main` parses and dispatches. What the commands do lives in the library below.
 
+#[cfg(feature = "demo")]
+mod demo;
 mod error;
 pub mod export;
 mod export_onnx;
@@ -53,6 +55,9 @@ pub enum Command {
     Segment(segment_args::Args),
     /// Serve prompts over MQTT: the appliance.
     Serve(serve::ServeArgs),
+    /// Start broker, service and a client in one process, and show requests and answers.
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
     /// Write a layer of saved objects as GeoJSON, KML or FlatGeobuf.
     Export(export::ExportArgs),
 }
@@ -70,6 +75,8 @@ impl Cli {
             Command::Verify(args) => args.run(),
             Command::Segment(args) => segment::run(&args),
             Command::Serve(args) => args.run(),
+            #[cfg(feature = "demo")]
+            Command::Demo(args) => args.run(),
             Command::Export(args) => Ok(args.run()?).map(|_| true),
         }
     }

@@ -1,0 +1,182 @@
+//! The demo: an embedded broker, the service and a client of it in one process, which talk over real MQTT.
+//! Nothing here is part of the service; it is the one place that plays all the parts.
+
+mod broker;
+mod client;
+mod place;
+mod print;
+mod script;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::bus::{BrokerUrl, BusError, BusOptions, OutgoingMessage, Topics};
+use crate::service::{Service, ServiceError, ServiceOptions};
+
+/// The client's name in topics.
+const CLIENT: &str = "demo";
+
+/// What to demonstrate.
+#[derive(Debug, Clone, Default)]
+pub struct DemoOptions {
+    /// Feature folders, or directories that hold some.
+    pub folders: Vec<PathBuf>,
+    /// Directory of imported models.
+    pub models: PathBuf,
+    /// Port of the broker on this machine; a free one if not given.
+    pub port: Option<u16>,
+}
+
+/// Why the demo cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The port cannot be had.
+    #[error("cannot listen on {address}: {source}; choose another port with --port")]
+    Port {
+        /// Where the broker should listen.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The broker does not come up.
+    #[error("the embedded broker at {address} does not answer: {source}")]
+    Broker {
+        /// Where it should listen.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No directory for the service's state.
+    #[error("cannot make a temporary directory for the service's state: {0}")]
+    State(io::Error),
+    /// A folder that is to be served is not there.
+    #[error("{path}: there is no such folder; name one, or run the demo from the repository's directory")]
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// No chip has a file.
+    #[error("no chip of the folders has a file; geosam-edge info FOLDER tells what is missing")]
+    NoChip,
+    /// A folder or its manifest.
+    #[error(transparent)]
+    Catalog(#[from] crate::catalog::CatalogError),
+    /// The models directory, or a folder's model.
+    #[error(transparent)]
+    Models(#[from] crate::models::ModelsError),
+    /// A position cannot be taken to WGS84.
+    #[error(transparent)]
+    Geo(#[from] crate::geo::GeoError),
+    /// The service does not start.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The client's connection.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The broker refuses subscriptions.
+    #[error("the broker refused a subscription: {filters:?}")]
+    Refused {
+        /// Filters, each with the broker's reason.
+        filters: Vec<(String, String)>,
+    },
+    /// Nothing came.
+    #[error("waited {} s for {what} in vain", waited.as_secs())]
+    Silence {
+        /// What should have come.
+        what: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// An answer is not JSON.
+    #[error("the message on {topic} is not JSON: {source}")]
+    NotJson {
+        /// Its topic.
+        topic: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The story cannot be printed.
+    #[error("cannot print: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Broker, service and client, running.
+pub struct Demo {
+    address: SocketAddr,
+    service: Service,
+    client: client::Client,
+    place: place::Place,
+    /// Removed with everything in it at the end.
+    _state: tempfile::TempDir,
+}
+
+impl Demo {
+    /// Starts the broker, the service, and a client of it.
+    ///
+    /// # Errors
+    /// No folder with a model, a port that is taken, or a part that does not come up.
+    pub fn start(options: &DemoOptions) -> Result<Self, DemoError> {
+        if let Some(path) = options.folders.iter().find(|path| !path.exists()) {
+            return Err(DemoError::NoFolder { path: path.clone() });
+        }
+        let place = place::Place::find(&options.folders, &options.models)?;
+        let state =
+            tempfile::Builder::new().prefix("geosam-edge-demo-").tempdir().map_err(DemoError::State)?;
+        let address = broker::start(options.port)?;
+        let service_options = ServiceOptions {
+            features: options.folders.clone(),
+            models: options.models.clone(),
+            state: state.path().to_owned(),
+            ..ServiceOptions::default()
+        };
+        let topics =
+            Topics::new(&service_options.root, &service_options.device, &[]).map_err(ServiceError::from)?;
+        let base = format!("{}/{}", topics.root(), topics.device());
+        let mut bus = bus_options(address, "geosam-edge");
+        bus.will = Some(OutgoingMessage::new(topics.state(), "offline").retained());
+        let (handle, events) = crate::bus::connect(bus)?;
+        let service = Service::start(service_options, handle, events)?;
+        let client = client::Client::connect(bus_options(address, CLIENT), base, CLIENT)?;
+        Ok(Self { address, service, client, place, _state: state })
+    }
+
+    /// Plays all requests and prints them with their answers. `false` if one was not answered as it should.
+    ///
+    /// # Errors
+    /// An answer that does not come, or an output that cannot be written.
+    pub fn play(&mut self, out: &mut dyn Write) -> Result<bool, DemoError> {
+        script::play(&mut self.client, &self.place, self.address, out)
+    }
+
+    /// Prints the commands to try by hand.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn print_commands(&self, out: &mut dyn Write) -> Result<(), DemoError> {
+        let port = self.address.port();
+        let [x, y] = self.place.at(0.4, 0.5)?;
+        let crs = self.place.crs.map_or_else(String::new, |crs| format!(r#""crs":"{crs}","#));
+        let (all, request) = (self.client.topic("#"), self.client.topic("request/me/segment"));
+        writeln!(out, "All is still running. Look on in one terminal, ask in another:")?;
+        writeln!(out, "  mosquitto_sub -V mqttv5 -p {port} -v -t '{all}'")?;
+        writeln!(
+            out,
+            "  mosquitto_pub -V mqttv5 -p {port} -q 1 -t '{request}' -m '{{\"id\":1,{crs}\"points\":[[{x},{y}]]}}'"
+        )?;
+        writeln!(out, "Ctrl-C ends it.")?;
+        Ok(out.flush()?)
+    }
+
+    /// Ends client and service in good order; the state is removed.
+    pub fn stop(self) {
+        self.client.stop();
+        self.service.stop();
+    }
+}
+
+fn bus_options(address: SocketAddr, client_id: &str) -> BusOptions {
+    let broker = BrokerUrl { tls: false, host: address.ip().to_string(), port: address.port() };
+    BusOptions { max_incoming_bytes: 4 << 20, ..BusOptions::new(broker, client_id) }
+}
