@@ -64,10 +64,13 @@ impl Bench {
         self.bell.notify_one();
     }
 
-    /// A request has been run and its changes are durable.
-    pub fn finished(&self, serial: Option<&str>) {
-        self.schedule().finished(serial);
-        self.bell.notify_all();
+    /// A request is answered and its changes are durable. One that was taken out before it began
+    /// (cancelled, expired) kept nobody waiting.
+    pub fn finished(&self, job: &Job) {
+        if job.begun {
+            self.schedule().finished(job.serial().as_deref());
+            self.bell.notify_all();
+        }
     }
 
     pub fn cancel(&self, client: &str, wanted: impl Fn(&Job) -> bool) -> Vec<Box<Job>> {
@@ -102,7 +105,10 @@ impl Bench {
 
 fn take(schedule: &mut Schedule<Box<Job>>) -> Option<Turn> {
     schedule.next(Instant::now()).map(|next| match next {
-        Next::Run(ticket) => Turn::Run(ticket.work),
+        Next::Run(mut ticket) => {
+            ticket.work.begun = true;
+            Turn::Run(ticket.work)
+        }
         Next::Expired(ticket) => Turn::Expired(ticket.work),
     })
 }

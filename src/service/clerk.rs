@@ -207,6 +207,8 @@ impl<C: BusClient> Clerk<C> {
                         .as_ref()
                         .is_none_or(|wanted| job.id().is_some_and(|id| id.to_string() == wanted.to_string()))
                 };
+                // What came before it in the same breath is on the bench only when it is durable.
+                self.settle();
                 let cancelled = self.bench.cancel(&address.client, wanted);
                 let mut members = serde_json::Map::new();
                 members.insert("cancelled".to_owned(), cancelled.len().into());
@@ -277,7 +279,7 @@ impl<C: BusClient> Clerk<C> {
             for message in job.reply.messages(&performed.answer).iter().chain(&performed.messages) {
                 self.publisher.publish_now(outgoing(message));
             }
-            self.bench.finished(job.serial().as_deref());
+            self.bench.finished(&job);
             return;
         }
         let mut messages = job.reply.messages(&performed.answer);
@@ -415,7 +417,7 @@ impl<C: BusClient> Clerk<C> {
                 Then::Acknowledge(ack) => self.acknowledge(ack),
                 Then::TakenOut(out) => self.publisher.taken_out(&out),
                 Then::Accept(job, ack) => self.accepted(job, ack, outcome),
-                Then::Settle(job) => self.bench.finished(job.serial().as_deref()),
+                Then::Settle(job) => self.bench.finished(&job),
             }
         }
     }

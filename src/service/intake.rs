@@ -58,6 +58,10 @@ impl IntakeRules {
             }
             Inbound::Faulty { reply_to: None, .. } | Inbound::Foreign => return Intake::Ignore,
         };
+        if message.retain && message.payload.is_empty() && message.cut_from.is_none() {
+            // Somebody clears the topic of a retained request, as the refusal of one says.
+            return Intake::Ignore;
+        }
         let reply = self.reply_to(&address, &message);
         let refuse = |id, code, text: String| Intake::Refuse(reply.clone(), Response::error(id, code, text));
         if let Some(bytes) = message.cut_from {
@@ -85,7 +89,7 @@ impl IntakeRules {
             return Intake::Cancel(reply, address, id, request.request_id);
         }
         let durable = message.qos != QoS::AtMostOnce && !request.preview;
-        let mut job = Job { seq: None, address, request, reply, key: None, received: now };
+        let mut job = Job { seq: None, address, request, reply, key: None, received: now, begun: false };
         if !durable {
             return Intake::Volatile(Box::new(job));
         }

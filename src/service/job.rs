@@ -51,6 +51,8 @@ pub(super) struct Job {
     pub key: Option<RequestKey>,
     /// When it came, for its time to live and its time in the queue.
     pub received: Instant,
+    /// Whether a worker has begun with it; until then it holds nothing that others wait for.
+    pub begun: bool,
 }
 
 impl Job {

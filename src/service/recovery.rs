@@ -37,7 +37,8 @@ pub(super) fn recover(waiting: Waiting, topics: &Topics, limits: &Limits, clock_
             (empty, Some(response))
         }
     };
-    let job = Box::new(Job { seq: Some(waiting.seq), address, request, reply, key: entry.key, received });
+    let (seq, key) = (Some(waiting.seq), entry.key);
+    let job = Box::new(Job { seq, address, request, reply, key, received, begun: false });
     match refusal {
         None => Recovered::Run(job),
         Some(response) => Recovered::Answer(job, Box::new(Performed::answer(response))),
