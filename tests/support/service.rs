@@ -1,0 +1,238 @@
+//! The service as users run it: the program `serve` as a process of its own, beside mosquitto, with
+//! mosquitto's clients as the peer. Every message that a test hears is checked against docs/schemas.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::mosquitto::{Mosquitto, PATIENCE, Peer, Received};
+
+/// An answer of a few hundred bytes: tests look at few vertices.
+pub const SMALL: &str = r#""output":{"vectorization":"simplified","tolerance":30,"largest_only":true}"#;
+/// A prompt inside `folder_sam`.
+pub const POINT: &str = r#""folder":"folder_sam","crs":"EPSG:32633","points":[[458120,5427215]]"#;
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A board: its state directory, its configuration, and its process while it runs.
+pub struct Board {
+    pub device: String,
+    dir: TempDir,
+    child: Option<Child>,
+}
+
+impl Board {
+    /// A board that serves `folder_sam` with further lines of configuration; it is not started yet.
+    pub fn new(broker: &Mosquitto, device: &str, more: &str) -> Self {
+        Self::with_features(broker, device, &fixture("folder_sam"), more)
+    }
+
+    /// A board with a feature directory of its own. `more` starts with keys of `[broker]`.
+    pub fn with_features(broker: &Mosquitto, device: &str, features: &Path, more: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let text = format!(
+            "device = {device:?}\nfeatures = [{features:?}]\nmodels = {:?}\nstate = {:?}\n\
+             [broker]\nurl = {:?}\n{more}\n",
+            fixture("models"),
+            dir.path().join("state"),
+            broker.url(),
+        );
+        std::fs::write(dir.path().join("edge.toml"), text).expect("the configuration");
+        Self { device: device.to_owned(), dir, child: None }
+    }
+
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "it runs");
+        let log = std::fs::File::options().create(true).append(true).open(self.dir.path().join("log"));
+        let child = Command::new(env!("CARGO_BIN_EXE_geosam-edge"))
+            .args(["serve", "--config"])
+            .arg(self.dir.path().join("edge.toml"))
+            .env("GEOSAM_TEST_PASSWORD", "secret")
+            .stdin(Stdio::null())
+            .stderr(log.expect("the log"))
+            .spawn();
+        self.child = Some(child.expect("the program starts"));
+    }
+
+    /// Pulls the plug: SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Stops it as systemd would, and says whether it ended well.
+    pub fn stop(&mut self) -> bool {
+        let Some(mut child) = self.child.take() else { return false };
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+        child.wait().expect("a status").success()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// The objects of a layer, as they stand in its file.
+    pub fn layer(&self, name: &str) -> Vec<Value> {
+        let path = self.dir.path().join("state/layers").join(format!("{name}.geojsonl"));
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of a layer")).collect()
+    }
+
+    /// The topic of a request to this board.
+    pub fn request(&self, client: &str, verb: &str) -> String {
+        format!("geosam/{}/request/{client}/{verb}", self.device)
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("the log of {}:\n{}", self.device, self.log());
+        }
+    }
+}
+
+/// A peer that hears all, and remembers what a test has not asked for yet.
+pub struct Ears {
+    peer: Peer,
+    heard: Vec<Received>,
+}
+
+impl Ears {
+    /// Hears everything below `geosam/`, also what was sent while the broker was down.
+    pub fn on(broker: &Mosquitto) -> Self {
+        Self::with(broker, &["-c", "-x", "3600"])
+    }
+
+    pub fn with(broker: &Mosquitto, more: &[&str]) -> Self {
+        Self { peer: broker.subscribe("geosam/#", more), heard: Vec::new() }
+    }
+
+    /// The first message that fits.
+    pub fn wait(&mut self, what: &str, fits: impl Fn(&Received) -> bool) -> Received {
+        let start = Instant::now();
+        let mut index = 0;
+        loop {
+            if let Some(found) = (index..self.heard.len()).find(|i| fits(&self.heard[*i])) {
+                return self.heard.remove(found);
+            }
+            index = self.heard.len();
+            match self.peer.within(Duration::from_millis(200)) {
+                Some(message) => {
+                    validate(&message);
+                    self.heard.push(message);
+                }
+                None if start.elapsed() < PATIENCE * 2 => {}
+                None => {
+                    let topics: Vec<_> = self.heard.iter().map(|m| (&m.topic, m.text())).collect();
+                    panic!("{what} does not come; there is {topics:#?}");
+                }
+            }
+        }
+    }
+
+    pub fn topic(&mut self, topic: &str) -> Received {
+        self.wait(topic, |m| m.topic == topic)
+    }
+
+    /// The board serves.
+    pub fn online(&mut self, board: &Board) {
+        let topic = format!("geosam/{}/state", board.device);
+        self.wait("online", |m| m.topic == topic && m.payload == b"online");
+    }
+
+    /// The answer to the request with this id, wherever it is sent.
+    pub fn answer(&mut self, id: &str) -> Value {
+        let message = self.wait(&format!("the answer to {id}"), |m| is_answer(m) && m.json()["id"] == id);
+        message.json()
+    }
+
+    /// What was heard until it has been still for a while, and was not asked for.
+    pub fn rest(&mut self, silence: Duration) -> Vec<Received> {
+        for message in self.peer.until_silent(silence) {
+            validate(&message);
+            self.heard.push(message);
+        }
+        std::mem::take(&mut self.heard)
+    }
+}
+
+pub fn is_answer(message: &Received) -> bool {
+    message.topic.contains("/response/")
+}
+
+impl Received {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.payload).unwrap_or_else(|e| panic!("{}: {e}", self.topic))
+    }
+}
+
+/// The code of an error, or "ok".
+pub fn code(answer: &Value) -> &str {
+    answer["error"]["code"].as_str().unwrap_or_else(|| answer["status"].as_str().unwrap_or("nothing"))
+}
+
+/// Checks a message against the schema of its topic.
+pub fn validate(message: &Received) {
+    let levels: Vec<&str> = message.topic.split('/').collect();
+    let kind = if levels.get(1) == Some(&"fleet") { levels.get(3) } else { levels.get(2) };
+    let kind = *kind.expect("a topic of the contract");
+    if kind == "request" || message.payload.is_empty() && kind == "folder" {
+        return;
+    }
+    if kind == "state" {
+        assert!(["online", "offline"].contains(&message.text().as_str()), "{message:?}");
+        return;
+    }
+    let validator = validators().get(kind).unwrap_or_else(|| panic!("no schema for {}", message.topic));
+    if let Err(error) = validator.validate(&message.json()) {
+        panic!("{} is not as its schema says: {error} at {}", message.topic, error.instance_path());
+    }
+}
+
+fn validators() -> &'static HashMap<&'static str, jsonschema::Validator> {
+    static VALIDATORS: OnceLock<HashMap<&'static str, jsonschema::Validator>> = OnceLock::new();
+    VALIDATORS.get_or_init(|| {
+        let kinds = ["event", "folder", "health", "info", "mask", "response", "saved"];
+        let compiled = |kind| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schemas/{kind}.json"));
+            let text = std::fs::read_to_string(path).expect("the schema");
+            let schema = serde_json::from_str(&text).expect("the schema is JSON");
+            (kind, jsonschema::validator_for(&schema).expect("the schema is one"))
+        };
+        kinds.into_iter().map(compiled).collect()
+    })
+}
+
+/// Publishes many messages on one topic over one connection of mosquitto_pub.
+pub fn publish_lines(broker: &Mosquitto, topic: &str, lines: &[String]) {
+    let port = broker.port().to_string();
+    let mut child = Command::new("mosquitto_pub")
+        .args(["-h", "127.0.0.1", "-p", &port, "-V", "mqttv5", "-q", "1", "-t", topic, "-l"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("mosquitto_pub runs");
+    let mut stdin = child.stdin.take().expect("its input");
+    stdin.write_all((lines.join("\n") + "\n").as_bytes()).expect("the payloads");
+    drop(stdin);
+    assert!(child.wait().expect("a status").success());
+}
+
+/// Many prompts in one request, to keep the decoder busy for a while.
+pub fn long_batch(id: &str, prompts: usize) -> String {
+    let prompt = format!("{{{POINT},{SMALL}}}");
+    format!(r#"{{"id":"{id}","prompts":[{}]}}"#, vec![prompt; prompts].join(","))
+}
