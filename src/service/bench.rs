@@ -73,8 +73,8 @@ impl Bench {
         }
     }
 
-    pub fn cancel(&self, client: &str, wanted: impl Fn(&Job) -> bool) -> Vec<Box<Job>> {
-        self.schedule().cancel(client, |job| wanted(job)).into_iter().map(|t| t.work).collect()
+    pub fn cancel(&self, client: &str, wanted: impl Fn(&Job) -> bool) -> Vec<Job> {
+        self.schedule().cancel(client, |job| wanted(job)).into_iter().map(|t| *t.work).collect()
     }
 
     /// Waits for something to do, but not longer than `patience`.
