@@ -16,7 +16,7 @@ fn the_demo_shows_every_kind_of_request_and_its_answer() {
         "-> geosam/edge/request/demo/undo  ",
         "saved in layer objects as ",
         "<- geosam/edge/saved/objects  {",
-        "folders folder_sam, folder_sam2; models mobile_sam.pt, sam2_t.pt; ",
+        "folders folder_sam, folder_sam2; ",
         "BAD_REQUEST: ",
         "UNKNOWN_FOLDER: ",
         "ms there and back",

@@ -78,15 +78,21 @@ fn area_text(area: Option<f64>) -> String {
 }
 
 fn list(body: &Value) -> String {
-    let names = |list: &str, name: &str| {
-        let entries = body[list].as_array().map_or(&[][..], Vec::as_slice);
+    let entries = |list: &str| body[list].as_array().map_or(&[][..], Vec::as_slice);
+    let mut facts = Vec::new();
+    let mut fact = |what: &str, entries: Vec<&Value>, name: &str| {
         let names: Vec<&str> = entries.iter().filter_map(|entry| entry[name].as_str()).collect();
-        if names.is_empty() { format!("no {list}") } else { format!("{list} {}", names.join(", ")) }
+        if !names.is_empty() {
+            facts.push(format!("{what} {}", names.join(", ")));
+        }
     };
-    let layers = body["layers"].as_array().map_or(0, Vec::len);
-    let (folders, models, sessions) =
-        (names("folders", "name"), names("models", "model"), names("sessions", "session"));
-    format!("{folders}; {models}; {sessions}; layers: {layers}")
+    let (ready, others) = entries("folders").iter().partition(|folder| folder["ready"] == true);
+    fact("folders", ready, "name");
+    fact("not ready", others, "name");
+    fact("models", entries("models").iter().collect(), "model");
+    fact("sessions", entries("sessions").iter().collect(), "session");
+    facts.push(format!("layers: {}", entries("layers").len()));
+    facts.join("; ")
 }
 
 fn ms(duration: Duration) -> String {
@@ -127,6 +133,9 @@ mod tests {
         let masks = json!([{"score": 0.5, "chip_id": "chip_1"}]);
         let ok = json!({"masks": masks, "result": {"features": [feature, feature]}});
         assert_eq!(outcome(&ok), "2 polygons, 24.5 m2, score 0.500, chip_1");
+        let folders = json!([{"name": "a", "ready": true}, {"name": "b", "ready": false}]);
+        let list = json!({"folders": folders, "models": [], "layers": [{}]});
+        assert_eq!(outcome(&list), "folders a; not ready b; layers: 1");
         let error = json!({"error": {"code": "BAD_REQUEST", "message": "no"}});
         assert_eq!(outcome(&error), "BAD_REQUEST: no");
     }
