@@ -216,7 +216,9 @@ impl Mosquitto {
     /// arguments, for example `-r` or `-D publish response-topic x`.
     pub fn publish(&self, topic: &str, payload: &[u8], more: &[&str]) {
         let mut command = Command::new(program("mosquitto_pub"));
-        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1", "-t", topic, "-s"]);
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1", "-t", topic]);
+        // From its input, unless there is nothing to read.
+        command.arg(if payload.is_empty() { "-n" } else { "-s" });
         if !more.contains(&"-V") {
             command.args(["-V", "mqttv5"]);
         }
