@@ -31,6 +31,7 @@ pub mod geo;
 pub mod layers;
 pub mod mask;
 pub mod models;
+pub mod picture;
 pub mod service;
 pub mod session;
 pub mod store;

@@ -44,6 +44,9 @@ pub enum CliError {
         /// Why.
         source: crate::mask::MaskError,
     },
+    /// A picture cannot be made.
+    #[error(transparent)]
+    Picture(#[from] crate::picture::PictureError),
     /// A file of ours cannot be read or written.
     #[error("{path}: {source}")]
     File {

@@ -10,6 +10,7 @@ mod import_model;
 mod info;
 mod models_dir;
 mod output;
+mod overlay;
 mod segment;
 mod segment_args;
 pub mod serve;

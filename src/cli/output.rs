@@ -40,6 +40,11 @@ impl Output {
         writeln!(self.writer, "{text}").map_err(CliError::file(&self.path))
     }
 
+    /// Bytes as they are.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        self.writer.write_all(bytes).map_err(CliError::file(&self.path))
+    }
+
     /// Puts the file into its place.
     pub(super) fn finish(mut self) -> Result<(), CliError> {
         self.writer.flush().map_err(CliError::file(&self.path))?;

@@ -33,7 +33,11 @@ pub(super) fn run(args: &Args) -> Result<bool, CliError> {
     match &args.request {
         Some(requests) => batch.answer_lines(requests, &args.output),
         None => {
-            let segmentation = batch.segment(&args.item()?, "1")?;
+            let item = args.item()?;
+            let segmentation = batch.segment(&item, "1")?;
+            if let Some(overlay) = &args.overlay {
+                super::overlay::write(&segmentation, &item.prompt.foreground, overlay)?;
+            }
             let mut output = Output::create(&args.output)?;
             output.json_line(segmentation.collection())?;
             output.finish()?;

@@ -21,6 +21,9 @@ Examples:
   In the folder's own coordinates:
     geosam-edge segment /card/beiluhe --crs source --point 474620.5,3882210.5 --output-crs source
 
+  And a picture to look at:
+    geosam-edge segment /card/beiluhe --point 92.7291,35.0783 --overlay pond.png
+
   Many prompts, one request JSON a line (the same as over MQTT), one response a line:
     geosam-edge segment /card/beiluhe --request prompts.jsonl > responses.jsonl";
 
@@ -75,6 +78,10 @@ pub struct Args {
     /// Return the model's three candidate masks instead of the best one.
     #[arg(long)]
     pub multimask: bool,
+
+    /// A picture of the first mask over the raster beside the folder, with the prompt drawn; a PNG.
+    #[arg(long, value_name = "FILE.png", conflicts_with = "request")]
+    pub overlay: Option<PathBuf>,
 
     /// Threads of the decoder [default: all cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]

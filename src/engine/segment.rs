@@ -10,6 +10,7 @@ use super::answer::{self, DrawnMask, Writer};
 use super::locate::locate;
 use super::{Decoders, EngineError, ServedFolder};
 use crate::api::{FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, Timing};
+use crate::catalog::PromptGeometry;
 use crate::decoder::{MaskDecoder, PreparedCache, PreparedChip};
 use crate::features::Crc;
 use crate::mask::Mask;
@@ -50,6 +51,8 @@ pub struct Segmentation {
     pub logits: Array3<f32>,
     /// The first mask, in the chip's shape.
     pub first_mask: Mask,
+    /// The prompt in the folder's CRS.
+    pub prompt: PromptGeometry,
 }
 
 impl Segmentation {
@@ -64,6 +67,16 @@ impl Segmentation {
     /// A CRS that is not supported, or an answer that does not fit.
     pub fn collection_as(&self, options: &OutputOptions) -> Result<FeatureCollection, EngineError> {
         Writer::new(&self.folder, self.chip, options.crs)?.write(&self.masks, options)
+    }
+
+    /// The folder that answered.
+    pub fn folder(&self) -> &ServedFolder {
+        &self.folder
+    }
+
+    /// Position of the chip in the folder.
+    pub const fn chip(&self) -> usize {
+        self.chip
     }
 
     /// Name of the folder that answered.
@@ -160,6 +173,7 @@ impl Engine {
             timing: Timing { queue: 0.0, load, decode, vectorize },
             logits: decoded.logits.select(Axis(0), &indices),
             first_mask,
+            prompt: located.prompt,
             folder: located.folder,
         })
     }

@@ -1,0 +1,28 @@
+//! Pictures for people: a mask over the raster it was made of, with its prompt and a scale bar.
+//!
+//! The raster is looked for beside the folder and read through the `tiff` crate; without one the backdrop is
+//! plain. Nothing here decides what a mask is, and nothing but files of pictures depends on what is here.
+
+mod canvas;
+mod font;
+mod overlay;
+mod raster;
+mod scale;
+mod search;
+
+#[cfg(test)]
+mod tests;
+
+pub use canvas::Canvas;
+pub use overlay::{Backdrop, Overlay};
+pub use raster::{RasterError, RasterWindow, read_window};
+pub use scale::{ScaleBar, metres_per_unit};
+pub use search::{Candidate, rasters_beside};
+
+/// Why a picture could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    /// The PNG could not be written.
+    #[error("cannot write the picture as PNG: {0}")]
+    Png(#[from] png::EncodingError),
+}
