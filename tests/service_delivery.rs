@@ -229,7 +229,7 @@ fn a_burst_costs_few_syncs_of_the_card() {
     let mut ears = Ears::on(&broker);
     board.start();
     ears.online(&board);
-    let mut syncs = |ears: &mut Ears, failed: u64| {
+    let syncs = |ears: &mut Ears, failed: u64| {
         // The second one: what was in flight at the first has settled.
         let fits = |m: &mosquitto::Received| {
             m.topic == "geosam/b1/health" && {
