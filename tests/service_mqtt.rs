@@ -245,7 +245,7 @@ fn what_is_wrong_is_answered_with_a_code_and_never_with_silence() {
     ask(&broker, &board, "segment", &format!(r#"{{"id":"1","points":[[1,2]]{}}}"#, " ".repeat(2000)));
     let answer = ears.wait("too large", service::is_answer).json();
     assert_eq!(code(&answer), "BAD_REQUEST");
-    assert!(answer["error"]["message"].as_str().is_some_and(|t| t.contains("2030 bytes")), "{answer}");
+    assert!(answer["error"]["message"].as_str().is_some_and(|t| t.contains("at most 1024")), "{answer}");
     broker.publish(&board.request("c1", "list"), br#"{"id":"kept"}"#, &["-r"]);
     assert_eq!(code(&ears.answer("kept")), "BAD_REQUEST");
     // Clearing the topic is no request.
