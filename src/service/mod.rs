@@ -30,6 +30,8 @@ mod run;
 mod saved;
 mod schedule;
 mod served;
+#[cfg(test)]
+mod tests;
 mod verbs;
 mod watcher;
 mod worker;

@@ -1,0 +1,124 @@
+//! The service on a bus without a network: duplicates, lost acknowledgements, reconnects. No request here
+//! needs a decoder.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Service, ServiceOptions};
+use crate::bus::OutgoingMessage;
+use crate::bus::memory::{Delivery, DeliveryId, MemoryBroker, PublishPolicy, bus};
+
+const REQUEST: &str = "geosam/edge/request/c1/segment";
+const RESPONSE: &str = "geosam/edge/response/c1/segment";
+
+struct Scene {
+    service: Service,
+    broker: MemoryBroker,
+    _dir: TempDir,
+}
+
+fn scene() -> Scene {
+    let dir = tempfile::tempdir().unwrap();
+    let models: PathBuf = dir.path().join("models");
+    std::fs::create_dir(&models).unwrap();
+    let options = ServiceOptions {
+        features: vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/folder_sam")],
+        models,
+        state: dir.path().join("state"),
+        ..ServiceOptions::default()
+    };
+    let (client, events, broker) = bus(None);
+    let service = Service::start(options, client, events).unwrap();
+    broker.connect(true);
+    let scene = Scene { service, broker, _dir: dir };
+    scene.until("online", || scene.broker.retained("geosam/edge/state").as_deref() == Some(b"online"));
+    scene
+}
+
+impl Scene {
+    fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < Duration::from_secs(20), "{what}: {:?}", self.broker.published());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn ask(&self, id: &str) -> DeliveryId {
+        let payload = format!(r#"{{"id":"{id}","points":[[1,2]]}}"#);
+        match self.broker.publish(OutgoingMessage::new(REQUEST, payload)) {
+            Delivery::Taken(id) => id,
+            Delivery::NotWanted => panic!("the service has not subscribed"),
+        }
+    }
+
+    /// The ids that were answered, in order.
+    fn answered(&self) -> Vec<String> {
+        let published = self.broker.published();
+        let answers = published.iter().filter(|m| m.topic == RESPONSE);
+        answers
+            .map(|m| serde_json::from_slice::<Value>(&m.payload).unwrap())
+            .map(|answer| answer["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+#[test]
+fn requests_are_acknowledged_in_order_and_answered_once() {
+    let scene = scene();
+    let ids: Vec<DeliveryId> = (0..20).map(|i| scene.ask(&i.to_string())).collect();
+    scene.until("answers", || scene.answered().len() == 20);
+    let order: Vec<DeliveryId> =
+        scene.broker.acknowledged().into_iter().filter(|id| ids.contains(id)).collect();
+    assert_eq!(order, ids);
+    scene.service.stop();
+    assert_eq!(scene.broker.retained("geosam/edge/state").as_deref(), Some(&b"offline"[..]));
+}
+
+#[test]
+fn an_answer_whose_acknowledgement_is_lost_is_sent_again_on_the_next_connection() {
+    let scene = scene();
+    scene.broker.set_policy(PublishPolicy::LoseAck);
+    scene.ask("a");
+    scene.until("the answer", || scene.answered() == ["a"]);
+    scene.broker.disconnect("a test");
+    scene.broker.set_policy(PublishPolicy::Accept);
+    scene.broker.connect(true);
+    scene.until("the answer again", || scene.answered() == ["a", "a"]);
+    // Acknowledged now: not a third time.
+    std::thread::sleep(Duration::from_millis(700));
+    scene.broker.disconnect("a test");
+    scene.broker.connect(true);
+    scene.ask("b");
+    scene.until("the next", || scene.answered() == ["a", "a", "b"]);
+    scene.service.stop();
+}
+
+#[test]
+fn a_request_that_comes_again_gets_the_answer_that_it_got() {
+    let scene = scene();
+    scene.ask("a");
+    scene.until("the answer", || scene.answered().len() == 1);
+    scene.ask("a");
+    scene.until("the stored answer", || scene.answered().len() == 2);
+    let published = scene.broker.published();
+    let answers: Vec<_> = published.iter().filter(|m| m.topic == RESPONSE).map(|m| &m.payload).collect();
+    assert_eq!(answers[0], answers[1]);
+    scene.service.stop();
+}
+
+#[test]
+fn an_answer_lost_on_the_way_comes_after_the_broker_has_lost_its_session_too() {
+    let scene = scene();
+    scene.broker.set_policy(PublishPolicy::LoseMessage);
+    let id = scene.ask("a");
+    scene.until("the acknowledgement", || scene.broker.acknowledged().contains(&id));
+    scene.broker.disconnect("a test");
+    scene.broker.set_policy(PublishPolicy::Accept);
+    scene.broker.connect(false);
+    scene.until("the answer", || scene.answered() == ["a"]);
+    scene.service.stop();
+}
