@@ -73,8 +73,10 @@ impl Bench {
         }
     }
 
-    pub fn cancel(&self, client: &str, wanted: impl Fn(&Job) -> bool) -> Vec<Job> {
-        self.schedule().cancel(client, |job| wanted(job)).into_iter().map(|t| *t.work).collect()
+    /// Takes out what a client has waiting, as far as the filter says.
+    #[allow(clippy::vec_box, reason = "they come boxed and go on boxed")]
+    pub fn cancel(&self, client: &str, wanted: impl Fn(&Job) -> bool) -> Vec<Box<Job>> {
+        self.schedule().cancel(client, |job| wanted(job)).into_iter().map(|t| t.work).collect()
     }
 
     /// Waits for something to do, but not longer than `patience`.

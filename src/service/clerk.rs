@@ -143,7 +143,7 @@ impl<C: BusClient> Clerk<C> {
     fn take(&mut self, input: Input) {
         match input {
             Input::Bus(event) => self.bus_event(event),
-            Input::Performed(job, performed) => self.performed(job, *performed),
+            Input::Performed(job, performed) => self.performed(job, &performed),
             Input::Folders(view, news) => self.folders(view, news),
             Input::Stop => self.stopping = true,
         }
@@ -215,7 +215,7 @@ impl<C: BusClient> Clerk<C> {
                 for job in cancelled {
                     let text = "the request was taken back by its client";
                     let response = Response::error(job.id(), ErrorCode::Cancelled, text);
-                    self.performed(Box::new(job), Performed::answer(response));
+                    self.performed(job, &Performed::answer(response));
                 }
                 self.refuse(&reply, &Response::reply(id, members), ack);
             }
@@ -272,7 +272,7 @@ impl<C: BusClient> Clerk<C> {
         }
     }
 
-    fn performed(&mut self, job: Box<Job>, performed: Performed) {
+    fn performed(&mut self, job: Box<Job>, performed: &Performed) {
         self.tally.answered(performed.ok, job.received.elapsed());
         let volatile = job.seq.is_none() && performed.session.is_none() && performed.layers.is_empty();
         if volatile {
