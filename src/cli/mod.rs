@@ -6,6 +6,7 @@ mod demo;
 mod error;
 pub mod export;
 mod export_onnx;
+mod footprint;
 mod import_model;
 mod info;
 mod models_dir;
@@ -52,6 +53,8 @@ pub enum Command {
     Info(info::Args),
     /// Read every chip of a folder and report the bad ones.
     Verify(verify::Args),
+    /// Draw where the chips of a folder lie.
+    Footprint(footprint::Args),
     /// Segment the object under a prompt.
     Segment(segment_args::Args),
     /// Serve prompts over MQTT: the appliance.
@@ -74,6 +77,7 @@ impl Cli {
             Command::ExportOnnx(args) => args.run(),
             Command::Info(args) => args.run(),
             Command::Verify(args) => args.run(),
+            Command::Footprint(args) => args.run(),
             Command::Segment(args) => segment::run(&args),
             Command::Serve(args) => args.run(),
             #[cfg(feature = "demo")]

@@ -1,0 +1,128 @@
+//! Pictures of the demo: what is drawn where.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use geosam_edge::catalog::{ChipRef, Folder};
+use geosam_edge::geo::{Crs, Transform};
+use serde_json::Value;
+use support::{run, stdout_of};
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo")
+}
+
+struct Picture {
+    width: usize,
+    pixels: Vec<u8>,
+}
+
+impl Picture {
+    fn read(path: &Path) -> Self {
+        let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+        let mut reader = png::Decoder::new(file).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Rgb, png::BitDepth::Eight));
+        assert_eq!((info.width, info.height), (1024, 1024));
+        Self { width: info.width as usize, pixels }
+    }
+
+    fn at(&self, column: f64, row: f64) -> [u8; 3] {
+        let at = (row as usize * self.width + column as usize) * 3;
+        self.pixels[at..at + 3].try_into().unwrap()
+    }
+}
+
+/// Points well inside two ponds that lie together on a chip, in degrees.
+fn ponds() -> [(f64, f64); 2] {
+    let truth: Value = serde_json::from_slice(&std::fs::read(demo().join("truth.geojson")).unwrap()).unwrap();
+    let features = truth["features"].as_array().unwrap();
+    let inside = |index: usize| {
+        let mut ponds = features.iter().filter(|f| f["properties"]["kind"] == "pond");
+        let point = &ponds.nth(index).unwrap()["properties"]["inside"];
+        (point[0].as_f64().unwrap(), point[1].as_f64().unwrap())
+    };
+    [inside(0), inside(2)]
+}
+
+fn pixel(chip: &ChipRef<'_>, (lon, lat): (f64, f64)) -> (f64, f64) {
+    let to_utm = Transform::new(&Crs::wgs84(), &Crs::from_epsg(32632).unwrap()).unwrap();
+    let (x, y) = to_utm.point(lon, lat).unwrap();
+    chip.to_pixel(x, y)
+}
+
+/// Runs `segment` on a foreground and a background point and looks at the picture.
+fn look(features: &Path, picture: &Path, see: impl Fn(&Picture, (f64, f64), (f64, f64))) {
+    let [kept, other] = ponds();
+    let models = demo().join("models");
+    let answer = stdout_of(&run(&[
+        "segment",
+        features.to_str().unwrap(),
+        "--models",
+        models.to_str().unwrap(),
+        "--point",
+        &format!("{},{}", kept.0, kept.1),
+        "--point",
+        &format!("{},{},0", other.0, other.1),
+        "--overlay",
+        picture.to_str().unwrap(),
+    ]));
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let id = answer["features"][0]["properties"]["chip_id"].as_str().unwrap();
+    let folder = Folder::discover(features).unwrap().into_folders().unwrap().remove(0);
+    let chip = folder.chips().find(|chip| chip.id == id).unwrap();
+    see(&Picture::read(picture), pixel(&chip, kept), pixel(&chip, other));
+}
+
+#[test]
+fn an_overlay_shows_prompts_and_the_mask_over_the_raster() {
+    let work = tempfile::tempdir().unwrap();
+    look(&demo().join("features"), &work.path().join("pond.png"), |picture, kept, other| {
+        assert_eq!(picture.at(kept.0, kept.1), [0, 220, 0], "foreground is green");
+        assert_eq!(picture.at(other.0, other.1), [230, 0, 0], "background is red");
+        // Beside the points: magenta over the water here, the water itself there.
+        let [red, green, blue] = picture.at(kept.0, kept.1 + 14.0);
+        assert!(red > 90 && green < red && blue > 90, "{red} {green} {blue} is not of the mask");
+        let [red, _, blue] = picture.at(other.0, other.1 + 14.0);
+        assert!(blue > red, "the other pond is water without a mask: {red} {blue}");
+    });
+}
+
+#[test]
+fn without_a_raster_the_backdrop_is_plain() {
+    let work = tempfile::tempdir().unwrap();
+    let features = work.path().join("card/features");
+    std::fs::create_dir_all(features.join("features")).unwrap();
+    let original = demo().join("features");
+    std::fs::copy(original.join("manifest.parquet"), features.join("manifest.parquet")).unwrap();
+    for chip in 0..6 {
+        let name = format!("features/chip_{chip:06}.pt");
+        std::os::unix::fs::symlink(original.join(&name), features.join(&name)).unwrap();
+    }
+    look(&features, &work.path().join("pond.png"), |picture, kept, other| {
+        assert_eq!(picture.at(kept.0, kept.1), [0, 220, 0]);
+        assert_eq!(picture.at(other.0, other.1 + 14.0), [72, 76, 80]);
+    });
+}
+
+#[test]
+fn an_overlay_is_for_one_prompt_and_goes_to_a_file() {
+    let features = demo().join("features");
+    let features = features.to_str().unwrap();
+    assert!(!run(&["segment", features, "--request", "-", "--overlay", "a.png"]).status.success());
+}
+
+#[test]
+fn a_footprint_draws_every_chip_with_its_id() {
+    let features = demo().join("features");
+    let drawing = stdout_of(&run(&["footprint", features.to_str().unwrap()]));
+    assert!(drawing.starts_with("<svg ") && drawing.trim_end().ends_with("</svg>"), "{drawing}");
+    assert_eq!(drawing.matches("<polygon ").count(), 6);
+    let folder = Folder::discover(&features).unwrap().into_folders().unwrap().remove(0);
+    for chip in folder.chips() {
+        assert!(drawing.contains(&format!(">{}</text>", chip.id)), "{}", chip.id);
+    }
+    assert!(drawing.contains("200 m") && drawing.contains("EPSG:32632"), "{drawing}");
+}
