@@ -184,3 +184,116 @@ impl PromptEncoder {
         self.frequencies.mapv(|f| f as f32)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The channels of which the reference's values are written down here: two sines, the last sine, three cosines.
+    const CHANNELS_SEEN: [usize; 6] = [0, 77, 127, 128, 200, 255];
+
+    // What `PromptEncoder` of ultralytics 8.4.190 gives with the parameters of `Weights::random(family, 1)`, for a
+    // foreground point at (500.25, 375.5), a background point at (12.5, 990) and the box (75, 275.125, 725, 850.75).
+    const FOREGROUND: [f32; 6] =
+        [-2.058_504_1, -0.976_940_04, 0.922_413_9, -0.997_854_65, -1.012_307_9, 0.284_587_03];
+    const BACKGROUND: [f32; 6] =
+        [1.297_523_7, 0.981_264_35, 1.167_812_3, -2.037_360_4, 0.155_250_52, 0.027_357_772];
+    const TOP_LEFT: [f32; 6] =
+        [-0.634_231_3, 0.991_331_64, 0.265_084_03, -0.573_773_56, -0.087_075_35, -0.278_300_64];
+    const BOTTOM_RIGHT: [f32; 6] =
+        [1.686_033_7, 2.266_707_9, -2.245_741_4, 1.901_398_4, 0.089_365_155, -0.327_551_78];
+    const PADDING: [f32; 6] =
+        [0.381_534_6, 0.389_856_46, -0.116_909_7, 0.512_390_26, 0.804_146_53, 0.091_380_745];
+    // The same foreground point in SAM 3's frame of 1008.
+    const FOREGROUND_1008: [f32; 6] =
+        [-2.019_100_2, -1.102_233_2, 0.876_260_2, -0.827_905_5, -0.972_690_1, 0.254_969_3];
+
+    fn encoder(family: Family) -> PromptEncoder {
+        PromptEncoder::new(&Weights::random(family, 1)).unwrap()
+    }
+
+    fn points() -> FramePrompt {
+        let foreground = FramePoint { x: 500.25, y: 375.5, foreground: true };
+        let background = FramePoint { x: 12.5, y: 990.0, foreground: false };
+        FramePrompt { points: vec![foreground, background], bbox: None }
+    }
+
+    fn points_and_box() -> FramePrompt {
+        FramePrompt { bbox: Some([75.0, 275.125, 725.0, 850.75]), ..points() }
+    }
+
+    #[track_caller]
+    fn assert_rows(rows: &Array2<f32>, expected: &[[f32; 6]]) {
+        assert_eq!(rows.nrows(), expected.len());
+        for (row, expected) in rows.rows().into_iter().zip(expected) {
+            for (channel, expected) in CHANNELS_SEEN.into_iter().zip(expected) {
+                // The reference computes in f32: sines of angles up to 20 differ by 2e-6.
+                assert!((row[channel] - expected).abs() < 5e-6, "{} is not {expected}", row[channel]);
+            }
+        }
+    }
+
+    #[test]
+    fn points_are_encoded_as_the_reference_does_and_padded() {
+        for family in [Family::Sam, Family::Sam2] {
+            let tokens = encoder(family).encode(&points()).unwrap();
+            assert_rows(&tokens, &[FOREGROUND, BACKGROUND, PADDING]);
+        }
+    }
+
+    #[test]
+    fn sam_puts_the_corners_of_a_box_last_and_does_not_pad() {
+        let tokens = encoder(Family::Sam).encode(&points_and_box()).unwrap();
+        assert_rows(&tokens, &[FOREGROUND, BACKGROUND, TOP_LEFT, BOTTOM_RIGHT]);
+    }
+
+    #[test]
+    fn sam2_puts_the_corners_of_a_box_first_and_pads() {
+        let tokens = encoder(Family::Sam2).encode(&points_and_box()).unwrap();
+        assert_rows(&tokens, &[TOP_LEFT, BOTTOM_RIGHT, FOREGROUND, BACKGROUND, PADDING]);
+    }
+
+    #[test]
+    fn sam3_has_a_frame_of_its_own() {
+        let tokens = encoder(Family::Sam3).encode(&FramePrompt::point(500.25, 375.5)).unwrap();
+        assert_rows(&tokens, &[FOREGROUND_1008, PADDING]);
+    }
+
+    #[test]
+    fn a_box_alone_is_two_tokens_for_sam_and_three_for_its_successors() {
+        let prompt = FramePrompt { points: Vec::new(), ..points_and_box() };
+        let tokens = encoder(Family::Sam).encode(&prompt).unwrap();
+        assert_rows(&tokens, &[TOP_LEFT, BOTTOM_RIGHT]);
+        let tokens = encoder(Family::Sam2).encode(&prompt).unwrap();
+        assert_rows(&tokens, &[TOP_LEFT, BOTTOM_RIGHT, PADDING]);
+    }
+
+    #[test]
+    fn the_grid_is_encoded_as_the_reference_does() {
+        // First token, row 5 column 7, last token.
+        let seen = |family: Family| {
+            let (dense, grid) = (encoder(family).dense(), family.grid());
+            assert_eq!(dense.dim(), (grid * grid, CHANNELS));
+            dense.select(ndarray::Axis(0), &[0, 5 * grid + 7, grid * grid - 1])
+        };
+        let expected_64 = [
+            [0.319_857_7, -0.950_819_55, 0.271_440_48, 0.947_465_6, 0.590_469_1, -0.962_455_2],
+            [0.382_630_74, 0.718_613_27, 0.876_076, -0.923_901_4, -0.006_867_343, -0.482_173_05],
+            [-0.319_857_7, 0.950_819_55, -0.271_440_48, 0.947_465_6, 0.590_469_1, -0.962_455_2],
+        ];
+        let expected_72 = [
+            [0.299_330_56, -0.942_617_1, 0.266_571_16, 0.954_149_5, 0.598_049_46, -0.963_815_2],
+            [0.631_505_7, 0.459_742, 0.827_433_05, -0.775_371_2, 0.073_436_86, -0.561_564_4],
+            [-0.299_329_64, 0.942_616_5, -0.266_570_96, 0.954_149_8, 0.598_049_46, -0.963_815_33],
+        ];
+        assert_rows(&seen(Family::Sam), &expected_64);
+        assert_rows(&seen(Family::Sam3), &expected_72);
+    }
+
+    #[test]
+    fn coordinates_are_not_rounded_to_f32_before_they_are_encoded() {
+        let encoder = encoder(Family::Sam);
+        let tokens = |x: f64| encoder.encode(&FramePrompt::point(x, 512.0)).unwrap();
+        assert_ne!(tokens(1000.0), tokens(1000.000_02));
+    }
+}

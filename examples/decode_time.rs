@@ -1,0 +1,99 @@
+//! How long the decoder takes on this machine, on random weights and features.
+//!
+//! `decode_time FAMILY THREADS [PROMPT_TOKENS [ROUNDS]]` prints a line per round: the milliseconds of one decode. With
+//! `--export DIR` it writes the same weights as ONNX files there first; with `--step` it waits for a line on standard
+//! input before each round, so that another process can take turns with it.
+
+use std::io::{BufRead, Write, stdin, stdout};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use geosam_edge::Family;
+use geosam_edge::decoder::{FramePoint, FramePrompt, MaskDecoder, TractDecoder, Weights, XorShift, graph};
+use geosam_edge::features::{ChipFeatures, HighRes};
+use ndarray::Array3;
+
+fn random(shape: [usize; 3], seed: u64) -> Array3<f32> {
+    let mut random = XorShift::new(seed);
+    Array3::from_shape_simple_fn(shape, || random.symmetric())
+}
+
+fn chip(family: Family) -> ChipFeatures {
+    let grid = family.grid();
+    let high_res = family.has_high_resolution_maps().then(|| HighRes {
+        quarter: random([32, 4 * grid, 4 * grid], 2),
+        half: random([2 * grid, 2 * grid, 64], 3).permuted_axes([2, 0, 1]),
+    });
+    ChipFeatures {
+        family,
+        checkpoint: "random.pt".into(),
+        src_shape: (family.frame(), family.frame()),
+        dst_shape: (family.frame(), family.frame()),
+        // Channels last in memory, as geosam writes it.
+        embedding: random([grid, grid, 256], 1).permuted_axes([2, 0, 1]),
+        high_res,
+    }
+}
+
+fn main() -> Result<()> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let step = arguments.iter().position(|a| a == "--step").map(|i| arguments.remove(i)).is_some();
+    let export = arguments.iter().position(|a| a == "--export").map(|i| {
+        arguments.remove(i);
+        if i < arguments.len() { arguments.remove(i) } else { ".".to_owned() }
+    });
+    let [family, threads, rest @ ..] = arguments.as_slice() else {
+        bail!("usage: decode_time FAMILY THREADS [PROMPT_TOKENS [ROUNDS]] [--step] [--export DIR]")
+    };
+    let family = Family::from_name(family).context("FAMILY is one of sam, sam2, sam3")?;
+    let threads = threads.parse()?;
+    let tokens = rest.first().map_or(Ok(2), |n| n.parse())?;
+    let rounds = rest.get(1).map_or(Ok(20), |n| n.parse())?;
+
+    let weights = Weights::random(family, 1);
+    if let Some(directory) = export {
+        graph::export(&weights, "random", Path::new(&directory))?;
+    }
+    let timed = |label: &str, started: Instant| {
+        eprintln!("{label}: {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+    };
+    let started = Instant::now();
+    let decoder = TractDecoder::new(&weights, family, threads)?;
+    timed("new", started);
+
+    let chip = chip(family);
+    let started = Instant::now();
+    let mut prepared = decoder.prepare(&chip)?;
+    timed("prepare", started);
+    for _ in 0..3 {
+        let started = Instant::now();
+        prepared = decoder.prepare(&chip)?;
+        timed("prepare again", started);
+    }
+
+    let mut prompt = FramePrompt::default();
+    while prompt.token_count(family) < tokens {
+        let i = prompt.points.len() as f64;
+        prompt.points.push(FramePoint { x: 100.0 + 37.5 * i, y: 900.25 - 41.0 * i, foreground: true });
+    }
+    let started = Instant::now();
+    decoder.decode(&prepared, &prompt)?;
+    timed("first decode, with its plan", started);
+
+    let mut lines = stdin().lock().lines();
+    let mut best = f64::INFINITY;
+    for _ in 0..rounds {
+        if step && lines.next().is_none() {
+            break;
+        }
+        let started = Instant::now();
+        decoder.decode(&prepared, &prompt)?;
+        let milliseconds = started.elapsed().as_secs_f64() * 1e3;
+        best = best.min(milliseconds);
+        println!("{milliseconds:.3}");
+        stdout().flush()?;
+    }
+    eprintln!("best: {best:.2} ms");
+    Ok(())
+}
