@@ -7,11 +7,15 @@ use std::sync::Arc;
 use proj4rs::Proj;
 
 use super::error::GeoError;
-use super::tested_codes::is_tested;
+use super::tested_codes::RANGES;
 
 /// What to do about a CRS outside the tested list.
 const ADVICE: &str = "it is outside the tested list (docs/crs.md); reproject the raster to a supported CRS, \
                       for example its UTM zone, before encoding";
+
+/// PROJ's own definitions, with its datum shifts, for codes where those in `crs-definitions` are missing or give
+/// other positions than PROJ. A line is a code, a space and the definition. Written by `tests/fixtures/make_crs.py`.
+const DEFINITIONS: &str = include_str!("definitions.txt");
 
 /// A CRS with axes in the order easting, northing, or longitude, latitude in degrees, whatever order
 /// its authority prescribes (as GDAL's traditional order and pyproj's `always_xy`).
@@ -44,13 +48,15 @@ impl Crs {
     /// [`GeoError::UnknownCrs`] for a code outside the tested list: every code of the list has been compared with
     /// PROJ (`tests/fixtures/make_crs.py`), and the others are refused instead of risking metres of error.
     pub fn from_epsg(code: u32) -> Result<Self, GeoError> {
-        if !is_tested(code) {
-            return Err(GeoError::unknown_crs(&format!("EPSG:{code}"), ADVICE));
-        }
-        Self::untested(code)
+        let name = format!("EPSG:{code}");
+        let Some(definition) = tested_definition(code) else {
+            return Err(GeoError::unknown_crs(&name, ADVICE));
+        };
+        Self::from_proj4(definition.to_owned(), Some(code), name)
     }
 
     /// Any code that `crs-definitions` knows, tested or not: for measuring only.
+    #[cfg(test)]
     pub(super) fn untested(code: u32) -> Result<Self, GeoError> {
         let name = format!("EPSG:{code}");
         let definition = u16::try_from(code).ok().and_then(crs_definitions::from_code);
@@ -65,6 +71,23 @@ impl Crs {
         let proj = Proj::from_proj_string(&proj4)
             .map_err(|error| GeoError::unknown_crs(&name, format!("its parameters are refused ({error})")))?;
         Ok(Self(Arc::new(Definition { epsg, name, proj4, proj })))
+    }
+
+    /// The same CRS under the name that a text gives it.
+    pub(super) fn named(self, name: String) -> Self {
+        let Definition { epsg, proj4, proj, .. } = &*self.0;
+        let name = if name.is_empty() { self.0.name.clone() } else { name };
+        Self(Arc::new(Definition { epsg: *epsg, name, proj4: proj4.clone(), proj: proj.clone() }))
+    }
+
+    /// Whether its shift to WGS 84 is exactly this one, of 3 or 7 numbers; no shift is one of zeros.
+    pub(super) fn has_shift(&self, shift: &[f64]) -> bool {
+        let own =
+            self.0.proj4.split_ascii_whitespace().find_map(|parameter| parameter.strip_prefix("+towgs84="));
+        let own =
+            own.into_iter().flat_map(|own| own.split(',').map(|number| number.parse().unwrap_or(f64::NAN)));
+        let zeros = || std::iter::repeat(0.0);
+        own.chain(zeros()).take(7).eq(shift.iter().copied().chain(zeros()).take(7))
     }
 
     /// The EPSG code, where the CRS was given by one or carries one.
@@ -103,6 +126,29 @@ impl Crs {
     pub(super) fn proj(&self) -> &Proj {
         &self.0.proj
     }
+}
+
+/// The definition of a code of the tested list, in PROJ.4 syntax.
+fn tested_definition(code: u32) -> Option<&'static str> {
+    let code = u16::try_from(code).ok()?;
+    let after = RANGES.partition_point(|&(first, _)| first <= code);
+    let listed =
+        after.checked_sub(1).and_then(|index| RANGES.get(index)).is_some_and(|&(_, last)| code <= last);
+    if listed {
+        return crs_definitions::from_code(code).map(|definition| definition.proj4);
+    }
+    DEFINITIONS.lines().find_map(|line| {
+        let (number, definition) = line.split_once(' ')?;
+        (number.parse() == Ok(code)).then_some(definition)
+    })
+}
+
+/// Every code of the tested list, ascending within each of its two parts.
+#[cfg(test)]
+pub(super) fn tested_codes() -> impl Iterator<Item = u32> {
+    let listed = RANGES.iter().flat_map(|&(first, last)| first..=last);
+    let own = DEFINITIONS.lines().filter_map(|line| line.split_once(' ')?.0.parse().ok());
+    listed.chain(own).map(u32::from)
 }
 
 impl PartialEq for Crs {

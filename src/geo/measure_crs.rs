@@ -23,31 +23,29 @@ fn measure_every_code() {
     let errors: BTreeMap<u32, _> = samples
         .into_iter()
         .map(|(code, Sample { own, rows })| {
-            let listed = Crs::untested(code).ok().and_then(|crs| worst(&wgs84, &crs, &rows));
+            let listed = Crs::untested(code).ok().and_then(|crs| distances(&wgs84, &crs, &rows));
             let own = own.and_then(|own| Crs::from_proj4(own, None, code.to_string()).ok());
-            (code, [listed, own.and_then(|crs| worst(&wgs84, &crs, &rows))])
+            (code, [listed, own.and_then(|crs| distances(&wgs84, &crs, &rows))])
         })
         .collect();
     fs::write(std::env::var("GEO_CRS_ERRORS").unwrap(), serde_json::to_vec(&errors).unwrap()).unwrap();
 }
 
-/// Largest distance in metres from PROJ's results, there and back; `None` where a position fails.
-fn worst(wgs84: &Crs, crs: &Crs, positions: &[[f64; 6]]) -> Option<[f64; 2]> {
+/// Distances in metres from PROJ's results, there and back, by position; `None` where a position fails.
+fn distances(wgs84: &Crs, crs: &Crs, positions: &[[f64; 6]]) -> Option<[Vec<f64>; 2]> {
     let there = Transform::new(wgs84, crs).ok()?;
     let back = there.inverse().ok()?;
-    let unit = crs.metres_per_unit();
-    let mut worst = [0.0_f64; 2];
+    let mut distances = [Vec::new(), Vec::new()];
     for &[lon, lat, x, y, back_lon, back_lat] in positions {
         let (ours_x, ours_y) = there.point(lon, lat).ok()?;
         let (ours_lon, ours_lat) = back.point(x, y).ok()?;
-        let forward = match unit {
+        distances[0].push(match crs.metres_per_unit() {
             Some(unit) => (ours_x - x).hypot(ours_y - y) * unit,
             None => degrees_to_metres(ours_x - x, ours_y - y, lat),
-        };
-        worst[0] = worst[0].max(forward);
-        worst[1] = worst[1].max(degrees_to_metres(ours_lon - back_lon, ours_lat - back_lat, lat));
+        });
+        distances[1].push(degrees_to_metres(ours_lon - back_lon, ours_lat - back_lat, lat));
     }
-    Some(worst)
+    Some(distances)
 }
 
 fn degrees_to_metres(dlon: f64, dlat: f64, lat: f64) -> f64 {

@@ -3,9 +3,11 @@
 
 mod affine;
 mod area;
+mod bound;
 mod bounds;
 mod crs;
 mod crs_text;
+mod described;
 mod error;
 mod geometry;
 mod lattice;
@@ -13,12 +15,14 @@ mod lattice;
 mod measure_crs;
 mod output;
 mod pixel_map;
+mod projjson;
 mod tested_codes;
 #[cfg(test)]
 mod tests;
 mod transform;
 mod transform_bounds;
 mod wkt;
+mod wkt_crs;
 
 pub use affine::Affine;
 pub use area::geodesic_area;

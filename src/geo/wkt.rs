@@ -83,8 +83,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    #[cfg(test)]
-    fn words(&self) -> impl Iterator<Item = &'a str> {
+    pub(super) fn words(&self) -> impl Iterator<Item = &'a str> {
         self.items.iter().filter_map(|item| match item {
             Item::Word(word) => Some(*word),
             _ => None,

@@ -1,15 +1,10 @@
 //! Values computed by PROJ, GDAL and geographiclib.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::geo::tested_codes::is_tested;
+use super::metres;
+use crate::geo::crs::tested_codes;
 use crate::geo::{Bounds, Crs, Geometry, Transform, geodesic_area};
-
-#[derive(serde::Deserialize)]
-struct Codes {
-    plain: BTreeMap<u32, Vec<f64>>,
-    shifted: BTreeMap<u32, Vec<f64>>,
-}
 
 #[derive(serde::Deserialize)]
 struct Geodesy {
@@ -37,60 +32,62 @@ fn geodesy() -> Geodesy {
     serde_json::from_str(include_str!("../../../tests/fixtures/geodesy.json")).unwrap()
 }
 
-#[test]
-fn every_code_of_the_fixture_agrees_with_proj() {
-    let codes: Codes = serde_json::from_str(include_str!("../../../tests/fixtures/crs.json")).unwrap();
-    let wgs84 = Crs::wgs84();
-    // Decimals of the fixture: 1e-4 units of length, 1e-9 degrees or better.
-    let sets = [(codes.plain, 0.001), (codes.shifted, 0.05)];
-    let mut compared = 0;
-    for (code, bar, numbers) in
-        sets.iter().flat_map(|(set, bar)| set.iter().map(move |(code, numbers)| (*code, *bar, numbers)))
-    {
-        let crs = Crs::from_epsg(code).unwrap_or_else(|error| panic!("{code}: {error}"));
-        let there = Transform::new(&wgs84, &crs).unwrap();
-        let back = there.inverse().unwrap();
-        let unit = crs.metres_per_unit().unwrap_or(111_320.0);
-        for position in numbers.chunks_exact(4) {
-            let (x, y) = there.point(position[0], position[1]).unwrap();
-            let metres = (x - position[2]).hypot(y - position[3]) * unit;
-            assert!(metres < bar + 1e-4, "EPSG:{code} is {metres} m off PROJ");
-            let (lon, lat) = back.point(position[2], position[3]).unwrap();
-            let east = (lon - position[0] + 180.0).rem_euclid(360.0) - 180.0;
-            let metres = (east * lat.to_radians().cos()).hypot(lat - position[1]) * 111_320.0;
-            // PROJ itself comes back within 5 cm after a datum shift, whose height is lost.
-            assert!(metres < bar * 2.0 + 1e-3, "EPSG:{code} comes back {metres} m off");
-            compared += 1;
-        }
-    }
-    assert!(compared > 4000, "{compared}");
+/// By code: rows `[lon, lat, x, y]` or, where the way back ends elsewhere, `[lon, lat, x, y, lon, lat]`.
+fn measured() -> BTreeMap<u32, Vec<Vec<f64>>> {
+    serde_json::from_str(include_str!("../../../tests/fixtures/crs.json")).unwrap()
 }
 
 #[test]
-fn every_code_of_the_list_is_constructed() {
+fn every_code_of_the_tested_list_gives_the_positions_of_proj() {
+    // What make_crs.py accepts, and the decimals of the fixture.
+    const BAR: f64 = 0.0025 + 0.0005;
     let wgs84 = Crs::wgs84();
-    let mut codes = 0;
-    for code in (0..=70_000).filter(|&code| is_tested(code)) {
+    for (code, rows) in measured() {
         let crs = Crs::from_epsg(code).unwrap_or_else(|error| panic!("{code}: {error}"));
         assert_eq!(crs.epsg(), Some(code));
-        Transform::new(&wgs84, &crs).unwrap();
-        Transform::new(&crs, &wgs84).unwrap();
-        codes += 1;
+        let there = Transform::new(&wgs84, &crs).unwrap();
+        let back = there.inverse().unwrap();
+        for row in rows {
+            let (lon, lat, x, y) = (row[0], row[1], row[2], row[3]);
+            let (our_x, our_y) = there.point(lon, lat).unwrap();
+            let forward = match crs.metres_per_unit() {
+                Some(unit) => (our_x - x).hypot(our_y - y) * unit,
+                None => metres(our_x - x, our_y - y, lat),
+            };
+            let (our_lon, our_lat) = back.point(x, y).unwrap();
+            let (back_lon, back_lat) = (row.get(4).unwrap_or(&lon), row.get(5).unwrap_or(&lat));
+            let inverse = metres(our_lon - back_lon, our_lat - back_lat, lat);
+            // A way back that is the same within 2 mm is left out of the fixture.
+            assert!(
+                forward < BAR && inverse < 2.0 * BAR,
+                "EPSG:{code} {row:?}: {forward} m, back {inverse} m"
+            );
+        }
     }
-    assert!(codes > 3500, "{codes}");
+}
+
+#[test]
+fn no_code_is_accepted_without_a_measured_position() {
+    let measured: BTreeSet<u32> = measured().into_keys().collect();
+    let accepted: BTreeSet<u32> = tested_codes().collect();
+    assert_eq!(accepted, measured);
+    assert!(accepted.len() > 5000);
 }
 
 #[test]
 fn the_systems_that_rasters_come_in_are_supported_and_the_inexact_are_not() {
     let zones = (32601..=32660).chain(32701..=32760).chain(25828..=25837).chain(26906..=26922);
-    for code in
-        zones.chain([4326, 3857, 3035, 2154, 27700, 28992, 31370, 2056, 5070, 2193, 4490, 4547, 3031, 3413])
-    {
-        assert!(is_tested(code), "{code}");
+    for code in zones.chain([
+        4326, 4269, 3857, 3035, 2154, 27700, 28992, 31370, 2056, 5070, 2193, 4490, 4547, 3031, 3413, 2263,
+        2958, 9377,
+    ]) {
+        assert!(Crs::from_epsg(code).is_ok(), "{code}");
     }
-    // Krovak, DHDN, Israel, Beijing 1954, NAD27.
-    for code in [5513, 5514, 31467, 2039, 21450, 26718, 0, 65_536 + 4326, u32::MAX] {
-        assert!(!is_tested(code), "{code}");
+    // Krovak, DHDN, ED50, Beijing 1954, NAD27.
+    for code in [5513, 5514, 31467, 23030, 21450, 26718, 0, 65_536 + 4326, u32::MAX] {
+        let error = Crs::from_epsg(code).unwrap_err();
+        assert_eq!(error.code().as_str(), "UNKNOWN_CRS");
+        assert!(error.to_string().contains(&format!("EPSG:{code} is not supported")), "{error}");
     }
 }
 

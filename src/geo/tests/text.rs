@@ -37,8 +37,23 @@ fn wkt_is_read_by_its_outermost_code() {
     let compound =
         format!("COMPD_CS[\"both\",{with_code},VERT_CS[\"EGM96 height\"],AUTHORITY[\"EPSG\",\"9999\"]]");
     assert_eq!(code(&compound), Some(32651));
-    let bound = format!("BOUNDCRS[SOURCECRS[{UTM_WKT2}],TARGETCRS[GEOGCRS[\"WGS 84\"]]]");
+    let bound = format!(
+        "BOUNDCRS[SOURCECRS[{UTM_WKT2}],TARGETCRS[GEOGCRS[\"WGS 84\"]],ABRIDGEDTRANSFORMATION[\"x\",
+        METHOD[\"Geocentric translations (geog2D domain)\"],PARAMETER[\"X-axis translation\",0]]]"
+    );
     assert_eq!(code(&bound), Some(32601));
+}
+
+#[test]
+fn a_shift_beside_a_code_counts_where_it_is_another() {
+    let belge = |shift: &str| {
+        let text = format!(
+            r#"PROJCS["BD72",GEOGCS["BD72",DATUM["Reseau_National_Belge_1972",SPHEROID["International 1924",6378388,297],TOWGS84[{shift}]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],PARAMETER["central_meridian",4.3],UNIT["metre",1],AUTHORITY["EPSG","31370"]]"#
+        );
+        Crs::parse(&text).unwrap_or_else(|error| panic!("{shift}: {error}")).epsg()
+    };
+    assert_eq!(belge("-106.8686,52.2978,-103.7239,0.3366,-0.457,1.8422,-1.2747"), Some(31370));
+    assert_eq!(belge("-125.8,79.9,-100.5"), None);
 }
 
 #[test]
@@ -52,16 +67,14 @@ fn wgs84_zones_without_a_code_are_known_by_name_and_parameters() {
         ),
         Some(4326)
     );
-    // The name alone proves nothing.
-    for (from, to) in [
-        ("117", "118"),
-        ("298.257223563", "298.3"),
-        ("0.9996", "1"),
-        ("UNIT[\"metre\",1]", "UNIT[\"foot\",0.3048]"),
-    ] {
-        let error = Crs::parse(&UTM_WKT1.replace(from, to)).unwrap_err();
-        assert!(matches!(error, GeoError::UnknownCrs { .. }), "{to}: {error}");
+    // The name alone proves nothing: the parameters decide.
+    for (from, to) in [("117", "118"), ("0.9996", "1"), ("UNIT[\"metre\",1]", "UNIT[\"foot\",0.3048]")] {
+        let other = UTM_WKT1.replace(from, to);
+        assert_eq!(code(&other), None, "{to}");
+        assert_ne!(Crs::parse(&other).unwrap(), Crs::parse(UTM_WKT1).unwrap(), "{to}");
     }
+    let error = Crs::parse(&UTM_WKT1.replace("298.257223563", "298.3")).unwrap_err();
+    assert!(matches!(error, GeoError::UnknownCrs { .. }), "{error}");
 }
 
 #[test]
@@ -72,6 +85,11 @@ fn projjson_is_read_by_its_code() {
     );
     let compound = r#"{"type":"CompoundCRS","name":"x","components":[{"type":"ProjectedCRS","name":"y","ids":[{"authority":"EPSG","code":"2154"}]}]}"#;
     assert_eq!(code(compound), Some(2154));
+    let bound = r#"{"type":"BoundCRS","source_crs":{"type":"ProjectedCRS","name":"y","id":{"authority":"EPSG","code":31370}},"target_crs":{"name":"WGS 84"},"transformation":{"method":{"name":"Geocentric translations"},"parameters":[{"name":"X-axis translation","value":1}]}}"#;
+    assert!(
+        matches!(Crs::parse(bound), Err(GeoError::UnknownCrs { .. })),
+        "another shift than that of the code"
+    );
     assert_eq!(
         code(r#"{"type":"GeographicCRS","name":"WGS 84","id":{"authority":"OGC","code":"CRS84"}}"#),
         Some(4326)
