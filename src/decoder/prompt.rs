@@ -186,6 +186,11 @@ impl PromptEncoder {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::excessive_precision,
+    clippy::inconsistent_digit_grouping,
+    reason = "numbers as torch prints them"
+)]
 mod tests {
     use super::*;
 
