@@ -4,8 +4,8 @@
     python benches/compare/one_prompt.py target/release/geosam-edge --checkpoint mobile_sam.pt
 
 Needs geosam, ultralytics, torch (in a virtual environment). The folder is tests/fixtures/folder_sam unless --folder
-names another; the checkpoint is the one that encoded it: `tests/fixtures/make_folder.py --checkpoints DIR` writes that of
-the fixtures.
+names another; the checkpoint is the one that encoded it, with its image encoder: geosam
+loads nothing less.
 
 hot:  the program runs and has answered on this chip before. Prompt in, GeoJSON bytes out, over pipes for geosam-edge
       (its chip is prepared in memory), in process for geosam (it reads the chip's file at every query).
