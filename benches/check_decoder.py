@@ -85,7 +85,8 @@ def modules(family, seed):
     else:
         decoder = SAM2MaskDecoder(
             transformer_dim=256,
-            transformer=SAM2TwoWayTransformer(**sizes),
+            # SAM 3 went back to SAM's blocks, whose MLP has other names.
+            transformer=(TwoWayTransformer if family == "sam3" else SAM2TwoWayTransformer)(**sizes),
             use_high_res_features=True,
             iou_prediction_use_sigmoid=True,
             pred_obj_scores=True,

@@ -143,8 +143,8 @@ impl Table {
 /// The two linear layers of a transformer layer's MLP; SAM and its successors name them differently.
 pub(crate) fn mlp_names(family: Family, layer: &str) -> [String; 2] {
     match family {
-        Family::Sam => [format!("{layer}.mlp.lin1"), format!("{layer}.mlp.lin2")],
-        Family::Sam2 | Family::Sam3 => [format!("{layer}.mlp.layers.0"), format!("{layer}.mlp.layers.1")],
+        Family::Sam | Family::Sam3 => [format!("{layer}.mlp.lin1"), format!("{layer}.mlp.lin2")],
+        Family::Sam2 => [format!("{layer}.mlp.layers.0"), format!("{layer}.mlp.layers.1")],
     }
 }
 
@@ -272,6 +272,18 @@ impl XorShift {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_parameter_that_the_graphs_need_is_one_that_an_import_writes() {
+        for family in Family::ALL {
+            let imported = crate::models::parameters(family);
+            for needed in parameters(family) {
+                let found = imported.iter().find(|p| p.name == needed.name);
+                let found = found.unwrap_or_else(|| panic!("{family}: {} is not imported", needed.name));
+                assert_eq!(found.shape, needed.shape, "{family}: {}", needed.name);
+            }
+        }
+    }
 
     #[test]
     fn a_copy_of_complete_weights_holds_every_parameter() {
