@@ -165,8 +165,8 @@ impl<C: BusClient> Clerk<C> {
                 // Now requests reach us: say so.
                 self.announce();
             }
-            BusEvent::Disconnected { error, retry_in, .. } => {
-                self.publisher.disconnected();
+            BusEvent::Disconnected { error, unacknowledged, retry_in } => {
+                self.publisher.disconnected(&unacknowledged);
                 tracing::warn!(%error, ?retry_in, "the broker is away");
             }
             BusEvent::ConnectFailed { error, retry_in } => {

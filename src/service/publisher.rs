@@ -55,23 +55,32 @@ impl<C: BusClient> Publisher<C> {
         self.connected
     }
 
-    /// There is a connection: whatever is not acknowledged is sent again on it.
+    /// There is a connection: whatever is not on its way on it is sent again. Events lag behind the bus, so
+    /// messages may have been published on this connection already: they are not those that
+    /// [`Publisher::disconnected`] was told of.
     pub fn connected(&mut self) {
         self.connected = true;
         self.cursor = 0;
-        self.in_flight.clear();
-        self.bytes_in_flight = 0;
     }
 
-    /// The connection is gone.
-    pub fn disconnected(&mut self) {
+    /// A connection is gone, and with it what was published on it and not acknowledged.
+    pub fn disconnected(&mut self, unacknowledged: &[PublishToken]) {
         self.connected = false;
+        for token in unacknowledged {
+            self.landed(*token);
+        }
+    }
+
+    /// A message that is no longer on its way; its place in the outbox.
+    fn landed(&mut self, token: PublishToken) -> Option<u64> {
+        let (seq, bytes) = self.in_flight.remove(&token)?;
+        self.bytes_in_flight -= bytes;
+        Some(seq)
     }
 
     /// The broker has answered a publish.
     pub fn published(&mut self, token: PublishToken, outcome: &PublishOutcome) {
-        let Some((seq, bytes)) = self.in_flight.remove(&token) else { return };
-        self.bytes_in_flight -= bytes;
+        let Some(seq) = self.landed(token) else { return };
         match outcome {
             PublishOutcome::Accepted => self.acked.insert(seq),
             PublishOutcome::Refused { reason } => {
@@ -116,7 +125,8 @@ impl<C: BusClient> Publisher<C> {
             }
             for entry in entries {
                 let seq = entry.seq;
-                if self.acked.contains(&seq) || self.discarded.contains(&seq) {
+                let flies = self.in_flight.values().any(|(flying, _)| *flying == seq);
+                if flies || self.acked.contains(&seq) || self.discarded.contains(&seq) {
                     self.cursor = seq;
                     continue;
                 }
