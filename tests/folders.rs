@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use support::{fixtures, run, run_with_input, stdout_of};
+use support::{answers, fixtures, run, run_with_input, stdout_of};
 
 fn expected(folder: &str) -> Vec<Value> {
     serde_json::from_slice(&std::fs::read(fixtures().join(folder).join("expected.json")).unwrap()).unwrap()
@@ -30,10 +30,7 @@ fn answers_match(folder: &str) {
     let prompts = expected(folder);
     let requests: String = prompts.iter().map(request).collect();
     let path = fixtures().join(folder);
-    let arguments =
-        ["segment", path.to_str().unwrap(), "--request", "-", "--dump", dump.path().to_str().unwrap()];
-    let text = stdout_of(&run_with_input(&arguments, &requests));
-    let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answers = answers(&path, &["--dump", dump.path().to_str().unwrap()], &requests);
     assert_eq!(answers.len(), prompts.len());
     for (prompt, answer) in prompts.iter().zip(&answers) {
         let name = &prompt["name"];

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use support::npz::{Npy, from_npz};
-use support::{corpus, geosam_edge, run, run_with_input, stdout_of};
+use support::{answers, corpus, geosam_edge, run, stdout_of};
 
 #[test]
 fn sam_prompts_are_answered_as_geosam_answers_them() {
@@ -46,18 +46,8 @@ fn answers_match(folder: &str, checkpoint: &str) {
     let directory = honest_folder(&corpus, folder, work.path());
     let ask = |vectorization: &str, dump: &Path| -> Vec<Value> {
         let requests: String = prompts.iter().map(|p| format!("{}\n", request(p, vectorization))).collect();
-        let arguments = [
-            "segment",
-            directory.to_str().unwrap(),
-            "--models",
-            models.to_str().unwrap(),
-            "--request",
-            "-",
-            "--dump",
-            dump.to_str().unwrap(),
-        ];
-        let text = stdout_of(&run_with_input(&arguments, &requests));
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let more = ["--models", models.to_str().unwrap(), "--dump", dump.to_str().unwrap()];
+        answers(&directory, &more, &requests)
     };
     let pixel = ask("pixel", work.path());
     let simplified = ask("simplified", &work.path().join("simplified"));

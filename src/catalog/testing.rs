@@ -10,6 +10,7 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
+pub(crate) use crate::features::testing::corpus;
 use crate::geo::Affine;
 
 /// The schema that pandas gives a manifest.
@@ -182,18 +183,6 @@ fn cell(row: &Row, name: &str) -> Option<Vec<u8>> {
         "chip_center_x" => text(&row.center[0].to_string()),
         other => panic!("no column {other}"),
     }
-}
-
-/// The folders written by the real geosam, beside the project or where `GEOSAM_EDGE_CORPUS` says; `None`,
-/// loudly, where they are not there.
-pub(crate) fn corpus(test: &str) -> Option<PathBuf> {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    let path = std::env::var_os("GEOSAM_EDGE_CORPUS").map_or_else(beside, PathBuf::from);
-    if path.is_dir() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {test}: no corpus at {}; set GEOSAM_EDGE_CORPUS to run it", path.display());
-    None
 }
 
 /// A little-endian TIFF that has the directory of a v1 feature file and no pixels.

@@ -24,7 +24,7 @@ pub use error::DecoderError;
 pub use prompt::{FramePoint, FramePrompt, PromptEncoder};
 pub use select::{Decoded, SelectedMask};
 pub use tract::TractDecoder;
-pub use weights::{Parameter, WeightSource, Weights, XorShift, parameters};
+pub use weights::{WeightSource, Weights, XorShift};
 
 use crate::family::Family;
 use crate::features::ChipFeatures;

@@ -1,4 +1,5 @@
-//! The decoder's parameters by name and shape. Where they come from (a checkpoint, a decoder file) lives in `models`.
+//! The decoder's parameters as its graphs take them. Their names and shapes, and where they come from (a checkpoint, a
+//! decoder file), live in `models`.
 
 use std::collections::HashMap;
 
@@ -6,6 +7,7 @@ use ndarray::{Array1, Array2, ArrayD, ArrayViewD, IxDyn};
 
 use super::error::DecoderError;
 use crate::family::Family;
+use crate::models::{Parameter, parameters};
 
 /// Channels of the image embedding and of every token.
 pub const CHANNELS: usize = 256;
@@ -19,8 +21,6 @@ pub const MASKS: usize = 4;
 pub const HALF_CHANNELS: usize = 64;
 /// Channels after the second upscaling; also those of the `quarter` high-resolution map.
 pub const QUARTER_CHANNELS: usize = 32;
-/// Hidden width of the transformer's MLP.
-const MLP_CHANNELS: usize = 2048;
 /// Layers of the two-way transformer.
 pub const LAYERS: usize = 2;
 
@@ -31,54 +31,9 @@ pub trait WeightSource {
     fn tensor(&self, name: &str) -> Option<ArrayViewD<'_, f32>>;
 }
 
-/// Name and shape of one parameter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parameter {
-    /// Canonical name, without the family's prefix.
-    pub name: String,
-    /// Shape, as PyTorch stores it.
-    pub shape: Vec<usize>,
-}
-
-/// All parameters that a family's decoder needs. The convolutions of the mask input and the object-score head are not
-/// among them: geosam prompts with points and boxes alone.
-pub fn parameters(family: Family) -> Vec<Parameter> {
-    let mut table = Table::default();
-    table.add("prompt_encoder.pe_layer.positional_encoding_gaussian_matrix", &[2, CHANNELS / 2]);
-    for label in 0..4 {
-        table.add(format!("prompt_encoder.point_embeddings.{label}.weight"), &[1, CHANNELS]);
-    }
-    table.add("prompt_encoder.not_a_point_embed.weight", &[1, CHANNELS]);
-    table.add("prompt_encoder.no_mask_embed.weight", &[1, CHANNELS]);
-    for token in output_tokens(family) {
-        let rows = if *token == "mask_decoder.mask_tokens.weight" { MASKS } else { 1 };
-        table.add(*token, &[rows, CHANNELS]);
-    }
-    for layer in 0..LAYERS {
-        let layer = format!("mask_decoder.transformer.layers.{layer}");
-        table.attention(&format!("{layer}.self_attn"), CHANNELS);
-        table.attention(&format!("{layer}.cross_attn_token_to_image"), CROSS_CHANNELS);
-        table.attention(&format!("{layer}.cross_attn_image_to_token"), CROSS_CHANNELS);
-        let [first, second] = mlp_names(family, &layer);
-        table.linear(&first, MLP_CHANNELS, CHANNELS);
-        table.linear(&second, CHANNELS, MLP_CHANNELS);
-        for norm in 1..=4 {
-            table.norm(&format!("{layer}.norm{norm}"), CHANNELS);
-        }
-    }
-    table.attention("mask_decoder.transformer.final_attn_token_to_image", CROSS_CHANNELS);
-    table.norm("mask_decoder.transformer.norm_final_attn", CHANNELS);
-    // ConvTranspose2d stores [input, output, kernel, kernel].
-    table.add("mask_decoder.output_upscaling.0.weight", &[CHANNELS, HALF_CHANNELS, 2, 2]);
-    table.add("mask_decoder.output_upscaling.0.bias", &[HALF_CHANNELS]);
-    table.norm("mask_decoder.output_upscaling.1", HALF_CHANNELS);
-    table.add("mask_decoder.output_upscaling.3.weight", &[HALF_CHANNELS, QUARTER_CHANNELS, 2, 2]);
-    table.add("mask_decoder.output_upscaling.3.bias", &[QUARTER_CHANNELS]);
-    for mask in 0..MASKS {
-        table.head(&format!("mask_decoder.output_hypernetworks_mlps.{mask}.layers"), QUARTER_CHANNELS);
-    }
-    table.head("mask_decoder.iou_prediction_head.layers", MASKS);
-    table.0
+/// The parameters that a family's decoder needs, of those that an import keeps ([`crate::models::parameters`]).
+fn needed(family: Family) -> impl Iterator<Item = Parameter> {
+    parameters(family).into_iter().filter(|parameter| parameter.required)
 }
 
 /// The decoder's own tokens, in the order in which they stand before the prompt's.
@@ -107,47 +62,6 @@ pub(crate) const fn iou_token_index(family: Family) -> usize {
     }
 }
 
-#[derive(Default)]
-struct Table(Vec<Parameter>);
-
-impl Table {
-    fn add(&mut self, name: impl Into<String>, shape: &[usize]) {
-        self.0.push(Parameter { name: name.into(), shape: shape.to_vec() });
-    }
-
-    fn linear(&mut self, name: &str, output: usize, input: usize) {
-        self.add(format!("{name}.weight"), &[output, input]);
-        self.add(format!("{name}.bias"), &[output]);
-    }
-
-    fn norm(&mut self, name: &str, channels: usize) {
-        self.add(format!("{name}.weight"), &[channels]);
-        self.add(format!("{name}.bias"), &[channels]);
-    }
-
-    fn attention(&mut self, name: &str, inner: usize) {
-        for projection in ["q_proj", "k_proj", "v_proj"] {
-            self.linear(&format!("{name}.{projection}"), inner, CHANNELS);
-        }
-        self.linear(&format!("{name}.out_proj"), CHANNELS, inner);
-    }
-
-    /// An MLP of three layers on a token.
-    fn head(&mut self, name: &str, output: usize) {
-        self.linear(&format!("{name}.0"), CHANNELS, CHANNELS);
-        self.linear(&format!("{name}.1"), CHANNELS, CHANNELS);
-        self.linear(&format!("{name}.2"), output, CHANNELS);
-    }
-}
-
-/// The two linear layers of a transformer layer's MLP; SAM and its successors name them differently.
-pub(crate) fn mlp_names(family: Family, layer: &str) -> [String; 2] {
-    match family {
-        Family::Sam | Family::Sam3 => [format!("{layer}.mlp.lin1"), format!("{layer}.mlp.lin2")],
-        Family::Sam2 => [format!("{layer}.mlp.layers.0"), format!("{layer}.mlp.layers.1")],
-    }
-}
-
 /// A checked copy of exactly the parameters that a family's decoder needs (16 MB).
 #[derive(Debug, Clone)]
 pub struct Weights {
@@ -162,7 +76,7 @@ impl Weights {
     /// A parameter that is missing, has another shape, or holds a value that is not finite.
     pub fn copied(source: &dyn WeightSource, family: Family) -> Result<Self, DecoderError> {
         let mut tensors = HashMap::new();
-        for Parameter { name, shape } in parameters(family) {
+        for Parameter { name, shape, .. } in needed(family) {
             let Some(view) = source.tensor(&name) else {
                 return Err(DecoderError::MissingParameter { family, name });
             };
@@ -185,7 +99,7 @@ impl Weights {
     pub fn random(family: Family, seed: u64) -> Self {
         let mut random = XorShift::new(seed);
         let mut tensors = HashMap::new();
-        for Parameter { name, shape } in parameters(family) {
+        for Parameter { name, shape, .. } in needed(family) {
             let (centre, reach) = if name.contains(".norm") || name.contains("output_upscaling.1.") {
                 (if name.ends_with(".weight") { 1.0 } else { 0.0 }, 0.3)
             } else if name.starts_with("prompt_encoder") || output_tokens(family).contains(&name.as_str()) {
@@ -210,8 +124,7 @@ impl Weights {
     /// A number that other weights are all but certain not to have.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(29);
-        parameters(self.family)
-            .iter()
+        needed(self.family)
             .filter_map(|parameter| self.tensors.get(&parameter.name))
             .flatten()
             .fold(self.family as u64, |hash, x| mix(hash, u64::from(x.to_bits())))
@@ -274,22 +187,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_parameter_that_the_graphs_need_is_one_that_an_import_writes() {
-        for family in Family::ALL {
-            let imported = crate::models::parameters(family);
-            for needed in parameters(family) {
-                let found = imported.iter().find(|p| p.name == needed.name);
-                let found = found.unwrap_or_else(|| panic!("{family}: {} is not imported", needed.name));
-                assert_eq!(found.shape, needed.shape, "{family}: {}", needed.name);
-            }
-        }
-    }
-
-    #[test]
     fn a_copy_of_complete_weights_holds_every_parameter() {
         for family in Family::ALL {
             let copy = Weights::copied(&Weights::random(family, 1), family).unwrap();
-            for Parameter { name, shape } in parameters(family) {
+            for Parameter { name, shape, .. } in needed(family) {
                 assert_eq!(copy.tensor(&name).unwrap().shape(), shape, "{name}");
             }
         }

@@ -10,6 +10,9 @@ use crate::api::{
 use crate::geo::{Bounds, Crs, Projector, geodesic_area};
 use crate::mask::{Mask, PixelPolygon, PixelRings, Simplifier};
 
+/// EPSG code of longitude and latitude on WGS84, the CRS of RFC 7946.
+const WGS84: u32 = 4326;
+
 /// A mask with its polygons, ready to be drawn in any way that a request may ask for.
 #[derive(Debug, Clone)]
 pub(super) struct DrawnMask {
@@ -44,30 +47,23 @@ impl<'a> Writer<'a> {
     pub fn new(folder: &'a ServedFolder, chip: usize, choice: CrsChoice) -> Result<Self, EngineError> {
         let chip = folder.chip(chip)?;
         let own = folder.folder.crs();
-        let same = match choice {
-            CrsChoice::Source => true,
-            CrsChoice::Epsg(code) => own.epsg == Some(code),
-        };
-        let wgs84 = Crs::wgs84();
-        let (projector, is_wgs84, legacy_crs) = if same {
-            let is_wgs84 = own.epsg == Some(4326);
-            let name =
-                own.epsg.map_or_else(|| own.text.clone(), |code| format!("urn:ogc:def:crs:EPSG::{code}"));
-            let source = folder.crs().ok();
-            (
-                Projector::untransformed(chip.affine, source),
-                is_wgs84,
-                (!is_wgs84).then_some(LegacyCrs { name }),
-            )
-        } else {
-            let CrsChoice::Epsg(code) = choice else { return Err(EngineError::NoFolder) };
-            let target = Crs::from_epsg(code)?;
-            let name = format!("urn:ogc:def:crs:EPSG::{code}");
-            let projector = Projector::new(chip.affine, folder.crs()?, &target)?;
-            (projector, code == 4326, (code != 4326).then_some(LegacyCrs { name }))
+        let named = |code: u32| LegacyCrs { name: format!("urn:ogc:def:crs:EPSG::{code}") };
+        let (projector, is_wgs84, legacy_crs) = match choice {
+            CrsChoice::Epsg(code) if own.epsg != Some(code) => {
+                let target = Crs::from_epsg(code)?;
+                let projector = Projector::new(chip.affine, folder.crs()?, &target)?;
+                (projector, code == WGS84, (code != WGS84).then(|| named(code)))
+            }
+            // The folder's own coordinates need no transformation, and so no support of its CRS.
+            CrsChoice::Epsg(_) | CrsChoice::Source => {
+                let is_wgs84 = own.epsg == Some(WGS84);
+                let name = own.epsg.map_or_else(|| LegacyCrs { name: own.text.clone() }, named);
+                let projector = Projector::untransformed(chip.affine, folder.crs().ok());
+                (projector, is_wgs84, (!is_wgs84).then_some(name))
+            }
         };
         let to_wgs84 = match folder.crs() {
-            Ok(source) if !is_wgs84 => Projector::new(chip.affine, source, &wgs84).ok(),
+            Ok(source) if !is_wgs84 => Projector::new(chip.affine, source, &Crs::wgs84()).ok(),
             _ => None,
         };
         Ok(Self { folder, chip_id: chip.id, projector, to_wgs84, is_wgs84, legacy_crs })

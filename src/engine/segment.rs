@@ -178,14 +178,6 @@ impl Engine {
         })
     }
 
-    /// Segments one object and answers for it, whatever happens.
-    pub fn respond(&self, folders: &[Arc<ServedFolder>], item: &PromptItem) -> Response {
-        match self.segment(folders, item) {
-            Ok(segmentation) => segmentation.into_response(item.id.clone()),
-            Err(error) => Response::error(item.id.clone(), error.code(), error.to_string()),
-        }
-    }
-
     /// The decoder and the prepared chip, and the milliseconds it took to get them (0 from the cache).
     fn load(&self, folder: &ServedFolder, chip: usize) -> Result<Loaded, EngineError> {
         let key = (folder.folder.manifest().to_owned(), chip);

@@ -23,6 +23,7 @@ pub use disk::Precision;
 pub use error::ModelsError;
 pub use identity::same_model;
 pub use import::{ImportOptions, ImportProgress, ImportedModel, import_checkpoint, import_checkpoint_with};
+pub(crate) use parameters::mlp_names;
 pub use parameters::{Parameter, parameters};
 pub use store::{ModelInfo, ModelProblem, ModelStore};
 pub use weights::{DecoderWeights, load_weights};

@@ -38,30 +38,26 @@ pub fn parameters(family: Family) -> Vec<Parameter> {
     }
     table.add("prompt_encoder.not_a_point_embed.weight", &[1, CHANNELS]);
     table.add("prompt_encoder.no_mask_embed.weight", &[1, CHANNELS]);
+    if !is_sam {
+        table.add("mask_decoder.obj_score_token.weight", &[1, CHANNELS]);
+    }
+    table.add("mask_decoder.iou_token.weight", &[1, CHANNELS]);
+    table.add("mask_decoder.mask_tokens.weight", &[MASKS, CHANNELS]);
 
-    let mlp = match family {
-        Family::Sam2 => ["mlp.layers.0", "mlp.layers.1"],
-        Family::Sam | Family::Sam3 => ["mlp.lin1", "mlp.lin2"],
-    };
     for layer in 0..2 {
         let layer = format!("mask_decoder.transformer.layers.{layer}");
         table.attention(&format!("{layer}.self_attn"), CHANNELS);
         table.attention(&format!("{layer}.cross_attn_token_to_image"), INNER);
         table.attention(&format!("{layer}.cross_attn_image_to_token"), INNER);
-        table.linear(&format!("{layer}.{}", mlp[0]), MLP, CHANNELS);
-        table.linear(&format!("{layer}.{}", mlp[1]), CHANNELS, MLP);
+        let [first, second] = mlp_names(family, &layer);
+        table.linear(&first, MLP, CHANNELS);
+        table.linear(&second, CHANNELS, MLP);
         for norm in 1..=4 {
             table.norm(&format!("{layer}.norm{norm}"), CHANNELS);
         }
     }
     table.attention("mask_decoder.transformer.final_attn_token_to_image", INNER);
     table.norm("mask_decoder.transformer.norm_final_attn", CHANNELS);
-
-    table.add("mask_decoder.iou_token.weight", &[1, CHANNELS]);
-    table.add("mask_decoder.mask_tokens.weight", &[MASKS, CHANNELS]);
-    if !is_sam {
-        table.add("mask_decoder.obj_score_token.weight", &[1, CHANNELS]);
-    }
     table.weight_and_bias("mask_decoder.output_upscaling.0", &[CHANNELS, 64, 2, 2], 64);
     table.norm("mask_decoder.output_upscaling.1", 64);
     table.weight_and_bias("mask_decoder.output_upscaling.3", &[64, 32, 2, 2], 32);
@@ -77,6 +73,14 @@ pub fn parameters(family: Family) -> Vec<Parameter> {
         table.0[needed..].iter_mut().for_each(|parameter| parameter.required = false);
     }
     table.0
+}
+
+/// The two linear layers of a transformer layer's MLP, which SAM 2 names otherwise than SAM and SAM 3.
+pub(crate) fn mlp_names(family: Family, layer: &str) -> [String; 2] {
+    match family {
+        Family::Sam | Family::Sam3 => [format!("{layer}.mlp.lin1"), format!("{layer}.mlp.lin2")],
+        Family::Sam2 => [format!("{layer}.mlp.layers.0"), format!("{layer}.mlp.layers.1")],
+    }
 }
 
 struct Table(Vec<Parameter>);

@@ -65,3 +65,11 @@ pub fn stdout_of(output: &Output) -> String {
     assert!(output.status.success(), "the program failed: {stderr}");
     String::from_utf8(output.stdout.clone()).expect("output is UTF-8")
 }
+
+/// The program's answers to request lines on a folder, in order; all must be `ok`.
+pub fn answers(folder: &Path, more: &[&str], requests: &str) -> Vec<serde_json::Value> {
+    let mut arguments = vec!["segment", folder.to_str().expect("UTF-8"), "--request", "-"];
+    arguments.extend(more);
+    let text = stdout_of(&run_with_input(&arguments, requests));
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}

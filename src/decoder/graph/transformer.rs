@@ -6,7 +6,8 @@ use super::attention::ImageTokens;
 use super::builder::Edge;
 use super::layers::Net;
 use crate::decoder::error::DecoderError;
-use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, LAYERS, MASKS, iou_token_index, mlp_names};
+use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, LAYERS, MASKS, iou_token_index};
+use crate::models::mlp_names;
 
 /// Epsilon of every LayerNorm of the transformer, PyTorch's default.
 pub(super) const EPSILON: f32 = 1e-5;
