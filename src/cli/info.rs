@@ -72,8 +72,13 @@ fn as_text(summary: &FolderSummary) -> String {
             .map_or_else(|| "unknown: the CRS is not supported".to_owned(), |e| numbers(&e, 7)),
     );
     fact("pixel size", numbers(&summary.pixel_size, if degrees { 9 } else { 3 }));
-    let side = |side: Option<u64>| side.map_or_else(|| "-".to_owned(), |pixels| pixels.to_string());
-    fact("stride", format!("{} x {} pixels", side(summary.stride[0]), side(summary.stride[1])));
+    let stride = match summary.stride {
+        [None, None] => "none, a single chip".to_owned(),
+        [Some(across), None] => format!("{across} pixels, one row of chips"),
+        [None, Some(down)] => format!("{down} pixels, one column of chips"),
+        [Some(across), Some(down)] => format!("{across} x {down} pixels"),
+    };
+    fact("stride", stride);
     let shapes = summary.chip_shapes.iter().map(|[height, width]| format!("{width} x {height}"));
     fact("chip size", format!("{} pixels", shapes.collect::<Vec<_>>().join(", ")));
     let about = if summary.size_is_estimate { "about " } else { "" };
