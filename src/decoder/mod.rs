@@ -9,6 +9,7 @@
 
 mod cache;
 mod error;
+mod fused;
 pub mod graph;
 mod prompt;
 mod select;
@@ -21,6 +22,7 @@ use std::any::Any;
 
 pub use cache::PreparedCache;
 pub use error::DecoderError;
+pub use fused::FusedDecoder;
 pub use prompt::{FramePoint, FramePrompt, PromptEncoder};
 pub use select::{Decoded, SelectedMask};
 pub use tract::TractDecoder;

@@ -21,7 +21,7 @@ fn channels_last(array: &Array3<f32>) -> Array3<f32> {
     array.view().permuted_axes([1, 2, 0]).as_standard_layout().into_owned().permuted_axes([2, 0, 1])
 }
 
-fn chip(family: Family) -> ChipFeatures {
+pub(super) fn chip(family: Family) -> ChipFeatures {
     let grid = family.grid();
     let high_res = family.has_high_resolution_maps().then(|| HighRes {
         quarter: random([32, 4 * grid, 4 * grid], 11),
@@ -37,12 +37,12 @@ fn chip(family: Family) -> ChipFeatures {
     }
 }
 
-fn decoder(family: Family) -> TractDecoder {
-    TractDecoder::new(&Weights::random(family, 1), family, 1).unwrap()
+fn decoder(family: Family) -> FusedDecoder {
+    FusedDecoder::new(&Weights::random(family, 1), family, 1).unwrap()
 }
 
 /// A prompt of this many tokens, padding included: points of both labels, with a box where it has more than three.
-fn prompt(family: Family, n: usize) -> FramePrompt {
+pub(super) fn prompt(family: Family, n: usize) -> FramePrompt {
     let mut prompt = FramePrompt::default();
     if n > 3 {
         prompt.bbox = Some([100.5, 203.25, 700.0, 811.5]);
@@ -78,7 +78,7 @@ fn usual(weights: &Weights, chip: &ChipFeatures, prompt: &FramePrompt) -> Decode
     }
 }
 
-fn difference(a: &Decoded, b: &Decoded) -> f32 {
+pub(super) fn difference(a: &Decoded, b: &Decoded) -> f32 {
     let logits = a.logits.iter().zip(&b.logits).map(|(a, b)| (a - b).abs());
     let scores = a.scores.iter().zip(&b.scores).map(|(a, b)| (a - b).abs());
     logits.chain(scores).fold(0.0, f32::max)
@@ -117,6 +117,39 @@ fn split_and_usual_graph_agree_for_sam3() {
     split_and_usual_agree(Family::Sam3);
 }
 
+/// The fused executor against the split graphs on tract, for every number of prompt tokens that is common.
+fn fused_and_graphs_agree(family: Family) {
+    let weights = Weights::random(family, 1);
+    let graphs = TractDecoder::new(&weights, family, 1).unwrap();
+    let fused = FusedDecoder::new(&weights, family, 1).unwrap();
+    let chip = chip(family);
+    let (of_graphs, of_fused) = (graphs.prepare(&chip).unwrap(), fused.prepare(&chip).unwrap());
+    // Up and down again: a workspace that was larger before must not show.
+    for n in (2..=10).chain([30, 3]) {
+        let prompt = prompt(family, n);
+        let expected = graphs.decode(&of_graphs, &prompt).unwrap();
+        let difference = difference(&fused.decode(&of_fused, &prompt).unwrap(), &expected);
+        let spread = expected.logits.std(0.0);
+        println!("{family}, {n} tokens: {difference:e} at a standard deviation of {spread}");
+        assert!(difference < 1e-4 * spread, "{family}, {n} tokens: {difference} at {spread}");
+    }
+}
+
+#[test]
+fn fused_executor_and_graphs_agree_for_sam() {
+    fused_and_graphs_agree(Family::Sam);
+}
+
+#[test]
+fn fused_executor_and_graphs_agree_for_sam2() {
+    fused_and_graphs_agree(Family::Sam2);
+}
+
+#[test]
+fn fused_executor_and_graphs_agree_for_sam3() {
+    fused_and_graphs_agree(Family::Sam3);
+}
+
 #[test]
 fn memory_order_of_the_chip_does_not_change_the_answer() {
     let decoder = decoder(Family::Sam2);
@@ -151,24 +184,32 @@ fn threads_share_a_decoder_and_get_the_answers_of_one() {
 }
 
 #[test]
-fn more_threads_inside_give_the_same_answer() {
-    let family = Family::Sam;
-    let two = TractDecoder::new(&Weights::random(family, 1), family, 2).unwrap();
-    let one = decoder(family);
-    let chip = chip(family);
-    let answer = |decoder: &TractDecoder| {
-        decoder.decode(&decoder.prepare(&chip).unwrap(), &prompt(family, 3)).unwrap()
+fn more_threads_inside_give_the_same_answer_to_the_last_bit() {
+    let family = Family::Sam2;
+    let answer = |threads| {
+        let decoder = FusedDecoder::new(&Weights::random(family, 1), family, threads).unwrap();
+        let prepared = decoder.prepare(&chip(family)).unwrap();
+        decoder.decode(&prepared, &prompt(family, 3)).unwrap()
     };
-    assert!(difference(&answer(&one), &answer(&two)) < 1e-6);
+    let one = answer(1);
+    for threads in [0, 2, 3, 20] {
+        assert_eq!(answer(threads), one, "{threads} threads");
+    }
 }
 
 #[test]
 fn a_chip_prepared_with_other_weights_is_refused() {
     let family = Family::Sam;
-    let other = TractDecoder::new(&Weights::random(family, 2), family, 1).unwrap();
-    let prepared = other.prepare(&chip(family)).unwrap();
-    let error = decoder(family).decode(&prepared, &prompt(family, 2)).unwrap_err();
-    assert!(matches!(error, DecoderError::ForeignPreparedChip { .. }), "{error}");
+    let others: [Box<dyn MaskDecoder>; 2] = [
+        Box::new(FusedDecoder::new(&Weights::random(family, 2), family, 1).unwrap()),
+        // Another engine, whose prepared chips are its own affair.
+        Box::new(TractDecoder::new(&Weights::random(family, 1), family, 1).unwrap()),
+    ];
+    for other in others {
+        let prepared = other.prepare(&chip(family)).unwrap();
+        let error = decoder(family).decode(&prepared, &prompt(family, 2)).unwrap_err();
+        assert!(matches!(error, DecoderError::ForeignPreparedChip { .. }), "{error}");
+    }
 }
 
 #[test]
@@ -224,7 +265,7 @@ fn a_prepared_chip_knows_what_it_occupies() {
 
 #[test]
 fn few_plans_are_kept_and_the_latest_ones() {
-    let decoder = decoder(Family::Sam);
+    let decoder = TractDecoder::new(&Weights::random(Family::Sam, 1), Family::Sam, 1).unwrap();
     decoder.warm_up().unwrap();
     assert_eq!(decoder.kept_plans(), [3, 2]);
     let prepared = decoder.prepare(&chip(Family::Sam)).unwrap();

@@ -1,0 +1,262 @@
+//! The arithmetic of the passes: rows of 16 numbers, held in as many vectors as the processor needs for them.
+//!
+//! Here: the choice of the instruction set when the program runs, element-wise operations, exp and GELU. Not here:
+//! matrix products (`product`), and what is computed with them.
+
+use pulp::{Arch, Scalar128b, Simd, WithSimd};
+
+/// Image tokens that lie side by side in memory: the lanes of one row. A cache line of `f32`.
+pub(super) const PANEL: usize = 16;
+
+/// A row of [`PANEL`] numbers in `V` vectors.
+pub(super) type Row<S, const V: usize> = [<S as Simd>::f32s; V];
+
+/// Work that is compiled once for every instruction set.
+///
+/// `V` vectors make a row; products take `NP` panels at a time, `MR` rows of the left factor where that is packed and
+/// `TM` where it is not: what fits into the registers.
+pub(super) trait Work {
+    type Output;
+    fn run<S: Simd, const V: usize, const NP: usize, const MR: usize, const TM: usize>(
+        self,
+        ops: Ops<S, V>,
+    ) -> Self::Output;
+}
+
+/// The instruction set of the processor that the program runs on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Processor(Arch);
+
+impl Processor {
+    /// Asks the processor.
+    pub fn detect() -> Self {
+        Self(Arch::new())
+    }
+
+    /// Every instruction set that this processor can be asked to use, the portable one among them.
+    #[cfg(test)]
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![Self::detect(), Self(Arch::Scalar)];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(pulp::x86::V3::try_new().map(|v3| Self(Arch::V3(v3))));
+        all
+    }
+
+    /// Does the work with the widest vectors there are.
+    pub fn run<W: Work>(self, work: W) -> W::Output {
+        match self.0 {
+            // One number at a time would leave the compiler nothing to work with: give it four.
+            Arch::Scalar => Simd::vectorize(Scalar128b, Vectorized(work)),
+            #[allow(unreachable_patterns, reason = "some architectures know no other")]
+            arch => arch.dispatch(Vectorized(work)),
+        }
+    }
+
+    /// Rows in a block of a packed left factor.
+    pub fn block(self) -> usize {
+        self.run(Block)
+    }
+}
+
+struct Block;
+
+impl Work for Block {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const NP: usize, const MR: usize, const TM: usize>(
+        self,
+        _: Ops<S, V>,
+    ) -> usize {
+        MR
+    }
+}
+
+struct Vectorized<W>(W);
+
+impl<W: Work> WithSimd for Vectorized<W> {
+    type Output = W::Output;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> W::Output {
+        // A product keeps MR x NP or TM x NP rows in registers: 24 of 32 vectors with AVX-512, 12 of 16 with AVX2,
+        // 24 of 32 with NEON.
+        match S::F32_LANES {
+            16 => self.0.run::<S, 1, 2, 12, 8>(Ops(simd)),
+            8 => self.0.run::<S, 2, 1, 6, 4>(Ops(simd)),
+            // pulp has no vectors of another size.
+            _ => self.0.run::<S, 4, 1, 6, 4>(Ops(simd)),
+        }
+    }
+}
+
+/// `values` as rows; what does not fill a row at the end is left out.
+#[inline(always)]
+pub(super) fn rows<S: Simd, const V: usize>(values: &[f32]) -> &[Row<S, V>] {
+    S::as_simd_f32s(values).0.as_chunks().0
+}
+
+/// `values` as rows to be written.
+#[inline(always)]
+pub(super) fn rows_mut<S: Simd, const V: usize>(values: &mut [f32]) -> &mut [Row<S, V>] {
+    S::as_mut_simd_f32s(values).0.as_chunks_mut().0
+}
+
+/// Operations on rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ops<S, const V: usize>(pub S);
+
+/// The highest power of the polynomial in [`Ops::gelu`], and half the width of its interval.
+const GELU_REACH: f32 = 5.25;
+/// Minimax polynomial of (Phi(x) - 1/2) / x in t = 2 (x / 5.25)^2 - 1, lowest power first; the error of x Phi(x)
+/// without rounding is 4e-8.
+const GELU: [f32; 15] = [
+    0.134_659_35,
+    -0.067_126_77,
+    0.049_645_677,
+    -0.039_764_848,
+    0.032_033_99,
+    -0.025_027_907,
+    0.018_517_792,
+    -0.012_832_941,
+    0.008_495_442,
+    -0.005_335_028,
+    0.002_749_178,
+    -0.001_145_261,
+    0.000_792_432_17,
+    -0.000_619_136_7,
+    0.000_196_118_62,
+];
+
+impl<S: Simd, const V: usize> Ops<S, V> {
+    #[inline(always)]
+    pub fn splat(self, x: f32) -> Row<S, V> {
+        [self.0.splat_f32s(x); V]
+    }
+
+    #[inline(always)]
+    fn zip(self, a: Row<S, V>, b: Row<S, V>, f: impl Fn(S::f32s, S::f32s) -> S::f32s) -> Row<S, V> {
+        let mut out = a;
+        for i in 0..V {
+            out[i] = f(a[i], b[i]);
+        }
+        out
+    }
+
+    #[inline(always)]
+    pub fn add(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
+        self.zip(a, b, |a, b| self.0.add_f32s(a, b))
+    }
+
+    #[inline(always)]
+    pub fn sub(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
+        self.zip(a, b, |a, b| self.0.sub_f32s(a, b))
+    }
+
+    #[inline(always)]
+    pub fn mul(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
+        self.zip(a, b, |a, b| self.0.mul_f32s(a, b))
+    }
+
+    #[inline(always)]
+    pub fn div(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
+        self.zip(a, b, |a, b| self.0.div_f32s(a, b))
+    }
+
+    #[inline(always)]
+    pub fn max(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
+        self.zip(a, b, |a, b| self.0.max_f32s(a, b))
+    }
+
+    #[inline(always)]
+    pub fn min(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
+        self.zip(a, b, |a, b| self.0.min_f32s(a, b))
+    }
+
+    #[inline(always)]
+    pub fn sqrt(self, mut a: Row<S, V>) -> Row<S, V> {
+        for x in &mut a {
+            *x = self.0.sqrt_f32s(*x);
+        }
+        a
+    }
+
+    /// `a b + c`, rounded once where the processor can.
+    #[inline(always)]
+    pub fn mul_add(self, a: Row<S, V>, b: Row<S, V>, c: Row<S, V>) -> Row<S, V> {
+        let mut out = c;
+        for i in 0..V {
+            out[i] = self.0.mul_add_e_f32s(a[i], b[i], c[i]);
+        }
+        out
+    }
+
+    /// The largest of a row.
+    #[inline(always)]
+    pub fn largest(self, a: Row<S, V>) -> f32 {
+        let mut largest = a[0];
+        for x in &a[1..] {
+            largest = self.0.max_f32s(largest, *x);
+        }
+        self.0.reduce_max_f32s(largest)
+    }
+
+    /// The sum of a row.
+    #[inline(always)]
+    pub fn sum(self, a: Row<S, V>) -> f32 {
+        let mut sum = a[0];
+        for x in &a[1..] {
+            sum = self.0.add_f32s(sum, *x);
+        }
+        self.0.reduce_sum_f32s(sum)
+    }
+
+    /// e^x for x <= 0, with a relative error of 2e-7; below -87, where it is almost the smallest `f32`, that of -87.
+    ///
+    /// Cephes' `expf`: x = n ln 2 + r, a polynomial for e^r, n added to the exponent.
+    #[inline(always)]
+    pub fn exp(self, x: Row<S, V>) -> Row<S, V> {
+        // Adding 1.5 * 2^23 rounds to an integer, which then stands in the lowest bits.
+        const ROUND: f32 = 12_582_912.0;
+        let x = self.max(x, self.splat(-87.0));
+        let shifted = self.mul_add(x, self.splat(std::f32::consts::LOG2_E), self.splat(ROUND));
+        let n = self.sub(shifted, self.splat(ROUND));
+        let r = self.mul_add(n, self.splat(-0.693_359_4), x);
+        let r = self.mul_add(n, self.splat(2.121_944_4e-4), r);
+        let mut p = self.splat(1.987_569_1e-4);
+        for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1, 1.0, 1.0] {
+            p = self.mul_add(p, r, self.splat(c));
+        }
+        let s = self.0;
+        self.zip(p, shifted, |p, shifted| {
+            let n = s.wrapping_dyn_shl_u32s(s.transmute_u32s_f32s(shifted), s.splat_u32s(23));
+            s.transmute_f32s_u32s(s.add_u32s(s.transmute_u32s_f32s(p), n))
+        })
+    }
+
+    /// x Phi(x), the exact GELU, with an error below 1e-6 + 1.2e-7 |x|.
+    #[inline(always)]
+    pub fn gelu(self, x: Row<S, V>) -> Row<S, V> {
+        let near = self.min(self.max(x, self.splat(-GELU_REACH)), self.splat(GELU_REACH));
+        let scale = self.splat(2.0 / (GELU_REACH * GELU_REACH));
+        let t = self.mul_add(self.mul(near, scale), near, self.splat(-1.0));
+        let mut p = self.splat(GELU[GELU.len() - 1]);
+        for c in GELU.iter().rev().skip(1) {
+            p = self.mul_add(p, t, self.splat(*c));
+        }
+        let phi = self.mul_add(p, near, self.splat(0.5));
+        self.mul(x, phi)
+    }
+
+    /// [`gelu`](Self::gelu) of every row.
+    #[inline(always)]
+    pub fn gelu_all(self, rows: &mut [Row<S, V>]) {
+        // Four rows at a time: the polynomial is a chain of dependent operations.
+        let (fours, rest) = rows.as_chunks_mut::<4>();
+        for four in fours {
+            *four = four.map(|row| self.gelu(row));
+        }
+        for row in rest {
+            *row = self.gelu(*row);
+        }
+    }
+}
