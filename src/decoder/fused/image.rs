@@ -7,8 +7,8 @@
 
 use pulp::Simd;
 
-use super::lanes::{Ops, PANEL, Row, Work, rows, rows_mut};
-use super::product::{Packed, accumulate, product, product_by_lane, product_of_head};
+use super::lanes::{Ops, PANEL, Row, Work, parts, rows, rows_mut};
+use super::product::{Packed, accumulate, cut, product, product_by_lane, product_of_head};
 use super::weights::Norm;
 use super::workspace::{Chunk, Scratch, Sizes};
 use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HEADS};
@@ -43,23 +43,33 @@ impl Work for FirstPass<'_> {
         let values = rows::<S, V>(self.values);
         let scores = rows_mut::<S, V>(&mut self.scratch.scores);
         for first in (0..panels).step_by(NP) {
-            let right = std::array::from_fn(|j| &keys[(first + j) * CROSS_CHANNELS..][..CROSS_CHANNELS]);
-            head_scores::<S, V, NP>(ops, self.queries, right, padded, |t, h, sums| {
-                for j in 0..NP {
-                    scores[(first + j) * height + t * HEADS + h] = sums[j];
-                }
-            });
+            let right = parts(keys, CROSS_CHANNELS, first);
+            head_scores::<S, V, NP>(
+                ops,
+                self.queries,
+                right,
+                padded,
+                #[inline(always)]
+                |t, h, sums| {
+                    for j in 0..NP {
+                        scores[(first + j) * height + t * HEADS + h] = sums[j];
+                    }
+                },
+            );
         }
 
         // The heads of the tokens that fill up the last four are left out.
         let attended = &mut self.chunk.attended;
         let heads = tokens * HEADS;
         for head in 0..heads {
-            let column = || (0..panels).map(|panel| panel * height + head);
-            let peak = column().fold(ops.splat(NO_SCORE), |peak, i| ops.max(peak, scores[i]));
+            let column = (head..panels * height).step_by(height);
+            let mut peak = ops.splat(NO_SCORE);
+            for i in column.clone() {
+                peak = ops.max(peak, scores[i]);
+            }
             let peak = ops.largest(peak);
             let mut total = ops.splat(0.0);
-            for i in column() {
+            for i in column {
                 scores[i] = ops.exp(ops.sub(scores[i], ops.splat(peak)));
                 total = ops.add(total, scores[i]);
             }
@@ -75,11 +85,13 @@ impl Work for FirstPass<'_> {
                     let values = &values[(panel * HEADS + h) * PANEL..][..PANEL];
                     let weights = &self.scratch.scores[panel * height * PANEL..][..height * PANEL];
                     let weights = weights.as_chunks::<PANEL>().0;
-                    let weights: [&[f32; PANEL]; 4] =
-                        std::array::from_fn(|i| &weights[(start + i) * HEADS + h]);
+                    let mut four = [&weights[0]; 4];
+                    for i in 0..4 {
+                        four[i] = &weights[(start + i) * HEADS + h];
+                    }
                     for k in 0..PANEL {
                         for i in 0..4 {
-                            sums[i] = ops.mul_add(ops.splat(weights[i][k]), values[k], sums[i]);
+                            sums[i] = ops.mul_add(ops.splat(four[i][k]), values[k], sums[i]);
                         }
                     }
                 }
@@ -103,10 +115,19 @@ fn head_scores<S: Simd, const V: usize, const NP: usize>(
 ) {
     let fours = padded / 4;
     for h in 0..HEADS {
-        let right = std::array::from_fn(|j| &right[j][h * PANEL..][..PANEL]);
+        let mut right = right;
+        for right in &mut right {
+            *right = &right[h * PANEL..][..PANEL];
+        }
         for four in 0..fours {
             let left = &left[(h * fours + four) * 4 * PANEL..][..4 * PANEL];
-            product_of_head::<S, V, NP>(ops, left, right, |i, sums| each(four * 4 + i, h, sums));
+            product_of_head::<S, V, NP>(
+                ops,
+                left,
+                right,
+                #[inline(always)]
+                |i, sums| each(four * 4 + i, h, sums),
+            );
         }
     }
 }
@@ -175,13 +196,19 @@ impl LayerPass<'_> {
         match self.image_queries {
             ImageQueries::Prepared { queries, keys } => {
                 let queries = rows::<S, V>(queries);
-                let right =
-                    std::array::from_fn(|j| &queries[(first + j) * CROSS_CHANNELS..][..CROSS_CHANNELS]);
-                head_scores::<S, V, NP>(ops, keys, right, self.sizes.padded(), |t, h, sums| {
-                    for j in 0..NP {
-                        scores[j * height + t * HEADS + h] = sums[j];
-                    }
-                });
+                let right = parts(queries, CROSS_CHANNELS, first);
+                head_scores::<S, V, NP>(
+                    ops,
+                    keys,
+                    right,
+                    self.sizes.padded(),
+                    #[inline(always)]
+                    |t, h, sums| {
+                        for j in 0..NP {
+                            scores[j * height + t * HEADS + h] = sums[j];
+                        }
+                    },
+                );
             }
             ImageQueries::Projected { keys: left, bias } => {
                 let positioned = rows_mut::<S, V>(&mut self.scratch.positioned);
@@ -189,12 +216,18 @@ impl LayerPass<'_> {
                     *out = ops.add(*x, *position);
                 }
                 let positioned = rows::<S, V>(&self.scratch.positioned);
-                let right = std::array::from_fn(|j| &positioned[j * CHANNELS..][..CHANNELS]);
-                product::<S, V, NP, MR>(ops, left, right, |row, sums| {
-                    for j in 0..NP {
-                        scores[j * height + row] = ops.add(sums[j], ops.splat(bias[row]));
-                    }
-                });
+                let right = parts(positioned, CHANNELS, 0);
+                product::<S, V, NP, MR>(
+                    ops,
+                    left,
+                    right,
+                    #[inline(always)]
+                    |row, sums| {
+                        for j in 0..NP {
+                            scores[j * height + row] = ops.add(sums[j], ops.splat(bias[row]));
+                        }
+                    },
+                );
             }
         }
         for j in 0..NP {
@@ -204,14 +237,20 @@ impl LayerPass<'_> {
         let before = self.before.map(|before| rows::<S, V>(&before[first * PANEL_LEN..][..NP * PANEL_LEN]));
         let keys = rows_mut::<S, V>(keys);
         let bias = &self.bias[..CHANNELS];
-        let right = std::array::from_fn(|j| &scores[j * height..][..heads]);
-        product::<S, V, NP, MR>(ops, self.values, right, |row, sums| {
-            for j in 0..NP {
-                let i = j * CHANNELS + row;
-                let x = before.map_or(keys[i], |before| before[i]);
-                keys[i] = ops.add(x, ops.add(sums[j], ops.splat(bias[row])));
-            }
-        });
+        let right = cut(parts(scores, height, 0), heads);
+        product::<S, V, NP, MR>(
+            ops,
+            self.values,
+            right,
+            #[inline(always)]
+            |row, sums| {
+                for j in 0..NP {
+                    let i = j * CHANNELS + row;
+                    let x = if let Some(before) = before { before[i] } else { keys[i] };
+                    keys[i] = ops.add(x, ops.add(sums[j], ops.splat(bias[row])));
+                }
+            },
+        );
         for keys in keys.chunks_exact_mut(CHANNELS) {
             ops.norm(keys, &self.norm.weight, &self.norm.bias, EPSILON);
         }
@@ -255,17 +294,22 @@ impl LayerPass<'_> {
         panel: usize,
     ) {
         let queries = rows::<S, V>(self.queries);
-        let queries: [&[Row<S, V>]; N] =
-            std::array::from_fn(|n| &queries[(panel + n) * CHANNELS..][..CHANNELS]);
+        let queries: [&[Row<S, V>]; N] = parts(queries, CHANNELS, panel);
         // [panels][N][16]
         let by_lane = rows_mut::<S, V>(&mut self.scratch.by_lane);
         for j in 0..NP {
             let left = &self.scratch.positioned[j * PANEL_LEN..][..PANEL_LEN];
-            product_by_lane::<S, V, N, TM>(ops, left, queries, |lane, sums| {
-                for n in 0..N {
-                    by_lane[(j * N + n) * PANEL + lane] = sums[n];
-                }
-            });
+            product_by_lane::<S, V, N, TM>(
+                ops,
+                left,
+                queries,
+                #[inline(always)]
+                |lane, sums| {
+                    for n in 0..N {
+                        by_lane[(j * N + n) * PANEL + lane] = sums[n];
+                    }
+                },
+            );
         }
 
         let attended = &mut self.chunk.attended;
@@ -292,10 +336,9 @@ impl LayerPass<'_> {
         }
 
         let keys = &self.chunk.keys[first * PANEL_LEN..][..NP * PANEL_LEN];
-        let left = std::array::from_fn(|j| &keys[j * PANEL_LEN..][..PANEL_LEN]);
+        let left = parts(keys, PANEL_LEN, 0);
         let by_lane = &*by_lane;
-        let right =
-            std::array::from_fn(|j| std::array::from_fn(|n| &by_lane[(j * N + n) * PANEL..][..PANEL]));
+        let right = parts(by_lane, N * PANEL, 0);
         let mixed = &mut rows_mut::<S, V>(&mut attended.mixed)[panel * CHANNELS..][..N * CHANNELS];
         let mut mixed = mixed.chunks_exact_mut(CHANNELS);
         let sums = std::array::from_fn(|_| mixed.next().unwrap_or_default());
@@ -320,7 +363,10 @@ fn softmax_over_tokens<S: Simd, const V: usize>(ops: Ops<S, V>, scores: &mut [Ro
             total[h] = ops.add(total[h], scores[h]);
         }
     }
-    let share = total.map(|total| ops.div(ops.splat(1.0), total));
+    let mut share = total;
+    for share in &mut share {
+        *share = ops.div(ops.splat(1.0), *share);
+    }
     for scores in tokens {
         for h in 0..HEADS {
             scores[h] = ops.mul(scores[h], share[h]);
@@ -333,12 +379,23 @@ impl<S: Simd, const V: usize> Ops<S, V> {
     #[inline(always)]
     pub fn norm(self, rows: &mut [Row<S, V>], weight: &[f32], bias: &[f32], epsilon: f32) {
         let share = self.splat((rows.len() as f32).recip());
-        let mean = self.mul(self.sum_of(rows, |x| x), share);
+        let mean = self.mul(
+            self.sum_of(
+                rows,
+                #[inline(always)]
+                |x| x,
+            ),
+            share,
+        );
         let variance = self.mul(
-            self.sum_of(rows, |x| {
-                let x = self.sub(x, mean);
-                self.mul(x, x)
-            }),
+            self.sum_of(
+                rows,
+                #[inline(always)]
+                |x| {
+                    let x = self.sub(x, mean);
+                    self.mul(x, x)
+                },
+            ),
             share,
         );
         let deviation = self.sqrt(self.add(variance, self.splat(epsilon)));

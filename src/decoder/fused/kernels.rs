@@ -44,7 +44,10 @@ impl Work for Norms<'_> {
         let share = (CHANNELS as f32).recip();
         let (weight, bias) = (rows::<S, V>(&self.norm.weight), rows::<S, V>(&self.norm.bias));
         for token in rows_mut::<S, V>(self.rows).chunks_exact_mut(TOKEN_ROWS) {
-            let sum = token.iter().fold(ops.splat(0.0), |sum, x| ops.add(sum, *x));
+            let mut sum = ops.splat(0.0);
+            for x in token.iter() {
+                sum = ops.add(sum, *x);
+            }
             let mean = ops.splat(ops.sum(sum) * share);
             let mut squares = ops.splat(0.0);
             for x in token.iter_mut() {
@@ -78,17 +81,16 @@ impl Work for SelfAttend<'_> {
         for i in 0..self.tokens {
             for head in 0..HEADS {
                 let at = |t: usize| t * TOKEN_ROWS + head * HEAD_ROWS;
-                let score = |j: usize| {
-                    let products = (0..HEAD_ROWS)
-                        .fold(ops.splat(0.0), |sum, r| ops.mul_add(q[at(i) + r], k[at(j) + r], sum));
-                    ops.sum(products)
-                };
-                // The scores are few: computing them twice costs less than keeping them anywhere.
-                let peak = (0..self.tokens).map(score).fold(f32::NEG_INFINITY, f32::max);
+                let mut peak = f32::MIN;
+                for j in 0..self.tokens {
+                    peak = peak.max(dot(ops, &q[at(i)..][..HEAD_ROWS], &k[at(j)..][..HEAD_ROWS]));
+                }
                 let mut total = 0.0;
                 let mut mixed = [ops.splat(0.0); HEAD_ROWS];
                 for j in 0..self.tokens {
-                    let weight = (score(j) - peak).exp();
+                    // The scores are few: computing them twice costs less than keeping them anywhere.
+                    let score = dot(ops, &q[at(i)..][..HEAD_ROWS], &k[at(j)..][..HEAD_ROWS]);
+                    let weight = (score - peak).exp();
                     total += weight;
                     for r in 0..HEAD_ROWS {
                         mixed[r] = ops.mul_add(ops.splat(weight), v[at(j) + r], mixed[r]);
@@ -101,6 +103,15 @@ impl Work for SelfAttend<'_> {
             }
         }
     }
+}
+
+#[inline(always)]
+fn dot<S: Simd, const V: usize>(ops: Ops<S, V>, a: &[Row<S, V>], b: &[Row<S, V>]) -> f32 {
+    let mut products = ops.splat(0.0);
+    for (a, b) in a.iter().zip(b) {
+        products = ops.mul_add(*a, *b, products);
+    }
+    ops.sum(products)
 }
 
 /// `x` `[tokens][128]`, each head through its part of `weight` `[128][256]`: `each` gets the index `token * 8 + head`,
@@ -123,14 +134,15 @@ impl<F: FnMut(usize, usize, [f32; PANEL])> Work for ThroughHeads<'_, F> {
         let x = self.x.as_chunks::<CROSS_HEAD>().0;
         for head in 0..HEADS {
             for column in 0..TOKEN_ROWS {
-                let weight: [Row<S, V>; CROSS_HEAD] = std::array::from_fn(|channel| {
-                    weight[(head * CROSS_HEAD + channel) * TOKEN_ROWS + column]
-                });
+                let mut part = [ops.splat(0.0); CROSS_HEAD];
+                for channel in 0..CROSS_HEAD {
+                    part[channel] = weight[(head * CROSS_HEAD + channel) * TOKEN_ROWS + column];
+                }
                 for token in 0..self.tokens {
                     let x = &x[token * HEADS + head];
                     let mut sum = ops.splat(0.0);
                     for channel in 0..CROSS_HEAD {
-                        sum = ops.mul_add(ops.splat(x[channel]), weight[channel], sum);
+                        sum = ops.mul_add(ops.splat(x[channel]), part[channel], sum);
                     }
                     let mut values = [0.0; PANEL];
                     rows_mut::<S, V>(&mut values)[0] = sum;

@@ -101,6 +101,31 @@ pub(super) fn rows_mut<S: Simd, const V: usize>(values: &mut [f32]) -> &mut [Row
     S::as_mut_simd_f32s(values).0.as_chunks_mut().0
 }
 
+/// `N` neighbours among parts of `len`, from part `first` on.
+#[inline(always)]
+pub(super) fn parts<T, const N: usize>(values: &[T], len: usize, first: usize) -> [&[T]; N] {
+    let mut parts = [&values[..0]; N];
+    for i in 0..N {
+        parts[i] = &values[(first + i) * len..][..len];
+    }
+    parts
+}
+
+/// An operation on two rows. (Closures and the adapters that take them are no place for vectors: what is not inlined
+/// is compiled for the least of processors.)
+macro_rules! element_wise {
+    ($name:ident, $operation:ident) => {
+        #[inline(always)]
+        pub fn $name(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
+            let mut out = a;
+            for i in 0..V {
+                out[i] = self.0.$operation(a[i], b[i]);
+            }
+            out
+        }
+    };
+}
+
 /// Operations on rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ops<S, const V: usize>(pub S);
@@ -133,44 +158,12 @@ impl<S: Simd, const V: usize> Ops<S, V> {
         [self.0.splat_f32s(x); V]
     }
 
-    #[inline(always)]
-    fn zip(self, a: Row<S, V>, b: Row<S, V>, f: impl Fn(S::f32s, S::f32s) -> S::f32s) -> Row<S, V> {
-        let mut out = a;
-        for i in 0..V {
-            out[i] = f(a[i], b[i]);
-        }
-        out
-    }
-
-    #[inline(always)]
-    pub fn add(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
-        self.zip(a, b, |a, b| self.0.add_f32s(a, b))
-    }
-
-    #[inline(always)]
-    pub fn sub(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
-        self.zip(a, b, |a, b| self.0.sub_f32s(a, b))
-    }
-
-    #[inline(always)]
-    pub fn mul(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
-        self.zip(a, b, |a, b| self.0.mul_f32s(a, b))
-    }
-
-    #[inline(always)]
-    pub fn div(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
-        self.zip(a, b, |a, b| self.0.div_f32s(a, b))
-    }
-
-    #[inline(always)]
-    pub fn max(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
-        self.zip(a, b, |a, b| self.0.max_f32s(a, b))
-    }
-
-    #[inline(always)]
-    pub fn min(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
-        self.zip(a, b, |a, b| self.0.min_f32s(a, b))
-    }
+    element_wise!(add, add_f32s);
+    element_wise!(sub, sub_f32s);
+    element_wise!(mul, mul_f32s);
+    element_wise!(div, div_f32s);
+    element_wise!(max, max_f32s);
+    element_wise!(min, min_f32s);
 
     #[inline(always)]
     pub fn sqrt(self, mut a: Row<S, V>) -> Row<S, V> {
@@ -188,6 +181,16 @@ impl<S: Simd, const V: usize> Ops<S, V> {
             out[i] = self.0.mul_add_e_f32s(a[i], b[i], c[i]);
         }
         out
+    }
+
+    /// Row `k` of every panel.
+    #[inline(always)]
+    pub fn across<const N: usize>(self, panels: [&[Row<S, V>]; N], k: usize) -> [Row<S, V>; N] {
+        let mut rows = [self.splat(0.0); N];
+        for j in 0..N {
+            rows[j] = panels[j][k];
+        }
+        rows
     }
 
     /// The largest of a row.
@@ -226,11 +229,12 @@ impl<S: Simd, const V: usize> Ops<S, V> {
         for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1, 1.0, 1.0] {
             p = self.mul_add(p, r, self.splat(c));
         }
-        let s = self.0;
-        self.zip(p, shifted, |p, shifted| {
-            let n = s.wrapping_dyn_shl_u32s(s.transmute_u32s_f32s(shifted), s.splat_u32s(23));
-            s.transmute_f32s_u32s(s.add_u32s(s.transmute_u32s_f32s(p), n))
-        })
+        let (s, mut out) = (self.0, p);
+        for i in 0..V {
+            let n = s.wrapping_dyn_shl_u32s(s.transmute_u32s_f32s(shifted[i]), s.splat_u32s(23));
+            out[i] = s.transmute_f32s_u32s(s.add_u32s(s.transmute_u32s_f32s(p[i]), n));
+        }
+        out
     }
 
     /// x Phi(x), the exact GELU, with an error below 1e-6 + 1.2e-7 |x|.
@@ -247,13 +251,18 @@ impl<S: Simd, const V: usize> Ops<S, V> {
         self.mul(x, phi)
     }
 
+    #[inline(always)]
+    fn gelu_four(self, x: [Row<S, V>; 4]) -> [Row<S, V>; 4] {
+        [self.gelu(x[0]), self.gelu(x[1]), self.gelu(x[2]), self.gelu(x[3])]
+    }
+
     /// [`gelu`](Self::gelu) of every row.
     #[inline(always)]
     pub fn gelu_all(self, rows: &mut [Row<S, V>]) {
         // Four rows at a time: the polynomial is a chain of dependent operations.
         let (fours, rest) = rows.as_chunks_mut::<4>();
         for four in fours {
-            *four = four.map(|row| self.gelu(row));
+            *four = self.gelu_four(*four);
         }
         for row in rest {
             *row = self.gelu(*row);

@@ -3,7 +3,7 @@
 use ndarray::{ArrayView3, Axis};
 use pulp::Simd;
 
-use super::lanes::{Ops, PANEL, Work, rows, rows_mut};
+use super::lanes::{Ops, PANEL, Work, parts, rows, rows_mut};
 use super::product::product;
 use super::weights::{BLOCK, FusedWeights};
 use super::workspace::Sizes;
@@ -70,31 +70,50 @@ impl Work for PreparePass<'_> {
                 *out = ops.add(*key, *position);
             }
             let positioned = rows::<S, V>(&positioned);
-            let right = std::array::from_fn(|j| &positioned[j * CHANNELS..][..CHANNELS]);
+            let right = parts(positioned, CHANNELS, 0);
             let k = rows_mut::<S, V>(&mut self.k[first * CROSS_LEN..][..NP * CROSS_LEN]);
-            product::<S, V, NP, MR>(ops, &projections.k, right, |row, sums| {
-                for j in 0..NP {
-                    k[j * CROSS_CHANNELS + row] = sums[j];
-                }
-            });
-            let q = rows_mut::<S, V>(&mut self.q[first * CROSS_LEN..][..NP * CROSS_LEN]);
-            product::<S, V, NP, MR>(ops, &projections.q, right, |row, sums| {
-                for j in 0..NP {
-                    q[j * CROSS_CHANNELS + row] = ops.add(sums[j], ops.splat(projections.q_bias[row]));
-                }
-            });
-            let v = &mut self.v[first * CROSS_LEN..][..NP * CROSS_LEN];
-            let right = std::array::from_fn(|j| &keys[j * CHANNELS..][..CHANNELS]);
-            product::<S, V, NP, MR>(ops, &projections.v, right, |row, sums| {
-                let (head, channel) = (row / PANEL, row % PANEL);
-                for j in 0..NP {
-                    let mut lanes = [0.0; PANEL];
-                    rows_mut::<S, V>(&mut lanes)[0] = ops.add(sums[j], ops.splat(projections.v_bias[row]));
-                    for (token, value) in lanes.into_iter().enumerate() {
-                        v[((j * HEADS + head) * PANEL + token) * PANEL + channel] = value;
+            product::<S, V, NP, MR>(
+                ops,
+                &projections.k,
+                right,
+                #[inline(always)]
+                |row, sums| {
+                    for j in 0..NP {
+                        k[j * CROSS_CHANNELS + row] = sums[j];
                     }
-                }
-            });
+                },
+            );
+            let q = rows_mut::<S, V>(&mut self.q[first * CROSS_LEN..][..NP * CROSS_LEN]);
+            product::<S, V, NP, MR>(
+                ops,
+                &projections.q,
+                right,
+                #[inline(always)]
+                |row, sums| {
+                    for j in 0..NP {
+                        q[j * CROSS_CHANNELS + row] = ops.add(sums[j], ops.splat(projections.q_bias[row]));
+                    }
+                },
+            );
+            let v = &mut self.v[first * CROSS_LEN..][..NP * CROSS_LEN];
+            let right = parts(keys, CHANNELS, 0);
+            product::<S, V, NP, MR>(
+                ops,
+                &projections.v,
+                right,
+                #[inline(always)]
+                |row, sums| {
+                    let (head, channel) = (row / PANEL, row % PANEL);
+                    for j in 0..NP {
+                        let mut lanes = [0.0; PANEL];
+                        rows_mut::<S, V>(&mut lanes)[0] =
+                            ops.add(sums[j], ops.splat(projections.v_bias[row]));
+                        for (token, value) in lanes.into_iter().enumerate() {
+                            v[((j * HEADS + head) * PANEL + token) * PANEL + channel] = value;
+                        }
+                    }
+                },
+            );
         }
     }
 }

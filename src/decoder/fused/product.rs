@@ -5,7 +5,7 @@
 
 use pulp::Simd;
 
-use super::lanes::{Ops, PANEL, Row};
+use super::lanes::{Ops, PANEL, Row, parts};
 
 /// A left factor `[rows, depth]`, cut into blocks of rows: `[depth][rows of the block]`, one block after the other.
 #[derive(Debug, Clone, Default)]
@@ -50,11 +50,6 @@ impl Packed {
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
-
-    /// Rows of the factor.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
 }
 
 /// `left * right`: `right` is `[depth]` rows in each of `NP` panels. `each` gets the rows of the result one by one.
@@ -92,10 +87,10 @@ fn block<S: Simd, const V: usize, const NP: usize, const M: usize>(
 ) {
     let left = left.as_chunks::<M>().0;
     let depth = left.len();
-    let right: [&[Row<S, V>]; NP] = std::array::from_fn(|j| &right[j][..depth]);
+    let right = cut(right, depth);
     let mut sums = [[ops.splat(0.0); NP]; M];
     for k in 0..depth {
-        let right: [Row<S, V>; NP] = std::array::from_fn(|j| right[j][k]);
+        let right = ops.across(right, k);
         for i in 0..M {
             let x = ops.splat(left[k][i]);
             for j in 0..NP {
@@ -106,6 +101,15 @@ fn block<S: Simd, const V: usize, const NP: usize, const M: usize>(
     for (i, sums) in sums.into_iter().enumerate() {
         each(start + i, sums);
     }
+}
+
+/// The slices, each cut to `len`: the compiler then knows that no index below is too large.
+#[inline(always)]
+pub(super) fn cut<T, const N: usize>(mut slices: [&[T]; N], len: usize) -> [&[T]; N] {
+    for slice in &mut slices {
+        *slice = &slice[..len];
+    }
+    slices
 }
 
 /// The transposed product of one panel: the left factor is the panel `[depth][16]` itself, of which columns `16 i` to
@@ -120,11 +124,11 @@ pub(super) fn product_by_lane<S: Simd, const V: usize, const N: usize, const TM:
 ) {
     let left = left.as_chunks::<PANEL>().0;
     let depth = left.len();
-    let right: [&[Row<S, V>]; N] = std::array::from_fn(|j| &right[j][..depth]);
+    let right = cut(right, depth);
     for start in (0..PANEL).step_by(TM) {
         let mut sums = [[ops.splat(0.0); N]; TM];
         for k in 0..depth {
-            let right: [Row<S, V>; N] = std::array::from_fn(|j| right[j][k]);
+            let right = ops.across(right, k);
             let left: &[f32; TM] = &left[k].as_chunks().0[start / TM];
             for i in 0..TM {
                 let x = ops.splat(left[i]);
@@ -147,7 +151,7 @@ pub(super) fn product_by_lane<S: Simd, const V: usize, const N: usize, const TM:
 pub(super) fn accumulate<S: Simd, const V: usize, const NP: usize, const N: usize, const MR: usize>(
     ops: Ops<S, V>,
     left: [&[f32]; NP],
-    right: [[&[Row<S, V>]; N]; NP],
+    right: [&[Row<S, V>]; NP],
     scale: [Row<S, V>; N],
     mut sums: [&mut [Row<S, V>]; N],
 ) {
@@ -170,7 +174,7 @@ pub(super) fn accumulate<S: Simd, const V: usize, const NP: usize, const N: usiz
 fn accumulate_block<S: Simd, const V: usize, const NP: usize, const N: usize, const M: usize>(
     ops: Ops<S, V>,
     left: [&[f32]; NP],
-    right: [[&[Row<S, V>]; N]; NP],
+    right: [&[Row<S, V>]; NP],
     scale: [Row<S, V>; N],
     out: &mut [&mut [Row<S, V>]; N],
     start: usize,
@@ -184,9 +188,9 @@ fn accumulate_block<S: Simd, const V: usize, const NP: usize, const N: usize, co
     }
     for panel in 0..NP {
         let left = &left[panel].as_chunks::<PANEL>().0[start..][..M];
-        let right: [&[Row<S, V>]; N] = std::array::from_fn(|j| &right[panel][j][..PANEL]);
+        let right: [&[Row<S, V>]; N] = parts(right[panel], PANEL, 0);
         for k in 0..PANEL {
-            let right: [Row<S, V>; N] = std::array::from_fn(|j| right[j][k]);
+            let right = ops.across(right, k);
             for i in 0..M {
                 let x = ops.splat(left[i][k]);
                 for j in 0..N {

@@ -3,7 +3,7 @@
 
 use pulp::Simd;
 
-use super::lanes::{Ops, PANEL, Work, rows, rows_mut};
+use super::lanes::{Ops, PANEL, Work, parts, rows, rows_mut};
 use super::product::{Packed, product};
 use super::weights::{BLOCK, Upscaling};
 use super::workspace::{CHUNK_ROWS, Chunk, Scratch, Sizes};
@@ -58,17 +58,23 @@ impl UpscalingPass<'_> {
         };
 
         let halves = rows_mut::<S, V>(&mut self.scratch.positioned);
-        let right = std::array::from_fn(|j| &keys[(first + j) * CHANNELS..][..CHANNELS]);
-        product::<S, V, NP, MR>(ops, &weights.first, right, |row, sums| {
-            let bias = ops.splat(weights.first_bias[row % HALF_CHANNELS]);
-            for j in 0..NP {
-                let mut sum = ops.add(sums[j], bias);
-                if let Some(half) = half {
-                    sum = ops.add(sum, half[(first + j) * CHANNELS + row]);
+        let right = parts(keys, CHANNELS, first);
+        product::<S, V, NP, MR>(
+            ops,
+            &weights.first,
+            right,
+            #[inline(always)]
+            |row, sums| {
+                let bias = ops.splat(weights.first_bias[row % HALF_CHANNELS]);
+                for j in 0..NP {
+                    let mut sum = ops.add(sums[j], bias);
+                    if let Some(half) = half {
+                        sum = ops.add(sum, half[(first + j) * CHANNELS + row]);
+                    }
+                    halves[j * CHANNELS + row] = sum;
                 }
-                halves[j * CHANNELS + row] = sum;
-            }
-        });
+            },
+        );
         for pixel in halves[..NP * CHANNELS].chunks_exact_mut(HALF_CHANNELS) {
             ops.norm(pixel, &weights.norm.weight, &weights.norm.bias, EPSILON);
             ops.gelu_all(pixel);
@@ -78,28 +84,43 @@ impl UpscalingPass<'_> {
         let pixels = rows_mut::<S, V>(&mut self.scratch.pixels);
         let logits = rows_mut::<S, V>(&mut self.scratch.logits);
         for pixel in 0..BLOCK {
-            let right =
-                std::array::from_fn(|j| &halves[j * CHANNELS + pixel * HALF_CHANNELS..][..HALF_CHANNELS]);
-            product::<S, V, NP, MR>(ops, &weights.second, right, |row, sums| {
-                let bias = ops.splat(weights.second_bias[row % QUARTER_CHANNELS]);
-                for j in 0..NP {
-                    let mut sum = ops.add(sums[j], bias);
-                    if let Some(quarter) = quarter {
-                        sum = ops.add(sum, quarter[((first + j) * BLOCK + pixel) * QUARTER_ROWS + row]);
+            let mut right = parts(halves, CHANNELS, 0);
+            for right in &mut right {
+                *right = &right[pixel * HALF_CHANNELS..][..HALF_CHANNELS];
+            }
+            product::<S, V, NP, MR>(
+                ops,
+                &weights.second,
+                right,
+                #[inline(always)]
+                |row, sums| {
+                    let bias = ops.splat(weights.second_bias[row % QUARTER_CHANNELS]);
+                    for j in 0..NP {
+                        let mut sum = ops.add(sums[j], bias);
+                        if let Some(quarter) = quarter {
+                            sum = ops.add(sum, quarter[((first + j) * BLOCK + pixel) * QUARTER_ROWS + row]);
+                        }
+                        pixels[j * QUARTER_ROWS + row] = sum;
                     }
-                    pixels[j * QUARTER_ROWS + row] = sum;
-                }
-            });
+                },
+            );
             ops.gelu_all(&mut pixels[..NP * QUARTER_ROWS]);
             for quarter in 0..BLOCK {
-                let right = std::array::from_fn(|j| {
-                    &pixels[j * QUARTER_ROWS + quarter * QUARTER_CHANNELS..][..QUARTER_CHANNELS]
-                });
-                product::<S, V, NP, MR>(ops, self.hyper, right, |mask, sums| {
-                    for j in 0..NP {
-                        logits[((j * MASKS + mask) * BLOCK + pixel) * BLOCK + quarter] = sums[j];
-                    }
-                });
+                let mut right = parts(pixels, QUARTER_ROWS, 0);
+                for right in &mut right {
+                    *right = &right[quarter * QUARTER_CHANNELS..][..QUARTER_CHANNELS];
+                }
+                product::<S, V, NP, MR>(
+                    ops,
+                    self.hyper,
+                    right,
+                    #[inline(always)]
+                    |mask, sums| {
+                        for j in 0..NP {
+                            logits[((j * MASKS + mask) * BLOCK + pixel) * BLOCK + quarter] = sums[j];
+                        }
+                    },
+                );
             }
         }
     }

@@ -3,8 +3,8 @@
 use ndarray::{Array2, ArrayView2};
 use pulp::Simd;
 
-use super::lanes::{Ops, PANEL, Row, rows};
-use super::product::Packed;
+use super::lanes::{Ops, PANEL, Row, parts, rows};
+use super::product::{Packed, cut};
 use crate::decoder::error::DecoderError;
 use crate::decoder::weights::{
     CHANNELS, CROSS_CHANNELS, HALF_CHANNELS, HEADS, LAYERS, MASKS, QUARTER_CHANNELS, Weights,
@@ -314,8 +314,9 @@ impl<S: Simd, const V: usize> Ops<S, V> {
         relu: bool,
     ) {
         let n = x.len() / linear.inputs;
-        let right: [&[Row<S, V>]; N] = std::array::from_fn(|j| linear.panel::<S, V>(panel + j));
-        let bias: [Row<S, V>; N] = std::array::from_fn(|j| linear.bias::<S, V>(panel + j));
+        let right = parts(rows::<S, V>(&linear.panels), linear.inputs, panel);
+        let mut bias = [self.splat(0.0); N];
+        bias.copy_from_slice(&rows::<S, V>(&linear.bias)[panel..][..N]);
         let mut start = 0;
         while start < n {
             if TM == 8 && start + 8 <= n {
@@ -342,11 +343,11 @@ impl<S: Simd, const V: usize> Ops<S, V> {
         relu: bool,
     ) {
         let depth = linear.inputs;
-        let x: [&[f32]; M] = std::array::from_fn(|i| &x[(start + i) * depth..][..depth]);
-        let right: [&[Row<S, V>]; N] = std::array::from_fn(|j| &right[j][..depth]);
+        let x: [&[f32]; M] = parts(x, depth, start);
+        let right = cut(right, depth);
         let mut sums = [bias; M];
         for k in 0..depth {
-            let right: [Row<S, V>; N] = std::array::from_fn(|j| right[j][k]);
+            let right = self.across(right, k);
             for i in 0..M {
                 let x = self.splat(x[i][k]);
                 for j in 0..N {
