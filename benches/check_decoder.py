@@ -7,7 +7,7 @@
 
 For every family and for features in f32, f16 and bf16, the same prompts go through
   - the modules of `ultralytics` in torch (the truth),
-  - `examples/decode_arrays` (this crate's decoder on tract),
+  - `examples/decode_arrays` (this crate's decoder),
   - the ONNX files that the crate exports, whole and as the split pair, in ONNX Runtime;
 the worst differences are printed, and the exit code is 1 if a bar is missed. With `--binary` the weights take the way
 of a user: a checkpoint with the family's prefixes is written and imported with `geosam-edge import-model`.
@@ -198,7 +198,7 @@ def main():
         sys.exit("build the example first: cargo build --release --example decode_arrays")
 
     failed = False
-    print("| family | features | tract logits | tract scores | ORT whole | ORT split | logits' std | masks chosen |")
+    print("| family | features | our logits | our scores | ORT whole | ORT split | logits' std | masks chosen |")
     print("|---|---|---|---|---|---|---|---|")
     for family in arguments.families:
         encoder, decoder = modules(family, seed=1)

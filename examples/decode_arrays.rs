@@ -15,7 +15,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use geosam_edge::Family;
 use geosam_edge::decoder::{
-    FramePoint, FramePrompt, MaskDecoder, TractDecoder, WeightSource, Weights, graph,
+    FramePoint, FramePrompt, FusedDecoder, MaskDecoder, WeightSource, Weights, graph,
 };
 use geosam_edge::features::{ChipFeatures, HighRes};
 use ndarray::{Array3, ArrayD, ArrayViewD, IxDyn};
@@ -67,7 +67,7 @@ fn main() -> Result<()> {
 
     let weights = Arrays::read(&directory.join("weights.safetensors"))?;
     graph::export(&Weights::copied(&weights, family)?, "random", directory)?;
-    let decoder = TractDecoder::new(&weights, family, 1)?;
+    let decoder = FusedDecoder::new(&weights, family, 1)?;
 
     let mut arrays = Arrays::read(&directory.join("chip.safetensors"))?;
     let high_res = if family.has_high_resolution_maps() {

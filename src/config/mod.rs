@@ -124,7 +124,7 @@ pub struct PreviewConfig {
 /// Which engine decodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// Pure Rust, on the CPU.
+    /// Pure Rust, on the CPU: the fused executor, which is verified against tract.
     Tract,
     /// NVIDIA's, where it was built in and can be loaded; otherwise tract, and an event says so.
     TensorRt,

@@ -1,7 +1,8 @@
 //! From a chip's features and a prompt to low-resolution logits and scores.
 //!
-//! Here: the [`MaskDecoder`] trait, the prompt encoder, the decoder's graphs (ONNX, built in Rust), the engine that
-//! runs them, the cache of prepared chips, and the choice among the four masks. Not here: reading chips (`features`)
+//! Here: the [`MaskDecoder`] trait, the prompt encoder, the executor that decodes ([`FusedDecoder`]), the decoder's
+//! graphs (ONNX, built in Rust) and their run on tract ([`TractDecoder`]: what the executor is verified against), the
+//! cache of prepared chips, and the choice among the four masks. Not here: reading chips (`features`)
 //! and checkpoints (`models`), where on the earth a chip lies (`geo`), and what becomes of the logits (`mask`).
 //!
 //! The work is split in two. [`MaskDecoder::prepare`] does once per chip what no prompt changes;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::EngineError;
 use crate::catalog::Folder;
-use crate::decoder::{MaskDecoder, TractDecoder};
+use crate::decoder::{FusedDecoder, MaskDecoder};
 use crate::models::{ModelInfo, ModelStore, load_weights};
 
 /// Imported models and the decoders built from them.
@@ -62,7 +62,7 @@ impl Decoders {
         }
         let weights = load_weights(&model)?;
         let decoder: Arc<dyn MaskDecoder> =
-            Arc::new(TractDecoder::new(&weights, model.family, self.threads)?);
+            Arc::new(FusedDecoder::new(&weights, model.family, self.threads)?);
         built.insert(model.dir, Arc::clone(&decoder));
         Ok(decoder)
     }

@@ -1,4 +1,4 @@
-//! The decoder on tract: pure Rust, on any CPU.
+//! The decoder's graphs on tract: the plain way, against which the fused executor is verified in every test.
 //!
 //! Here: plans, one per number of prompt tokens, and the way of a chip and of a prompt through them. Not here: what the
 //! graphs compute (`graph`).
