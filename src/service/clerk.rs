@@ -22,7 +22,7 @@ use super::watcher::FolderNews;
 use crate::ErrorCode;
 use crate::api::Response;
 use crate::bus::{AckToken, BusClient, BusEvent, IncomingMessage};
-use crate::store::{Change, Class, Committed, Finish, OutboxMessage, Outcome};
+use crate::store::{Change, Class, Committed, Finish, InboxEntry, Lookup, OutboxMessage, Outcome};
 
 /// Inputs taken in before a commit, so that one flood does not keep the rest waiting.
 const BATCH: usize = 256;
@@ -240,11 +240,31 @@ impl<C: BusClient> Clerk<C> {
                 });
                 let promised: Vec<bool> = promised.collect();
                 let of_client = promised.iter().filter(|mine| **mine).count();
-                if self.bench.has_room(client, false, promised.len(), of_client) {
+                if self.bench.has_room(client, false, promised.len(), of_client) || self.is_known(&entry) {
                     self.staged.push((Change::Receive(entry), Then::Accept(job, ack)));
                 } else {
                     self.refuse(&job.reply, &busy(&job), ack);
                 }
+            }
+        }
+    }
+
+    /// Whether a request has come before: then it takes no room, and gets the answer that it has got or will
+    /// get. A broker delivers again what it does not know to be acknowledged; BUSY would be a second answer.
+    fn is_known(&self, entry: &InboxEntry) -> bool {
+        let Some(key) = &entry.key else { return false };
+        let staged = |(change, _): &(Change, Then)| matches!(change, Change::Receive(other) if other.key.as_ref() == Some(key));
+        if self.staged.iter().any(staged) {
+            return true;
+        }
+        match self.shop.store.lookup(key) {
+            Ok(Lookup::Pending(_) | Lookup::Same(_)) => true,
+            Ok(Lookup::OtherPayload) => entry.changes_state,
+            Ok(Lookup::Unknown) => false,
+            Err(error) => {
+                // The commit meets the same trouble, and decides when it is over.
+                tracing::error!(%error, "the inbox cannot be read");
+                true
             }
         }
     }

@@ -38,7 +38,7 @@ pub struct ServiceOptions {
     pub store: StoreLimits,
     /// Bounds on sessions.
     pub sessions: SessionLimits,
-    /// Requests decoded at the same time.
+    /// Requests decoded at the same time; with none they wait for a run that has some.
     pub workers: usize,
     /// Threads of one decode.
     pub threads: usize,

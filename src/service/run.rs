@@ -97,7 +97,7 @@ impl Service {
         let office =
             Clerk::new(rules, Arc::clone(&shop), Arc::clone(&bench), client, announcer, Arc::clone(&pulse));
         let mut threads = vec![spawn("clerk", move || office.work(&inputs))?];
-        for _ in 0..options.workers.max(1) {
+        for _ in 0..options.workers {
             let (bench, shop, pulse, clerk) =
                 (Arc::clone(&bench), Arc::clone(&shop), Arc::clone(&pulse), clerk.clone());
             threads.push(spawn("worker", move || super::worker::work(&bench, &shop, &pulse, &clerk))?);

@@ -17,23 +17,32 @@ const RESPONSE: &str = "geosam/edge/response/c1/segment";
 struct Scene {
     service: Service,
     broker: MemoryBroker,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 fn scene() -> Scene {
-    let dir = tempfile::tempdir().unwrap();
+    scene_with(ServiceOptions::default())
+}
+
+/// A scene with bounds of its own; directories are the scene's.
+fn scene_with(options: ServiceOptions) -> Scene {
+    scene_in(tempfile::tempdir().unwrap(), options)
+}
+
+/// A scene on the state that an earlier one has left.
+fn scene_in(dir: TempDir, options: ServiceOptions) -> Scene {
     let models: PathBuf = dir.path().join("models");
-    std::fs::create_dir(&models).unwrap();
+    std::fs::create_dir_all(&models).unwrap();
     let options = ServiceOptions {
         features: vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/folder_sam")],
         models,
         state: dir.path().join("state"),
-        ..ServiceOptions::default()
+        ..options
     };
     let (client, events, broker) = bus(None);
     let service = Service::start(options, client, events).unwrap();
     broker.connect(true);
-    let scene = Scene { service, broker, _dir: dir };
+    let scene = Scene { service, broker, dir };
     scene.until("online", || scene.broker.retained("geosam/edge/state").as_deref() == Some(b"online"));
     scene
 }
@@ -55,14 +64,15 @@ impl Scene {
         }
     }
 
-    /// The ids that were answered, in order.
-    fn answered(&self) -> Vec<String> {
+    fn answers(&self) -> Vec<Value> {
         let published = self.broker.published();
         let answers = published.iter().filter(|m| m.topic == RESPONSE);
-        answers
-            .map(|m| serde_json::from_slice::<Value>(&m.payload).unwrap())
-            .map(|answer| answer["id"].as_str().unwrap().to_owned())
-            .collect()
+        answers.map(|m| serde_json::from_slice(&m.payload).unwrap()).collect()
+    }
+
+    /// The ids that were answered, in order.
+    fn answered(&self) -> Vec<String> {
+        self.answers().iter().map(|answer| answer["id"].as_str().unwrap().to_owned()).collect()
     }
 }
 
@@ -120,5 +130,42 @@ fn an_answer_lost_on_the_way_comes_after_the_broker_has_lost_its_session_too() {
     scene.broker.set_policy(PublishPolicy::Accept);
     scene.broker.connect(false);
     scene.until("the answer", || scene.answered() == ["a"]);
+    scene.service.stop();
+}
+
+#[test]
+fn a_pending_request_that_comes_again_to_a_full_queue_is_not_busy() {
+    // Nobody works: the queue stays full.
+    let idle = ServiceOptions { queue: 1, workers: 0, ..ServiceOptions::default() };
+    let scene = scene_with(idle);
+    let pending = scene.ask("a");
+    scene.until("it is durable", || scene.broker.acknowledged().contains(&pending));
+    scene.ask("b");
+    scene.until("the refusal", || scene.answered() == ["b"]);
+    assert_eq!(scene.answers()[0]["error"]["code"], "BUSY");
+    let again = scene.ask("a");
+    scene.until("the acknowledgement", || scene.broker.acknowledged().contains(&again));
+    // Both of a pair that came while we were away, in one breath.
+    scene.broker.disconnect("a test");
+    let pair = [scene.ask("a"), scene.ask("a")];
+    scene.broker.connect(true);
+    scene.until("the pair", || pair.iter().all(|id| scene.broker.acknowledged().contains(id)));
+    assert_eq!(scene.answered(), ["b"]);
+    scene.service.stop();
+
+    let scene = scene_in(scene.dir, ServiceOptions::default());
+    scene.until("the answer", || scene.answered() == ["a"]);
+    assert_eq!(scene.answers()[0]["error"]["code"], "NO_CHIP_COVERS");
+    scene.service.stop();
+}
+
+#[test]
+fn a_request_that_comes_twice_in_one_breath_takes_one_place_in_the_queue() {
+    let scene = scene_with(ServiceOptions { queue: 1, workers: 0, ..ServiceOptions::default() });
+    scene.broker.disconnect("a test");
+    let pair = [scene.ask("a"), scene.ask("a")];
+    scene.broker.connect(true);
+    scene.until("the pair", || pair.iter().all(|id| scene.broker.acknowledged().contains(id)));
+    assert_eq!(scene.answered(), [] as [&str; 0]);
     scene.service.stop();
 }
