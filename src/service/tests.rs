@@ -1,7 +1,7 @@
 //! The service on a bus without a network: duplicates, lost acknowledgements, reconnects. No request here
 //! needs a decoder.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -31,20 +31,24 @@ fn scene_with(options: ServiceOptions) -> Scene {
 
 /// A scene on the state that an earlier one has left.
 fn scene_in(dir: TempDir, options: ServiceOptions) -> Scene {
-    let models: PathBuf = dir.path().join("models");
-    std::fs::create_dir_all(&models).unwrap();
+    let scene = offline_scene(dir, options);
+    scene.broker.connect(true);
+    scene.until("online", || scene.broker.retained("geosam/edge/state").as_deref() == Some(b"online"));
+    scene
+}
+
+/// A service that has no connection yet.
+fn offline_scene(dir: TempDir, options: ServiceOptions) -> Scene {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let options = ServiceOptions {
-        features: vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/folder_sam")],
-        models,
+        features: vec![fixtures.join("folder_sam")],
+        models: fixtures.join("models"),
         state: dir.path().join("state"),
         ..options
     };
     let (client, events, broker) = bus(None);
     let service = Service::start(options, client, events).unwrap();
-    broker.connect(true);
-    let scene = Scene { service, broker, dir };
-    scene.until("online", || scene.broker.retained("geosam/edge/state").as_deref() == Some(b"online"));
-    scene
+    Scene { service, broker, dir }
 }
 
 impl Scene {
@@ -168,4 +172,16 @@ fn a_request_that_comes_twice_in_one_breath_takes_one_place_in_the_queue() {
     scene.until("the pair", || pair.iter().all(|id| scene.broker.acknowledged().contains(id)));
     assert_eq!(scene.answered(), [] as [&str; 0]);
     scene.service.stop();
+}
+
+#[test]
+fn a_board_that_requests_cannot_reach_is_not_online() {
+    let scene = offline_scene(tempfile::tempdir().unwrap(), ServiceOptions::default());
+    scene.broker.refuse_subscription("geosam/edge/request/#");
+    scene.broker.connect(true);
+    let folder = "geosam/edge/folder/folder_sam";
+    scene.until("the folder", || scene.broker.retained(folder).is_some());
+    scene.service.stop();
+    let told = scene.broker.published().into_iter().filter(|m| m.topic == "geosam/edge/state");
+    assert!(!told.into_iter().any(|m| m.payload == b"online"));
 }
