@@ -47,6 +47,8 @@ fn it_says_what_it_is_and_when_it_is_gone() {
 
     let state = broker.subscribe("geosam/b1/state", &[]);
     assert_eq!((state.next().text().as_str(), code(&json!({"status": "ok"}))), ("online", "ok"));
+    let log = board.log();
+    assert!(log.contains("connected to the broker") && !log.contains('\u{1b}'), "as `log` says: {log}");
     assert!(board.stop(), "SIGTERM ends it well");
     assert_eq!(state.next().text(), "offline");
     board.start();

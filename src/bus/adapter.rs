@@ -1,6 +1,6 @@
 //! What both adapters of `rumqttc` do alike: its two versions of MQTT have the same shape and different types.
 
-use std::fmt::Display;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use embedded_svc::mqtt::client::QoS;
@@ -74,10 +74,7 @@ pub(super) const fn sent(outgoing: &Outgoing) -> Option<Step> {
     }
 }
 
-/// A connection that ended with an error; `refusal` is what the broker said to our CONNECT.
-pub(super) fn lost(error: &impl Display, refusal: Option<String>) -> Loss {
-    match refusal {
-        Some(reason) => Loss { refused: true, ..Loss::new(reason) },
-        None => Loss::new(error.to_string()),
-    }
+/// The broker's answer to our CONNECT is no.
+pub(super) fn refused(code: &impl Debug) -> Loss {
+    Loss { refused: true, ..Loss::new(format!("{code:?}")) }
 }

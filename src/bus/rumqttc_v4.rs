@@ -10,7 +10,7 @@ use rumqttc::{
     StateError, SubscribeFilter, SubscribeReasonCode,
 };
 
-use super::adapter::{Arrival, CHANNEL, PACKET_IDS, encrypted, given, lost, prompt_network, sent};
+use super::adapter::{Arrival, CHANNEL, PACKET_IDS, encrypted, given, prompt_network, refused, sent};
 use super::driver::{Attempt, Dialect, Link, Loss};
 use super::identity::Identity;
 use super::message::{OutgoingMessage, Properties, PublishOutcome};
@@ -169,18 +169,14 @@ const fn wire_qos(qos: QoS) -> WireQoS {
 }
 
 fn loss(error: &ConnectionError) -> Loss {
-    let refusal = match error {
-        ConnectionError::ConnectionRefused(code) => Some(format!("{code:?}")),
-        _ => None,
-    };
-    let mut loss = lost(error, refusal);
+    let loss = Loss::new(error.to_string());
     match error {
+        ConnectionError::ConnectionRefused(code) => refused(code),
         ConnectionError::MqttState(StateError::Deserialization(PacketError::PayloadSizeLimitExceeded(
             bytes,
-        ))) => loss.oversized = Some(*bytes),
-        _ => {}
+        ))) => Loss { oversized: Some(*bytes), ..loss },
+        _ => loss,
     }
-    loss
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use rumqttc::v5::mqttbytes::v5::{
 use rumqttc::v5::mqttbytes::{self, QoS as WireQoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 
-use super::adapter::{Arrival, CHANNEL, PACKET_IDS, encrypted, given, lost, prompt_network, sent};
+use super::adapter::{Arrival, CHANNEL, PACKET_IDS, encrypted, given, prompt_network, refused, sent};
 use super::driver::{Attempt, Dialect, Link, Loss};
 use super::identity::Identity;
 use super::message::{OutgoingMessage, Properties, PublishOutcome};
@@ -197,9 +197,9 @@ const fn our_qos(qos: WireQoS) -> QoS {
 fn acknowledged(puback: &PubAck) -> Step {
     let outcome = match puback.reason {
         PubAckReason::Success | PubAckReason::NoMatchingSubscribers => PublishOutcome::Accepted,
-        refused => {
+        refusal => {
             let said = puback.properties.as_ref().and_then(|p| p.reason_string.as_deref());
-            let reason = said.map_or_else(|| format!("{refused:?}"), |said| format!("{refused:?}: {said}"));
+            let reason = said.map_or_else(|| format!("{refusal:?}"), |said| format!("{refusal:?}: {said}"));
             PublishOutcome::Refused { reason }
         }
     };
@@ -244,23 +244,21 @@ fn incoming(properties: PublishProperties) -> Properties {
 }
 
 fn loss(error: &ConnectionError) -> Loss {
-    let refusal = match error {
-        ConnectionError::ConnectionRefused(code) => Some(format!("{code:?}")),
-        _ => None,
-    };
-    let mut loss = lost(error, refusal);
+    let loss = Loss::new(error.to_string());
     match error {
+        ConnectionError::ConnectionRefused(code) => refused(code),
         ConnectionError::MqttState(StateError::Deserialization(error)) => match error {
-            mqttbytes::Error::PayloadSizeLimitExceeded { pkt_size, .. } => loss.oversized = Some(*pkt_size),
+            mqttbytes::Error::PayloadSizeLimitExceeded { pkt_size, .. } => {
+                Loss { oversized: Some(*pkt_size), ..loss }
+            }
             // The library's misnomer: its reader of PUBACK returns this of a code that it does not know.
             mqttbytes::Error::InvalidConnectReturnCode(PACKET_TOO_LARGE) => {
-                loss.refused_oldest = Some("PacketTooLarge");
+                Loss { refused_oldest: Some("PacketTooLarge"), ..loss }
             }
-            _ => {}
+            _ => loss,
         },
-        _ => {}
+        _ => loss,
     }
-    loss
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use geosam_edge::bus::{
     BackoffOptions, BrokerUrl, BusClient, BusConnection, BusError, BusEvent, BusOptions, OutgoingMessage,
-    Protocol, PublishOutcome, connect,
+    Protocol, PublishOutcome,
 };
 
 use crate::mosquitto::{Mosquitto, PATIENCE, Setup, free_port};
