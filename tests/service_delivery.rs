@@ -5,12 +5,11 @@ mod mosquitto;
 #[path = "support/service.rs"]
 mod service;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mosquitto::{Mosquitto, PATIENCE, Setup};
 use serde_json::{Value, json};
-use service::{Board, Ears, POINT, SMALL, code, fixture, is_answer, long_batch, publish_lines};
+use service::{Board, Ears, POINT, SMALL, code, copy, fixture, is_answer, long_batch, publish_lines};
 
 fn persistent() -> Option<Mosquitto> {
     Mosquitto::start(Setup { persistence: true, ..Setup::default() })
@@ -248,17 +247,4 @@ fn a_burst_costs_few_syncs_of_the_card() {
     let cost = syncs(&mut ears, 100) - before;
     eprintln!("card syncs for a burst of 100 requests: {cost}");
     assert!(cost <= 60, "{cost} syncs");
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a directory");
-    for entry in std::fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("it is copied");
-        }
-    }
 }

@@ -47,6 +47,8 @@ fn it_says_what_it_is_and_when_it_is_gone() {
 
     let state = broker.subscribe("geosam/b1/state", &[]);
     assert_eq!((state.next().text().as_str(), code(&json!({"status": "ok"}))), ("online", "ok"));
+    let log = board.log();
+    assert!(log.contains("connected to the broker") && !log.contains('\u{1b}'), "as `log` says: {log}");
     assert!(board.stop(), "SIGTERM ends it well");
     assert_eq!(state.next().text(), "offline");
     board.start();
@@ -108,22 +110,18 @@ fn segment_answers_one_many_and_geojson_on_the_topics_that_were_asked_for() {
     ask(&broker, &board, "segment", &geojson.to_string());
     assert_eq!(code(&ears.answer("5")), "ok");
 
-    ask(
-        &broker,
-        &board,
-        "segment",
-        &format!(r#"{{"id":"6",{POINT},"output":{{"multimask":true,"max_bytes":4000}}}}"#),
-    );
-    let answer = ears.answer("6");
-    let told = answer["masks"].as_array().map(Vec::len);
-    assert!(told == Some(3) && answer.to_string().len() <= 4000 || code(&answer) == "TOO_LARGE", "{answer}");
-    ask(
-        &broker,
-        &board,
-        "segment",
-        &format!(r#"{{"id":"7",{POINT},"output":{{"max_bytes":1000,"on_too_large":"error"}}}}"#),
-    );
-    assert_eq!(code(&ears.answer("7")), "TOO_LARGE");
+    let mut with_output = |id: &str, output: &str| {
+        let payload = format!(r#"{{"id":"{id}",{POINT},"output":{{"largest_only":true,{output}}}}}"#);
+        ask(&broker, &board, "segment", &payload);
+        ears.answer(id)
+    };
+    let three = with_output("6", r#""multimask":true,"vectorization":"simplified","tolerance":30"#);
+    assert_eq!((code(&three), three["masks"].as_array().map(Vec::len)), ("ok", Some(3)));
+    let coarse = with_output("7", r#""max_bytes":20000"#);
+    let tolerance = coarse["result"]["features"][0]["properties"]["tolerance"].as_f64();
+    assert!(coarse.to_string().len() <= 20_000 && tolerance > Some(1.5), "{tolerance:?}");
+    assert_eq!(code(&with_output("8", r#""max_bytes":20000,"on_too_large":"error""#)), "TOO_LARGE");
+    assert_eq!(code(&with_output("9", r#""max_bytes":1000"#)), "TOO_LARGE");
 }
 
 #[test]
@@ -276,4 +274,25 @@ fn a_busy_board_refuses_expires_supersedes_and_cancels() {
     assert_eq!((code(&ears.answer("old")), code(&ears.answer("p3"))), ("EXPIRED", "ok"));
     let masks = ears.rest(Duration::from_millis(500)).iter().filter(|m| m.topic.contains("/mask/")).count();
     assert_eq!(masks, 24, "previews are not told to maps");
+}
+
+#[test]
+fn every_test_that_the_table_of_the_contract_names_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    let mut directories = vec![root.join("src"), root.join("tests")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources += &std::fs::read_to_string(path).expect("a source");
+            }
+        }
+    }
+    let table = std::fs::read_to_string(root.join("docs/contract-tests.md")).expect("the table");
+    let names = table.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() >= 3);
+    let missing: Vec<&str> = names.filter(|name| !sources.contains(&format!("fn {name}()"))).collect();
+    assert_eq!(missing, [] as [&str; 0]);
 }

@@ -3,9 +3,12 @@
 
 use serde_json::{Map, Value};
 
+use super::error::RequestError;
 use super::limits::Limits;
-use super::parse::{RequestError, check_point_count, label_from, numbers, request_from};
+use super::parse::request_from;
+use super::prompt::{check_point_count, label_from};
 use super::request::{PromptSet, Request};
+use super::values::numbers;
 use crate::geo::Bounds;
 
 pub(super) fn parse(mut object: Map<String, Value>, limits: &Limits) -> Result<Request, RequestError> {

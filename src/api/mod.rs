@@ -4,18 +4,23 @@
 //! the command line (`segment --request`) and the MQTT service. What a request means is the engine's
 //! affair; which topic it came on is the bus's.
 
+mod error;
 mod geojson_prompt;
 mod json;
 mod limits;
 mod names;
+mod output;
 mod parse;
+mod prompt;
 mod request;
 mod response;
+mod values;
 
+pub use error::RequestError;
 pub use json::{JsonError, parse_bounded};
 pub use limits::Limits;
 pub use names::{NameError, check_folder_name, check_name, escape_name};
-pub use parse::{RequestError, parse_request};
+pub use parse::parse_request;
 pub use request::{
     CrsChoice, OnTooLarge, OutputOptions, PromptItem, PromptSet, Request, RequestId, Vectorization,
 };

@@ -12,16 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_rustls::rustls::ClientConfig;
 
 use super::backoff::Backoff;
 use super::error::BusError;
 use super::events::{EventLimits, Pushed};
 use super::handle::{BusEvents, BusHandle, Shared};
+use super::identity::Identity;
 use super::message::Protocol;
 use super::options::BusOptions;
 use super::wire::{Step, Wire};
-use super::{rumqttc_v4, rumqttc_v5, tls};
+use super::{rumqttc_v4, rumqttc_v5};
 
 /// One attempt's peculiarities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(super) trait Dialect: Send + 'static {
     type Link: Link;
 
     /// Prepares a connection; it is made by the first poll.
-    fn open(&self, attempt: Attempt) -> (Box<dyn Wire>, Self::Link);
+    fn open(&self, attempt: Attempt, identity: &Identity) -> (Box<dyn Wire>, Self::Link);
 }
 
 /// A connection.
@@ -71,26 +71,27 @@ pub(super) trait Link {
     fn keep_alive(&self) -> Duration;
 }
 
-/// Checks options and reads the certificates, as [`connect`] would, without connecting.
+/// Checks options and reads password and certificates, as [`connect`] would, without connecting.
 ///
 /// # Errors
-/// [`BusError::Options`] and [`BusError::Tls`].
+/// [`BusError::Options`], [`BusError::Password`] and [`BusError::Tls`].
 pub fn check(options: &BusOptions) -> Result<(), BusError> {
     prepare(options).map(drop)
 }
 
-fn prepare(options: &BusOptions) -> Result<Option<Arc<ClientConfig>>, BusError> {
+fn prepare(options: &BusOptions) -> Result<Identity, BusError> {
     options.check()?;
-    if options.broker.tls { tls::client_config(&options.tls).map(Some) } else { Ok(None) }
+    Identity::read(options)
 }
 
 /// Connects to a broker in a thread of its own, now and again whenever the connection is lost. The first
-/// event is `Connected` or `ConnectFailed`.
+/// event is `Connected` or `ConnectFailed`. Password and certificates are read again for each attempt, so that
+/// new ones are used from the next connection on.
 ///
 /// # Errors
-/// [`BusError::Options`] and [`BusError::Tls`], before anything is tried.
+/// As [`check`], before anything is tried.
 pub fn connect(options: BusOptions) -> Result<(BusHandle, BusEvents), BusError> {
-    let tls = prepare(&options)?;
+    let identity = prepare(&options)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| start_failed(&options, &error))?;
     let shared = Shared::new(options.protocol, options.queue, EventLimits::default());
@@ -102,8 +103,12 @@ pub fn connect(options: BusOptions) -> Result<(BusHandle, BusEvents), BusError> 
     let body = move || {
         let _end = EndOfThread(Arc::clone(&theirs));
         match options.protocol {
-            Protocol::V5 => runtime.block_on(run(rumqttc_v5::V5::new(&options, tls), &theirs, &options)),
-            Protocol::V311 => runtime.block_on(run(rumqttc_v4::V4::new(&options, tls), &theirs, &options)),
+            Protocol::V5 => {
+                runtime.block_on(run(rumqttc_v5::V5::new(&options), identity, &theirs, &options));
+            }
+            Protocol::V311 => {
+                runtime.block_on(run(rumqttc_v4::V4::new(&options), identity, &theirs, &options));
+            }
         }
     };
     std::thread::Builder::new().name("mqtt".to_owned()).spawn(body).map_err(failed)?;
@@ -138,12 +143,12 @@ enum Ended {
     Lost { loss: Loss, lasted: Option<Duration> },
 }
 
-async fn run<D: Dialect>(dialect: D, shared: &Shared, options: &BusOptions) {
+async fn run<D: Dialect>(dialect: D, mut identity: Identity, shared: &Shared, options: &BusOptions) {
     let normal = Attempt { max_incoming_bytes: options.max_incoming_bytes, discard_session: false };
     let mut attempt = normal;
     let mut backoff = Backoff::new(options.backoff);
     while !shared.is_stopping() {
-        match connection(&dialect, shared, options, attempt).await {
+        match connection(&dialect, &identity, shared, options, attempt).await {
             Ended::Departed => return shared.stopped(true),
             Ended::Stopped => break,
             Ended::Discarded => attempt = normal,
@@ -162,6 +167,7 @@ async fn run<D: Dialect>(dialect: D, shared: &Shared, options: &BusOptions) {
                     () = sleep(retry_in) => {}
                     () = stop_requested(shared) => {}
                 }
+                identity.refresh(options);
             }
         }
     }
@@ -191,11 +197,12 @@ fn after(loss: &Loss, normal: Attempt, rescue_bytes: usize) -> Attempt {
 
 async fn connection<D: Dialect>(
     dialect: &D,
+    identity: &Identity,
     shared: &Shared,
     options: &BusOptions,
     attempt: Attempt,
 ) -> Ended {
-    let (wire, mut link) = dialect.open(attempt);
+    let (wire, mut link) = dialect.open(attempt, identity);
     let first = tokio::select! {
         first = link.poll() => first,
         () = stop_requested(shared) => return Ended::Stopped,
@@ -261,16 +268,6 @@ async fn connection<D: Dialect>(
                 Loss::new("the service takes messages more slowly than they come; the broker keeps the rest");
             return Ended::Lost { loss, lasted: Some(since.elapsed()) };
         }
-    }
-}
-
-/// A payload as it is passed on, and its size if it was thrown away: one over the limit came in by way
-/// of exception and will only be refused.
-pub(super) fn taken(payload: &[u8], max_incoming_bytes: usize) -> (Vec<u8>, Option<usize>) {
-    if payload.len() > max_incoming_bytes {
-        (Vec::new(), Some(payload.len()))
-    } else {
-        (payload.to_vec(), None)
     }
 }
 

@@ -51,6 +51,14 @@ pub enum BusError {
         /// What is wrong.
         problem: &'static str,
     },
+    /// The password cannot be read.
+    #[error("{}: cannot be used as the broker's password: {problem}", path.display())]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A certificate or key file cannot be used.
     #[error("{}: {problem}", path.display())]
     Tls {

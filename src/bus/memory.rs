@@ -3,7 +3,7 @@
 //! test is the same each time.
 //!
 //! The core under it is the one that talks to real brokers. What it does not show is the wire: packets,
-//! limits of a broker, timing; `tests/mqtt_bus.rs` does that with mosquitto.
+//! limits of a broker, timing; `tests/mqtt_bus` does that with mosquitto.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

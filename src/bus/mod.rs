@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use embedded_svc::mqtt::client::{Client, Connection, Enqueue, ErrorType, Publish};
 
+mod adapter;
 mod backoff;
 mod core;
 mod driver;
@@ -25,6 +26,7 @@ mod error;
 mod events;
 mod filter;
 mod handle;
+mod identity;
 pub mod memory;
 mod message;
 mod options;
@@ -38,11 +40,12 @@ pub use driver::{check, connect};
 pub use embedded_svc::mqtt::client::QoS;
 pub use error::BusError;
 pub use handle::{BusEvents, BusHandle};
+pub use identity::{Credentials, Password, Secret};
 pub use message::{
     AckToken, BusEvent, IncomingMessage, OutgoingMessage, Properties, Protocol, PublishOutcome, PublishToken,
     SubscribeToken,
 };
-pub use options::{BackoffOptions, BrokerUrl, BusOptions, Credentials, Secret, TlsFiles};
+pub use options::{BackoffOptions, BrokerUrl, BusOptions, TlsFiles};
 pub use topics::{AddressFault, Inbound, RequestAddress, Scope, TopicError, Topics, Verb};
 pub use wire::{BusStats, QueueLimits, Subscription};
 

@@ -5,39 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::BusError;
+use super::identity::Credentials;
 use super::message::{OutgoingMessage, Protocol};
 use super::wire::QueueLimits;
-
-/// A text that is never shown, not even by `{:?}`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, to hand to the broker and to nobody else.
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// User and password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// User name.
-    pub username: String,
-    /// Password; a broker may want none.
-    pub password: Secret,
-}
 
 /// Files for TLS, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -287,12 +257,6 @@ mod tests {
     fn a_password_in_the_address_is_refused_without_repeating_it() {
         let error = BrokerUrl::parse("mqtt://pilot:hunter2@broker").unwrap_err();
         assert!(!error.contains("hunter2") && error.contains("password_file"));
-    }
-
-    #[test]
-    fn a_secret_is_not_shown() {
-        let credentials = Credentials { username: "pilot".to_owned(), password: Secret::new("hunter2") };
-        assert_eq!(format!("{credentials:?}"), "Credentials { username: \"pilot\", password: *** }");
     }
 
     #[test]

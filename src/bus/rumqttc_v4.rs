@@ -1,39 +1,33 @@
 //! MQTT 3.1.1 on `rumqttc` (which calls it v4, after the protocol level). There are no properties, so
 //! request and response meet by topic only, and the broker says nothing about its limits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_svc::mqtt::client::QoS;
 use rumqttc::mqttbytes::Error as PacketError;
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet,
-    Publish, QoS as WireQoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
+    AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, Packet, Publish, QoS as WireQoS,
+    StateError, SubscribeFilter, SubscribeReasonCode,
 };
-use tokio_rustls::rustls::ClientConfig;
 
-use super::driver::{Attempt, Dialect, Link, Loss, taken};
-use super::message::{IncomingMessage, OutgoingMessage, Properties, PublishOutcome};
+use super::adapter::{Arrival, CHANNEL, PACKET_IDS, encrypted, given, prompt_network, refused, sent};
+use super::driver::{Attempt, Dialect, Link, Loss};
+use super::identity::Identity;
+use super::message::{OutgoingMessage, Properties, PublishOutcome};
 use super::options::{BusOptions, MAX_PACKET};
 use super::wire::{Step, Subscription, Wire, WireCommand};
-
-/// More than ever waits there: the core's window bounds publishes, the broker's bounds acknowledgements.
-const CHANNEL: usize = 1 << 16;
-/// Room for packet ids. It is above the core's window, so that an id is free again before its turn.
-const PACKET_IDS: u16 = 256;
 
 /// MQTT 3.1.1.
 pub(super) struct V4 {
     options: BusOptions,
-    tls: Option<Arc<ClientConfig>>,
 }
 
 impl V4 {
-    pub(super) fn new(options: &BusOptions, tls: Option<Arc<ClientConfig>>) -> Self {
-        Self { options: options.clone(), tls }
+    pub(super) fn new(options: &BusOptions) -> Self {
+        Self { options: options.clone() }
     }
 
-    fn mqtt_options(&self, attempt: Attempt) -> MqttOptions {
+    fn mqtt_options(&self, attempt: Attempt, identity: &Identity) -> MqttOptions {
         let ours = &self.options;
         let mut options = MqttOptions::new(&ours.client_id, ours.broker.dial_host(), ours.broker.port);
         options
@@ -43,16 +37,15 @@ impl V4 {
             .set_max_packet_size(attempt.max_incoming_bytes, MAX_PACKET)
             .set_inflight(PACKET_IDS)
             .set_manual_acks(true);
-        if let Some(credentials) = &ours.credentials {
-            options.set_credentials(&credentials.username, credentials.password.reveal());
+        if let Some((username, password)) = &identity.login {
+            options.set_credentials(username, password.reveal());
         }
         if let Some(will) = &ours.will {
             let (topic, payload) = (will.topic.clone(), will.payload.clone());
             options.set_last_will(LastWill::new(topic, payload, wire_qos(will.qos), will.retain));
         }
-        if let Some(tls) = &self.tls {
-            let tls = TlsConfiguration::Rustls(Arc::clone(tls));
-            options.set_transport(Transport::tls_with_config(tls));
+        if let Some(tls) = &identity.tls {
+            options.set_transport(encrypted(tls));
         }
         options
     }
@@ -61,10 +54,9 @@ impl V4 {
 impl Dialect for V4 {
     type Link = V4Link;
 
-    fn open(&self, attempt: Attempt) -> (Box<dyn Wire>, V4Link) {
-        let (client, mut eventloop) = AsyncClient::new(self.mqtt_options(attempt), CHANNEL);
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
+    fn open(&self, attempt: Attempt, identity: &Identity) -> (Box<dyn Wire>, V4Link) {
+        let (client, mut eventloop) = AsyncClient::new(self.mqtt_options(attempt, identity), CHANNEL);
+        let mut network = prompt_network();
         network.set_connection_timeout(self.options.connect_timeout.as_secs().max(1));
         eventloop.set_network_options(network);
         let (keep_alive, max_payload) = (self.options.keep_alive, self.options.max_incoming_bytes);
@@ -94,10 +86,7 @@ impl Wire for V4Wire {
             WireCommand::Unsubscribe(filter) => client.try_unsubscribe(filter),
             WireCommand::Disconnect => client.try_disconnect(),
         };
-        if sent.is_err() {
-            // The connection has just ended; its loss is being told.
-            tracing::debug!("a command came after the end of its connection");
-        }
+        given(&sent);
     }
 }
 
@@ -145,32 +134,30 @@ fn step(event: Event, max_payload: usize) -> Option<Step> {
         Event::Incoming(Packet::UnsubAck(unsuback)) => {
             Some(Step::SubscribeAcked { packet: unsuback.pkid, refused: Vec::new() })
         }
-        Event::Outgoing(Outgoing::Publish(packet)) if packet != 0 => Some(Step::PublishSent { packet }),
-        Event::Outgoing(Outgoing::Subscribe(packet) | Outgoing::Unsubscribe(packet)) => {
-            Some(Step::SubscribeSent { packet })
-        }
-        Event::Outgoing(Outgoing::Disconnect) => Some(Step::Departed),
-        _ => None,
+        Event::Outgoing(outgoing) => sent(&outgoing),
+        Event::Incoming(_) => None,
     }
 }
 
 fn received(publish: Publish, max_payload: usize) -> Step {
-    let (payload, cut_from) = taken(&publish.payload, max_payload);
-    let message = IncomingMessage {
+    let arrival = Arrival {
         topic: publish.topic,
-        payload,
-        cut_from,
-        qos: match publish.qos {
-            WireQoS::AtMostOnce => QoS::AtMostOnce,
-            WireQoS::AtLeastOnce => QoS::AtLeastOnce,
-            WireQoS::ExactlyOnce => QoS::ExactlyOnce,
-        },
+        payload: &publish.payload,
+        packet: publish.pkid,
+        qos: our_qos(publish.qos),
         retain: publish.retain,
         dup: publish.dup,
         properties: Properties::default(),
-        ack: None,
     };
-    Step::Received { packet: publish.pkid, message }
+    arrival.received(max_payload)
+}
+
+const fn our_qos(qos: WireQoS) -> QoS {
+    match qos {
+        WireQoS::AtMostOnce => QoS::AtMostOnce,
+        WireQoS::AtLeastOnce => QoS::AtLeastOnce,
+        WireQoS::ExactlyOnce => QoS::ExactlyOnce,
+    }
 }
 
 /// Exactly-once is sent as at-least-once.
@@ -182,17 +169,14 @@ const fn wire_qos(qos: QoS) -> WireQoS {
 }
 
 fn loss(error: &ConnectionError) -> Loss {
-    let mut loss = Loss::new(error.to_string());
+    let loss = Loss::new(error.to_string());
     match error {
-        ConnectionError::ConnectionRefused(code) => {
-            loss = Loss { refused: true, ..Loss::new(format!("{code:?}")) };
-        }
+        ConnectionError::ConnectionRefused(code) => refused(code),
         ConnectionError::MqttState(StateError::Deserialization(PacketError::PayloadSizeLimitExceeded(
             bytes,
-        ))) => loss.oversized = Some(*bytes),
-        _ => {}
+        ))) => Loss { oversized: Some(*bytes), ..loss },
+        _ => loss,
     }
-    loss
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! `Outgoing` event, in order; with manual acknowledgement nothing is acknowledged by itself; the limit of
 //! incoming packets is `max_packet_size` of the connect properties, that of outgoing ones the broker's.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_svc::mqtt::client::QoS;
@@ -14,18 +13,14 @@ use rumqttc::v5::mqttbytes::v5::{
 };
 use rumqttc::v5::mqttbytes::{self, QoS as WireQoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
-use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
-use tokio_rustls::rustls::ClientConfig;
 
-use super::driver::{Attempt, Dialect, Link, Loss, taken};
-use super::message::{IncomingMessage, OutgoingMessage, Properties, PublishOutcome};
+use super::adapter::{Arrival, CHANNEL, PACKET_IDS, encrypted, given, prompt_network, refused, sent};
+use super::driver::{Attempt, Dialect, Link, Loss};
+use super::identity::Identity;
+use super::message::{OutgoingMessage, Properties, PublishOutcome};
 use super::options::BusOptions;
 use super::wire::{Step, Wire, WireCommand};
 
-/// More than ever waits there: the core's window and the broker's receive maximum bound it.
-const CHANNEL: usize = 1 << 16;
-/// Room for packet ids. It is above the core's window, so that an id is free again before its turn.
-const PACKET_IDS: u16 = 256;
 /// Reason code of a PUBACK that rumqttc cannot read (MQTT 5, 3.4.2.1 has no such code, but brokers send
 /// it for a payload over their own limit).
 const PACKET_TOO_LARGE: u8 = 0x95;
@@ -33,15 +28,14 @@ const PACKET_TOO_LARGE: u8 = 0x95;
 /// MQTT 5.
 pub(super) struct V5 {
     options: BusOptions,
-    tls: Option<Arc<ClientConfig>>,
 }
 
 impl V5 {
-    pub(super) fn new(options: &BusOptions, tls: Option<Arc<ClientConfig>>) -> Self {
-        Self { options: options.clone(), tls }
+    pub(super) fn new(options: &BusOptions) -> Self {
+        Self { options: options.clone() }
     }
 
-    fn mqtt_options(&self, attempt: Attempt) -> MqttOptions {
+    fn mqtt_options(&self, attempt: Attempt, identity: &Identity) -> MqttOptions {
         let ours = &self.options;
         let mut options = MqttOptions::new(&ours.client_id, ours.broker.dial_host(), ours.broker.port);
         let mut properties = ConnectProperties::new();
@@ -49,26 +43,23 @@ impl V5 {
         properties.session_expiry_interval = Some(u32::try_from(expiry).unwrap_or(u32::MAX));
         properties.receive_maximum = Some(ours.receive_maximum);
         properties.max_packet_size = Some(u32::try_from(attempt.max_incoming_bytes).unwrap_or(u32::MAX));
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
         options
             .set_connect_properties(properties)
-            .set_network_options(network)
+            .set_network_options(prompt_network())
             .set_clean_start(attempt.discard_session)
             .set_keep_alive(ours.keep_alive)
             .set_connection_timeout(ours.connect_timeout.as_secs().max(1))
             .set_outgoing_inflight_upper_limit(PACKET_IDS)
             .set_manual_acks(true);
-        if let Some(credentials) = &ours.credentials {
-            options.set_credentials(&credentials.username, credentials.password.reveal());
+        if let Some((username, password)) = &identity.login {
+            options.set_credentials(username, password.reveal());
         }
         if let Some(will) = &ours.will {
             let (topic, payload) = (will.topic.clone(), will.payload.clone());
             options.set_last_will(LastWill::new(topic, payload, wire_qos(will.qos), will.retain, None));
         }
-        if let Some(tls) = &self.tls {
-            let tls = TlsConfiguration::Rustls(Arc::clone(tls));
-            options.set_transport(Transport::tls_with_config(tls));
+        if let Some(tls) = &identity.tls {
+            options.set_transport(encrypted(tls));
         }
         options
     }
@@ -77,8 +68,8 @@ impl V5 {
 impl Dialect for V5 {
     type Link = V5Link;
 
-    fn open(&self, attempt: Attempt) -> (Box<dyn Wire>, V5Link) {
-        let (client, eventloop) = AsyncClient::new(self.mqtt_options(attempt), CHANNEL);
+    fn open(&self, attempt: Attempt, identity: &Identity) -> (Box<dyn Wire>, V5Link) {
+        let (client, eventloop) = AsyncClient::new(self.mqtt_options(attempt, identity), CHANNEL);
         let (keep_alive, max_payload) = (self.options.keep_alive, self.options.max_incoming_bytes);
         (Box::new(V5Wire(client)), V5Link { eventloop, keep_alive, max_payload })
     }
@@ -117,10 +108,7 @@ impl Wire for V5Wire {
             WireCommand::Unsubscribe(filter) => client.try_unsubscribe(filter),
             WireCommand::Disconnect => client.try_disconnect(),
         };
-        if sent.is_err() {
-            // The connection has just ended; its loss is being told.
-            tracing::debug!("a command came after the end of its connection");
-        }
+        given(&sent);
     }
 }
 
@@ -166,12 +154,8 @@ fn step(event: Event, max_payload: usize) -> Option<Step> {
         Event::Incoming(Packet::UnsubAck(unsuback)) => {
             Some(Step::SubscribeAcked { packet: unsuback.pkid, refused: Vec::new() })
         }
-        Event::Outgoing(Outgoing::Publish(packet)) if packet != 0 => Some(Step::PublishSent { packet }),
-        Event::Outgoing(Outgoing::Subscribe(packet) | Outgoing::Unsubscribe(packet)) => {
-            Some(Step::SubscribeSent { packet })
-        }
-        Event::Outgoing(Outgoing::Disconnect) => Some(Step::Departed),
-        _ => None,
+        Event::Outgoing(outgoing) => sent(&outgoing),
+        Event::Incoming(_) => None,
     }
 }
 
@@ -190,30 +174,32 @@ fn received(publish: Publish, max_payload: usize) -> Option<Step> {
         tracing::warn!("a message is dropped: its topic is not UTF-8, which no broker should let through");
         return None;
     };
-    let (payload, cut_from) = taken(&publish.payload, max_payload);
-    let message = IncomingMessage {
+    let arrival = Arrival {
         topic,
-        payload,
-        cut_from,
-        qos: match publish.qos {
-            WireQoS::AtMostOnce => QoS::AtMostOnce,
-            WireQoS::AtLeastOnce => QoS::AtLeastOnce,
-            WireQoS::ExactlyOnce => QoS::ExactlyOnce,
-        },
+        payload: &publish.payload,
+        packet: publish.pkid,
+        qos: our_qos(publish.qos),
         retain: publish.retain,
         dup: publish.dup,
         properties: publish.properties.map(incoming).unwrap_or_default(),
-        ack: None,
     };
-    Some(Step::Received { packet: publish.pkid, message })
+    Some(arrival.received(max_payload))
+}
+
+const fn our_qos(qos: WireQoS) -> QoS {
+    match qos {
+        WireQoS::AtMostOnce => QoS::AtMostOnce,
+        WireQoS::AtLeastOnce => QoS::AtLeastOnce,
+        WireQoS::ExactlyOnce => QoS::ExactlyOnce,
+    }
 }
 
 fn acknowledged(puback: &PubAck) -> Step {
     let outcome = match puback.reason {
         PubAckReason::Success | PubAckReason::NoMatchingSubscribers => PublishOutcome::Accepted,
-        refused => {
+        refusal => {
             let said = puback.properties.as_ref().and_then(|p| p.reason_string.as_deref());
-            let reason = said.map_or_else(|| format!("{refused:?}"), |said| format!("{refused:?}: {said}"));
+            let reason = said.map_or_else(|| format!("{refusal:?}"), |said| format!("{refusal:?}: {said}"));
             PublishOutcome::Refused { reason }
         }
     };
@@ -258,22 +244,21 @@ fn incoming(properties: PublishProperties) -> Properties {
 }
 
 fn loss(error: &ConnectionError) -> Loss {
-    let mut loss = Loss::new(error.to_string());
+    let loss = Loss::new(error.to_string());
     match error {
-        ConnectionError::ConnectionRefused(code) => {
-            loss = Loss { refused: true, ..Loss::new(format!("{code:?}")) };
-        }
+        ConnectionError::ConnectionRefused(code) => refused(code),
         ConnectionError::MqttState(StateError::Deserialization(error)) => match error {
-            mqttbytes::Error::PayloadSizeLimitExceeded { pkt_size, .. } => loss.oversized = Some(*pkt_size),
+            mqttbytes::Error::PayloadSizeLimitExceeded { pkt_size, .. } => {
+                Loss { oversized: Some(*pkt_size), ..loss }
+            }
             // The library's misnomer: its reader of PUBACK returns this of a code that it does not know.
             mqttbytes::Error::InvalidConnectReturnCode(PACKET_TOO_LARGE) => {
-                loss.refused_oldest = Some("PacketTooLarge");
+                Loss { refused_oldest: Some("PacketTooLarge"), ..loss }
             }
-            _ => {}
+            _ => loss,
         },
-        _ => {}
+        _ => loss,
     }
-    loss
 }
 
 #[cfg(test)]

@@ -30,6 +30,14 @@ pub enum CliError {
     /// The way of a prompt.
     #[error("{code}: {0}", code = .0.code())]
     Engine(#[from] crate::engine::EngineError),
+    /// `RUST_LOG` is no filter.
+    #[error("RUST_LOG is \"{filter}\", which is no log filter: {problem}")]
+    Log {
+        /// What it says.
+        filter: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A value on the command line.
     #[error("{0}")]
     Usage(String),

@@ -9,6 +9,7 @@ mod export_onnx;
 mod footprint;
 mod import_model;
 mod info;
+mod logging;
 mod models_dir;
 mod output;
 mod overlay;
@@ -72,6 +73,10 @@ impl Cli {
     /// # Errors
     /// Anything that keeps the command from doing its work.
     pub fn run(self) -> Result<bool, CliError> {
+        // What the service logs stands in its configuration.
+        if !matches!(self.command, Command::Serve(_)) {
+            logging::start("warn")?;
+        }
         match self.command {
             Command::ImportModel(args) => args.run(),
             Command::ExportOnnx(args) => args.run(),

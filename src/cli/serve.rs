@@ -58,6 +58,7 @@ impl ServeArgs {
     /// there is waited for.
     pub(super) fn run(&self) -> Result<bool, CliError> {
         let Some(config) = self.prepare(&mut io::stdout().lock())? else { return Ok(true) };
+        super::logging::start(&config.log)?;
         let topics = config.topics().map_err(ServiceError::from)?;
         let mut bus = config.bus_options().map_err(ServeError::from)?;
         bus.will = Some(OutgoingMessage::new(topics.state(), "offline").retained());

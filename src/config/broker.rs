@@ -1,14 +1,13 @@
 //! From the configuration to what the bus wants to know, the password included.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use super::error::{ConfigError, Place};
+use super::error::ConfigError;
 use super::{Config, PasswordSource};
-use crate::bus::{self, BusOptions, Credentials, OutgoingMessage, QueueLimits, Secret, TopicError, Topics};
-
-/// A password is not longer than this; a larger file is something else.
-const MAX_PASSWORD_BYTES: usize = 4096;
+use crate::bus::{
+    self, BusOptions, Credentials, OutgoingMessage, Password, QueueLimits, Secret, TopicError, Topics,
+};
 
 impl Config {
     /// The topics of this board.
@@ -19,19 +18,17 @@ impl Config {
         Topics::new(&self.root, &self.device, &self.fleet.groups)
     }
 
-    /// Options of the bus, with `offline` on the state topic as last will. Reads the password.
+    /// Options of the bus, with `offline` on the state topic as last will. A password in the environment is read
+    /// now, one in a file by the bus, for each connection.
     ///
     /// # Errors
-    /// Where the password cannot be read.
+    /// Where the environment has no password.
     pub fn bus_options(&self) -> Result<BusOptions, ConfigError> {
         let broker = &self.broker;
         let state = format!("{}/{}/state", self.root, self.device);
         let credentials = match &broker.username {
             None => None,
-            Some(username) => Some(Credentials {
-                username: username.clone(),
-                password: Secret::new(self.password()?.unwrap_or_default()),
-            }),
+            Some(username) => Some(Credentials { username: username.clone(), password: self.password()? }),
         };
         // A request over the limit is still taken, up to four times its size, so that it can be answered.
         let incoming = self.limits.request.max_payload_bytes.saturating_mul(4).max(1 << 20);
@@ -78,43 +75,23 @@ impl Config {
         notes
     }
 
-    fn password(&self) -> Result<Option<String>, ConfigError> {
-        let (place, text) = match &self.broker.password {
-            None => return Ok(None),
-            Some(PasswordSource::File(path)) => (Place::File(path.clone(), None), read_password(path)),
-            Some(PasswordSource::Environment(name)) => {
-                let value = std::env::var(name).map_err(|error| match error {
-                    std::env::VarError::NotPresent => "it is not set".to_owned(),
-                    std::env::VarError::NotUnicode(_) => "it is not UTF-8".to_owned(),
-                });
-                (Place::Variable(name.clone()), value)
-            }
+    fn password(&self) -> Result<Password, ConfigError> {
+        let name = match &self.broker.password {
+            None => return Ok(Password::Given(Secret::new(""))),
+            Some(PasswordSource::File(path)) => return Ok(Password::File(path.clone())),
+            Some(PasswordSource::Environment(name)) => name,
         };
-        let refuse = |problem: String| ConfigError::Password { place: place.clone(), problem };
-        let text = text.map_err(refuse)?;
-        // Editors end a file with a line break that is not part of the password.
-        let password = text.strip_suffix('\n').unwrap_or(&text);
-        let password = password.strip_suffix('\r').unwrap_or(password);
-        match password {
-            "" => Err(refuse("it is empty".to_owned())),
-            long if long.len() > MAX_PASSWORD_BYTES => Err(refuse("it is longer than 4096 bytes".to_owned())),
-            lines if lines.contains('\n') => Err(refuse("it has several lines".to_owned())),
-            password => Ok(Some(password.to_owned())),
-        }
+        let text = std::env::var(name).map_err(|error| match error {
+            std::env::VarError::NotPresent => "it is not set".to_owned(),
+            std::env::VarError::NotUnicode(_) => "it is not UTF-8".to_owned(),
+        });
+        let password = text.and_then(|text| Secret::from_line(&text));
+        password.map(Password::Given).map_err(|problem| ConfigError::Password { name: name.clone(), problem })
     }
 }
 
 /// The largest packet of MQTT.
 const MAX_PACKET: usize = 268_435_455;
-
-fn read_password(path: &PathBuf) -> Result<String, String> {
-    use std::io::Read;
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    let limit = MAX_PASSWORD_BYTES as u64 + 3;
-    file.take(limit).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
-}
 
 #[cfg(unix)]
 fn is_readable_by_others(path: &Path) -> bool {

@@ -45,11 +45,11 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         problem: String,
     },
-    /// The password cannot be read.
-    #[error("{place}: cannot be used as the broker's password: {problem}")]
+    /// The environment has no password.
+    #[error("the environment variable {name}: cannot be used as the broker's password: {problem}")]
     Password {
-        /// The file or the variable.
-        place: Place,
+        /// The variable.
+        name: String,
         /// What is wrong.
         problem: String,
     },
@@ -65,8 +65,6 @@ pub enum Place {
     File(PathBuf, Option<usize>),
     /// By a flag.
     Flag(&'static str),
-    /// By an environment variable.
-    Variable(String),
     /// Nowhere: a default.
     Default,
 }
@@ -83,7 +81,6 @@ impl fmt::Display for Place {
             Self::File(path, Some(line)) => write!(f, "{}:{line}", path.display()),
             Self::File(path, None) => write!(f, "{}", path.display()),
             Self::Flag(flag) => write!(f, "--{flag}"),
-            Self::Variable(name) => write!(f, "the environment variable {name}"),
             Self::Default => f.write_str("the default configuration"),
         }
     }

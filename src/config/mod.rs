@@ -100,6 +100,8 @@ pub struct LimitsConfig {
     pub sessions: usize,
     /// Seconds after its last use when a session is forgotten.
     pub session_age_s: u64,
+    /// Layers that may be saved to.
+    pub layers: usize,
     /// Answers kept for a request that comes again.
     pub answers: usize,
     /// Seconds that they are kept.

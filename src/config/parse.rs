@@ -50,6 +50,7 @@ impl Config {
                 client_queue: 32,
                 sessions: 256,
                 session_age_s: 7 * DAY_S,
+                layers: 64,
                 answers: 4096,
                 answer_age_s: DAY_S,
                 inbox_bytes: 16 * MIB,
@@ -251,6 +252,7 @@ impl LimitsConfig {
         }
         section.number("sessions", 1..=65_536, &mut self.sessions)?;
         section.number("session_age_s", 60..=YEAR_S, &mut self.session_age_s)?;
+        section.number("layers", 1..=4096, &mut self.layers)?;
         section.number("answers", 1..=1_000_000, &mut self.answers)?;
         section.number("answer_age_s", 60..=YEAR_S, &mut self.answer_age_s)?;
         section.number("inbox_bytes", MIB..=TIB, &mut self.inbox_bytes)?;

@@ -40,6 +40,7 @@ impl Config {
                 idle_seconds: limits.session_age_s,
                 ..SessionLimits::default()
             },
+            layers: limits.layers,
             workers,
             threads,
             cache_bytes: usize::try_from(self.decoder.cache_bytes).unwrap_or(usize::MAX),

@@ -53,6 +53,7 @@ impl Config {
         out.number("client_queue", limits.client_queue as u64);
         out.number("sessions", limits.sessions as u64);
         out.number("session_age_s", limits.session_age_s);
+        out.number("layers", limits.layers as u64);
         out.number("answers", limits.answers as u64);
         out.number("answer_age_s", limits.answer_age_s);
         out.number("inbox_bytes", limits.inbox_bytes);

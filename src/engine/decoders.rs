@@ -36,6 +36,47 @@ impl Decoders {
         self.store.read().unwrap_or_else(PoisonError::into_inner).list().to_vec()
     }
 
+    /// Looks at the models directory again, and says whether its models have changed. What was built from a model
+    /// that is gone or has been replaced is forgotten. A directory that cannot be listed leaves all as it was.
+    pub fn look(&self) -> bool {
+        let dir = self.store.read().unwrap_or_else(PoisonError::into_inner).dir().to_owned();
+        let now = match ModelStore::open(&dir) {
+            Ok(now) => now,
+            Err(error) => {
+                tracing::debug!(%error, "the models are not looked at");
+                return false;
+            }
+        };
+        let told = |store: &ModelStore| -> Vec<String> {
+            store.problems().iter().map(|problem| format!("{}: {}", problem.name, problem.error)).collect()
+        };
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = store.list() != now.list();
+        if !changed && told(&store) == told(&now) {
+            return false;
+        }
+        for problem in told(&now) {
+            tracing::warn!(problem, "a model cannot be used");
+        }
+        let unchanged: Vec<PathBuf> =
+            store.list().iter().filter(|model| now.list().contains(model)).map(|m| m.dir.clone()).collect();
+        *store = now;
+        // Nobody shall wait for a decoder that is being built only to be told what models there are.
+        drop(store);
+        self.built.lock().unwrap_or_else(PoisonError::into_inner).retain(|dir, _| unchanged.contains(dir));
+        changed
+    }
+
+    /// Whether a folder's model was there at the last look.
+    ///
+    /// # Errors
+    /// The model is not imported, or is of another family: [`crate::ErrorCode::ModelMissing`] and
+    /// [`crate::ErrorCode::ModelMismatch`], with what to do.
+    pub fn check(&self, folder: &Folder) -> Result<(), EngineError> {
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(store.find(folder.checkpoint(), folder.family()).map(drop)?)
+    }
+
     /// The model of a folder; one that was imported since the last look is found too.
     fn find(&self, folder: &Folder) -> Result<ModelInfo, EngineError> {
         let (checkpoint, family) = (folder.checkpoint(), folder.family());

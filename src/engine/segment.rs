@@ -129,6 +129,16 @@ impl Engine {
         self.prepared.retain(|(of, _)| of != manifest);
     }
 
+    /// Looks at the models directory again, and says whether its models have changed.
+    pub fn look_for_models(&self) -> bool {
+        let changed = self.decoders.look();
+        if changed {
+            // What a decoder has prepared is of no use to another.
+            self.prepared.retain(|_| false);
+        }
+        changed
+    }
+
     /// Segments one object.
     ///
     /// # Errors

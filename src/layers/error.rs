@@ -25,6 +25,17 @@ pub enum LayerError {
         /// The layer.
         layer: String,
     },
+    /// A new layer, where there are as many as may be.
+    #[error(
+        "the layer {layer} cannot be begun: there are {most} layers, as many as this board keeps; save to one of \
+         them (see `list`), or raise `layers` in [limits]"
+    )]
+    TooMany {
+        /// The layer.
+        layer: String,
+        /// Layers allowed.
+        most: usize,
+    },
     /// What is to be saved is not a feature.
     #[error("the object to save in layer {layer} {problem}")]
     BadFeature {
@@ -80,7 +91,7 @@ impl LayerError {
     /// The code that a response carries.
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::BadName { .. } => ErrorCode::BadRequest,
+            Self::BadName { .. } | Self::TooMany { .. } => ErrorCode::BadRequest,
             Self::Unknown { .. } => ErrorCode::UnknownLayer,
             Self::ObjectTooLarge { .. } => ErrorCode::TooLarge,
             Self::BadFeature { .. } => ErrorCode::Internal,

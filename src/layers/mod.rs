@@ -29,7 +29,7 @@ mod problem;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,6 +61,8 @@ fn layer_path(dir: &Path, layer: &str) -> PathBuf {
 pub struct Layers {
     dir: PathBuf,
     files: Mutex<BTreeMap<String, Arc<Mutex<LayerFile>>>>,
+    /// New layers that were admitted and may not have a file yet.
+    admitted: Mutex<BTreeSet<String>>,
 }
 
 /// A layer, as `list` tells it.
@@ -120,7 +122,7 @@ impl Layers {
                 fs::remove_file(&path).map_err(|e| LayerError::io("remove", &path, e))?;
             }
         }
-        Ok(Self { dir, files: Mutex::new(BTreeMap::new()) })
+        Ok(Self { dir, files: Mutex::new(BTreeMap::new()), admitted: Mutex::new(BTreeSet::new()) })
     }
 
     fn file(&self, layer: &str) -> Arc<Mutex<LayerFile>> {
@@ -172,6 +174,29 @@ impl Layers {
         self.with(layer, |file| file.page(offset, limit, max_bytes))
     }
 
+    /// Admits a layer that is about to be saved to: one that is there, or a new one while there are fewer than
+    /// `most`. A new one takes its place at once, so that two of them cannot take the last.
+    ///
+    /// # Errors
+    /// If there are `most` layers already, the name breaks the rules, or the directory cannot be read.
+    pub fn admit(&self, layer: &str, most: usize) -> Result<(), LayerError> {
+        if self.exists(layer)? {
+            return Ok(());
+        }
+        // The set holds names and nothing that a panic could leave half done.
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: BTreeSet<String> = self.names()?.into_iter().collect();
+        admitted.retain(|name| !all.contains(name));
+        all.extend(admitted.iter().cloned());
+        if !all.contains(layer) {
+            if all.len() >= most {
+                return Err(LayerError::TooMany { layer: layer.to_owned(), most });
+            }
+            admitted.insert(layer.to_owned());
+        }
+        Ok(())
+    }
+
     /// Whether there is such a layer.
     ///
     /// # Errors
@@ -187,6 +212,17 @@ impl Layers {
     /// # Errors
     /// If the directory cannot be listed; a file that cannot be read is a [`LayerSummary::problem`].
     pub fn list(&self) -> Result<Vec<LayerSummary>, LayerError> {
+        let summary = |name: String| match self
+            .with(&name, |file| file.scan().map(|scan| (scan.features, scan.bytes)))
+        {
+            Ok((features, bytes)) => LayerSummary { name, features, bytes, problem: None },
+            Err(error) => LayerSummary { name, features: 0, bytes: 0, problem: Some(error.to_string()) },
+        };
+        Ok(self.names()?.into_iter().map(summary).collect())
+    }
+
+    /// Names of the layers that have a file, in order.
+    fn names(&self) -> Result<Vec<String>, LayerError> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(|e| LayerError::io("list", &self.dir, e))? {
             let entry = entry.map_err(|e| LayerError::io("list", &self.dir, e))?;
@@ -195,13 +231,7 @@ impl Layers {
             names.extend(name.filter(|name| check_name(name).is_ok()).map(str::to_owned));
         }
         names.sort_unstable();
-        let summary = |name: String| match self
-            .with(&name, |file| file.scan().map(|scan| (scan.features, scan.bytes)))
-        {
-            Ok((features, bytes)) => LayerSummary { name, features, bytes, problem: None },
-            Err(error) => LayerSummary { name, features: 0, bytes: 0, problem: Some(error.to_string()) },
-        };
-        Ok(names.into_iter().map(summary).collect())
+        Ok(names)
     }
 
     /// What was found wrong since the last call.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::health::{Health, Moment, Tally};
 use super::served::FolderView;
-use super::verbs::Shop;
+use super::shop::Shop;
 use super::watcher::FolderNews;
 use crate::api::{API_VERSION, Limits};
 use crate::bus::{BusClient, BusError, OutgoingMessage, Properties, Subscription, Topics};
@@ -22,6 +22,7 @@ pub(super) struct Facts {
     pub store: StoreLimits,
     pub queue: usize,
     pub per_client: usize,
+    pub layers: usize,
     pub max_answer_bytes: usize,
     pub engine: &'static str,
 }
@@ -52,13 +53,16 @@ impl Announcer {
         client.subscribe_with(&subscriptions).map(|_| ())
     }
 
-    /// Everything retained; `state` comes last, when the rest can be relied on.
+    /// Everything retained but `state`, which comes last, when the rest can be relied on.
     pub fn all(&self, view: &FolderView, models: Vec<Value>) -> Vec<OutgoingMessage> {
         let mut messages = vec![self.info(models)];
-        let names = view.ready.keys().chain(view.problems.keys());
-        messages.extend(names.map(|name| self.folder(view, name)));
-        messages.push(plain(self.topics.state(), "online").retained());
+        messages.extend(view.names().map(|name| self.folder(view, name)));
         messages
+    }
+
+    /// Requests reach us.
+    pub fn online(&self) -> OutgoingMessage {
+        plain(self.topics.state(), "online").retained()
     }
 
     /// The farewell of a clean stop, the same as the last will.
@@ -66,7 +70,8 @@ impl Announcer {
         plain(self.topics.state(), "offline").retained()
     }
 
-    fn info(&self, models: Vec<Value>) -> OutgoingMessage {
+    /// Versions, engine, models, limits.
+    pub fn info(&self, models: Vec<Value>) -> OutgoingMessage {
         let Facts { limits, store, .. } = &self.facts;
         let info = json!({
             "api": API_VERSION,
@@ -81,6 +86,7 @@ impl Announcer {
                 "answer_bytes": self.facts.max_answer_bytes,
                 "queue": self.facts.queue,
                 "queue_per_client": self.facts.per_client,
+                "layers": self.facts.layers,
                 "answers_kept": store.answers,
                 "answers_kept_s": store.answer_age().as_secs(),
                 "inbox_bytes": store.inbox_bytes,
@@ -91,18 +97,8 @@ impl Announcer {
     }
 
     fn folder(&self, view: &FolderView, name: &str) -> OutgoingMessage {
-        let topic = self.topics.folder(name);
-        match (view.ready.get(name), view.problems.get(name)) {
-            (Some(folder), _) => {
-                let mut summary = serde_json::to_value(folder.summary()).unwrap_or_default();
-                summary["ready"] = true.into();
-                as_json(topic, &summary).retained()
-            }
-            (None, Some(problem)) => {
-                as_json(topic, &json!({"name": name, "ready": false, "problem": problem})).retained()
-            }
-            (None, None) => self.folder_gone(name),
-        }
+        let told = view.told(name).map(|told| as_json(self.topics.folder(name), &told).retained());
+        told.unwrap_or_else(|| self.folder_gone(name))
     }
 
     /// Clears the retained message of a folder.

@@ -68,7 +68,7 @@ impl Bench {
     /// (cancelled, expired) kept nobody waiting.
     pub fn finished(&self, job: &Job) {
         if job.begun {
-            self.schedule().finished(job.serial().as_deref());
+            self.schedule().finished(&job.address.client, job.serial());
             self.bell.notify_all();
         }
     }
@@ -118,7 +118,8 @@ fn take(schedule: &mut Schedule<Box<Job>>) -> Option<Turn> {
 fn ticket(job: Box<Job>) -> Ticket<Box<Job>> {
     Ticket {
         client: job.address.client.clone(),
-        serial: job.serial(),
+        serial: job.serial().map(str::to_owned),
+        reads_back: job.reads_back(),
         preview: job.is_preview(),
         deadline: job.deadline(),
         work: job,

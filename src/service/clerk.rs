@@ -4,7 +4,9 @@
 //! While a commit is under way the next batch gathers, so a burst costs few syncs of the card. Acknowledged
 //! messages are taken out of the outbox with the next commit, or after a short while.
 
-use std::collections::BTreeMap;
+mod commit;
+mod reception;
+
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -12,17 +14,18 @@ use std::time::{Duration, Instant};
 use super::announce::Announcer;
 use super::bench::Bench;
 use super::health::Tally;
-use super::intake::{Intake, IntakeRules};
-use super::job::{Job, ReplyTo};
+use super::intake::IntakeRules;
+use super::job::Job;
+use super::performed::{Performed, to_bytes};
 use super::publisher::{Publisher, outgoing};
-use super::pulse::{Organ, Pulse};
+use super::pulse::{Organ, Pulse, tell_status};
 use super::served::FolderView;
-use super::verbs::{Performed, Shop};
+use super::shop::Shop;
 use super::watcher::FolderNews;
 use crate::ErrorCode;
 use crate::api::Response;
-use crate::bus::{AckToken, BusClient, BusEvent, IncomingMessage};
-use crate::store::{Change, Class, Committed, Finish, OutboxMessage, Outcome};
+use crate::bus::{AckToken, BusClient, BusEvent};
+use crate::store::{Change, Class, Finish, OutboxMessage};
 
 /// Inputs taken in before a commit, so that one flood does not keep the rest waiting.
 const BATCH: usize = 256;
@@ -36,8 +39,12 @@ pub(super) enum Input {
     Bus(BusEvent),
     /// A worker has run a request.
     Performed(Box<Job>, Box<Performed>),
-    /// The watcher has looked.
-    Folders(Arc<FolderView>, Vec<FolderNews>),
+    /// The watcher has looked; `models` says whether others are there than before.
+    Looked {
+        view: Arc<FolderView>,
+        news: Vec<FolderNews>,
+        models: bool,
+    },
     /// End in good order.
     Stop,
 }
@@ -144,7 +151,12 @@ impl<C: BusClient> Clerk<C> {
         match input {
             Input::Bus(event) => self.bus_event(event),
             Input::Performed(job, performed) => self.performed(job, &performed),
-            Input::Folders(view, news) => self.folders(view, news),
+            Input::Looked { view, news, models } => {
+                self.folders(view, &news);
+                if models {
+                    self.publisher.publish_now(self.announcer.info(self.shop.models()));
+                }
+            }
             Input::Stop => self.stopping = true,
         }
     }
@@ -159,18 +171,22 @@ impl<C: BusClient> Clerk<C> {
                 }
             }
             BusEvent::Subscribed { refused, .. } => {
+                let requests = self.rules.topics.request_filter();
+                let deaf = refused.iter().any(|(filter, _)| *filter == requests);
                 for (filter, reason) in refused {
                     tracing::error!(filter, reason, "the broker does not grant a subscription");
                 }
-                // Now requests reach us: say so.
-                self.announce();
+                self.announce(!deaf);
+                tell_status(if deaf { "the broker does not let requests reach us" } else { "serving" });
             }
             BusEvent::Disconnected { error, unacknowledged, retry_in } => {
                 self.publisher.disconnected(&unacknowledged);
                 tracing::warn!(%error, ?retry_in, "the broker is away");
+                tell_status(&format!("serving; the broker is away: {error}"));
             }
             BusEvent::ConnectFailed { error, retry_in } => {
                 tracing::info!(%error, ?retry_in, "the broker is not there yet");
+                tell_status(&format!("serving; the broker is not there yet: {error}"));
             }
             BusEvent::Message(message) => self.message(message),
             BusEvent::Published { token, outcome } => {
@@ -183,92 +199,12 @@ impl<C: BusClient> Clerk<C> {
         }
     }
 
-    fn announce(&mut self) {
-        let messages = self.announcer.all(&self.view, self.shop.models());
-        for message in messages {
+    /// Tells everything retained; that we are online only where requests reach us.
+    fn announce(&mut self, online: bool) {
+        let told = self.announcer.all(&self.view, self.shop.models());
+        let online = online.then(|| self.announcer.online());
+        for message in told.into_iter().chain(online) {
             self.publisher.publish_now(message);
-        }
-    }
-
-    fn message(&mut self, message: IncomingMessage) {
-        let ack = message.ack;
-        match self.rules.judge(message, Instant::now()) {
-            Intake::Ignore => self.acknowledge(ack),
-            Intake::Folder(name) => {
-                self.acknowledge(ack);
-                if !self.view.ready.contains_key(&name) && !self.view.problems.contains_key(&name) {
-                    self.publisher.publish_now(self.announcer.folder_gone(&name));
-                }
-            }
-            Intake::Refuse(reply, response) => self.refuse(&reply, &response, ack),
-            Intake::Cancel(reply, address, id, request_id) => {
-                let wanted = |job: &Job| {
-                    request_id
-                        .as_ref()
-                        .is_none_or(|wanted| job.id().is_some_and(|id| id.to_string() == wanted.to_string()))
-                };
-                // What came before it in the same breath is on the bench only when it is durable.
-                self.settle();
-                let cancelled = self.bench.cancel(&address.client, wanted);
-                let mut members = serde_json::Map::new();
-                members.insert("cancelled".to_owned(), cancelled.len().into());
-                for job in cancelled {
-                    let text = "the request was taken back by its client";
-                    let response = Response::error(job.id(), ErrorCode::Cancelled, text);
-                    self.performed(job, &Performed::answer(response));
-                }
-                self.refuse(&reply, &Response::reply(id, members), ack);
-            }
-            Intake::Volatile(job) => {
-                self.acknowledge(ack);
-                match self.bench.offer(job) {
-                    Ok(None) => {}
-                    Ok(Some(displaced)) => {
-                        let text = "a newer preview of this client took its place";
-                        let response = Response::error(displaced.id(), ErrorCode::Superseded, text);
-                        self.answer_now(&displaced.reply, &response);
-                        self.tally.answered(false, displaced.received.elapsed());
-                    }
-                    Err(job) => self.answer_now(&job.reply, &busy(&job)),
-                }
-            }
-            Intake::Durable(job, entry) => {
-                let client = &job.address.client;
-                let promised = self.staged.iter().filter_map(|(_, then)| match then {
-                    Then::Accept(job, _) => Some(job.address.client == *client),
-                    _ => None,
-                });
-                let promised: Vec<bool> = promised.collect();
-                let of_client = promised.iter().filter(|mine| **mine).count();
-                if self.bench.has_room(client, false, promised.len(), of_client) {
-                    self.staged.push((Change::Receive(entry), Then::Accept(job, ack)));
-                } else {
-                    self.refuse(&job.reply, &busy(&job), ack);
-                }
-            }
-        }
-    }
-
-    fn acknowledge(&self, ack: Option<AckToken>) {
-        if let Some(ack) = ack {
-            self.publisher.client().acknowledge(ack);
-        }
-    }
-
-    /// Answers a request that is not run: durably where the broker waits for an acknowledgement.
-    fn refuse(&mut self, reply: &ReplyTo, response: &Response, ack: Option<AckToken>) {
-        self.tally.answered(response.is_ok(), Duration::ZERO);
-        if ack.is_none() {
-            self.answer_now(reply, response);
-            return;
-        }
-        let finish = Finish { messages: reply.messages(&to_bytes(response)), ..Finish::default() };
-        self.staged.push((Change::Finish(Box::new(finish)), Then::Acknowledge(ack)));
-    }
-
-    fn answer_now(&self, reply: &ReplyTo, response: &Response) {
-        for message in reply.messages(&to_bytes(response)) {
-            self.publisher.publish_now(outgoing(&message));
         }
     }
 
@@ -295,9 +231,9 @@ impl<C: BusClient> Clerk<C> {
         self.staged.push((Change::Finish(Box::new(finish)), Then::Settle(job)));
     }
 
-    fn folders(&mut self, view: Arc<FolderView>, news: Vec<FolderNews>) {
+    fn folders(&mut self, view: Arc<FolderView>, news: &[FolderNews]) {
         self.view = view;
-        for item in &news {
+        for item in news {
             tracing::info!(?item, "folders");
             if let Some(message) = self.announcer.folder_message(&self.view, item) {
                 self.publisher.publish_now(message);
@@ -324,124 +260,6 @@ impl<C: BusClient> Clerk<C> {
         }
         if self.journal_failed && self.retry_at.is_none_or(|at| at <= now) {
             self.apply_journal();
-        }
-    }
-
-    /// Layer changes that could not be written when they were committed.
-    fn apply_journal(&mut self) {
-        match self.shop.store.journal() {
-            Ok(journal) => {
-                let applied = self.shop.layers.apply(&journal);
-                self.layers_applied(applied);
-            }
-            Err(error) => tracing::error!(%error, "cannot read the journal of layers"),
-        }
-    }
-
-    fn layers_applied(&mut self, applied: crate::layers::Applied) {
-        self.journal_done.extend(applied.done);
-        self.journal_failed = !applied.failed.is_empty();
-        for error in &applied.failed {
-            tracing::error!(%error, "a saved object is not in its layer yet; it is tried again");
-            self.retry_at = Some(Instant::now() + RETRY);
-        }
-        if !self.journal_done.is_empty() {
-            self.lingering_since.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// Commits what is staged, and what follows from it, until nothing is left to commit.
-    fn settle(&mut self) {
-        let now = Instant::now();
-        if self.retry_at.is_some_and(|at| at > now) && !self.stopping {
-            return;
-        }
-        self.retry_at = None;
-        let overdue = self.lingering_since.is_some_and(|since| since + LINGER <= now);
-        if self.staged.is_empty() && !overdue && !self.stopping {
-            return;
-        }
-        let mut first = true;
-        while first || !self.staged.is_empty() {
-            first = false;
-            if self.publisher.delivered() > 0 {
-                let out = self.publisher.to_take_out();
-                self.staged.push((Change::Acked(out.0.clone()), Then::Nothing));
-                self.staged.push((Change::Discard(out.1.clone()), Then::TakenOut(out)));
-            }
-            let journal_done = std::mem::take(&mut self.journal_done);
-            if !journal_done.is_empty() {
-                self.staged.push((Change::JournalDone(journal_done), Then::Nothing));
-            }
-            if self.staged.is_empty() {
-                break;
-            }
-            let batch = self.staged.iter().map(|(change, _)| change.clone()).collect();
-            match self.shop.store.commit(batch) {
-                Ok(committed) => {
-                    let staged = std::mem::take(&mut self.staged);
-                    self.follow(staged, committed);
-                }
-                Err(error) => {
-                    // Nothing is acknowledged that is not durable: the broker keeps it meanwhile.
-                    tracing::error!(%error, "the state cannot be written; trying again");
-                    self.retry_at = Some(now + RETRY);
-                    return;
-                }
-            }
-        }
-        self.lingering_since = None;
-    }
-
-    fn follow(&mut self, staged: Vec<(Change, Then)>, committed: Committed) {
-        if !committed.journal.is_empty() {
-            let applied = self.shop.layers.apply(&committed.journal);
-            self.layers_applied(applied);
-        }
-        let mut drops: BTreeMap<Class, usize> = BTreeMap::new();
-        for dropped in &committed.dropped {
-            *drops.entry(dropped.class).or_default() += 1;
-        }
-        if !drops.is_empty() {
-            let text = drops.iter().map(|(class, n)| format!("{n} {}", class.as_str()));
-            let text = text.collect::<Vec<_>>().join(", ");
-            tracing::warn!(text, "the outbox is full; messages were dropped");
-            // Told once a burst, and never about events alone: that would feed itself.
-            if drops.keys().any(|class| *class != Class::Event) {
-                self.event(self.announcer.outbox_full(&drops));
-            }
-        }
-        for ((_, then), outcome) in staged.into_iter().zip(committed.outcomes) {
-            match then {
-                Then::Nothing => {}
-                Then::Acknowledge(ack) => self.acknowledge(ack),
-                Then::TakenOut(out) => self.publisher.taken_out(&out),
-                Then::Accept(job, ack) => self.accepted(job, ack, outcome),
-                Then::Settle(job) => self.bench.finished(&job),
-            }
-        }
-    }
-
-    fn accepted(&mut self, mut job: Box<Job>, ack: Option<AckToken>, outcome: Outcome) {
-        match outcome {
-            Outcome::Received(seq) => {
-                self.acknowledge(ack);
-                job.seq = Some(seq);
-                self.bench.restore(job);
-            }
-            // It came again before it was answered: it will be answered once.
-            Outcome::Pending(_) => self.acknowledge(ack),
-            Outcome::Answered(answer) => {
-                let finish = Finish { messages: job.reply.messages(&answer), ..Finish::default() };
-                self.staged.push((Change::Finish(Box::new(finish)), Then::Acknowledge(ack)));
-            }
-            Outcome::IdReused => {
-                let text = "this id was used for another request, which has been done; use a new id";
-                let response = Response::error(job.id(), ErrorCode::IdReused, text);
-                self.refuse(&job.reply, &response, ack);
-            }
-            Outcome::InboxFull { .. } => self.refuse(&job.reply, &busy(&job), ack),
-            Outcome::Finished { .. } | Outcome::NotInInbox | Outcome::Done => self.acknowledge(ack),
         }
     }
 
@@ -477,15 +295,4 @@ impl<C: BusClient> Clerk<C> {
             self.lingering_since.get_or_insert_with(Instant::now);
         }
     }
-}
-
-fn busy(job: &Job) -> Response {
-    let text = "too many requests are waiting; try again later";
-    Response::error(job.id(), ErrorCode::Busy, text)
-}
-
-/// A response as it goes out.
-pub(super) fn to_bytes(response: &Response) -> Arc<[u8]> {
-    // Every part of a response is a string, a finite number or a list of them: none can fail to be written.
-    serde_json::to_vec(response).unwrap_or_default().into()
 }

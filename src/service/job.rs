@@ -71,10 +71,14 @@ impl Job {
         self.received.checked_add(Duration::from_millis(self.request.ttl_ms?))
     }
 
-    /// What must not run at the same time as this: another request of the same session or layer owner.
-    pub fn serial(&self) -> Option<String> {
-        let session = self.request.session.as_ref()?;
-        changes_or_reads_session(self.address.verb).then(|| session_name(&self.address.client, session))
+    /// What must not run at the same time as this: another request of the same client and session.
+    pub fn serial(&self) -> Option<&str> {
+        self.request.session.as_deref().filter(|_| changes_or_reads_session(self.address.verb))
+    }
+
+    /// Whether it shows what its client's earlier requests have changed.
+    pub const fn reads_back(&self) -> bool {
+        matches!(self.address.verb, Verb::List | Verb::Fetch)
     }
 
     /// The group it was sent to, if it was not sent to this board alone.
@@ -94,11 +98,6 @@ pub(super) const fn changes_or_reads_session(verb: Verb) -> bool {
 /// Whether a verb changes what a later request sees, so that its id may be used for one payload only.
 pub(super) const fn changes_state(verb: Verb) -> bool {
     changes_or_reads_session(verb)
-}
-
-/// A client's session in the store and in the schedule. Neither name has a slash.
-pub(super) fn session_name(client: &str, session: &str) -> String {
-    format!("{client}/{session}")
 }
 
 /// The address of a request that waited in the inbox; `None` if it was written by a version with other verbs.

@@ -23,6 +23,7 @@ mod health;
 mod intake;
 mod job;
 mod options;
+mod performed;
 mod publisher;
 mod pulse;
 mod recovery;
@@ -30,6 +31,7 @@ mod run;
 mod saved;
 mod schedule;
 mod served;
+mod shop;
 #[cfg(test)]
 mod tests;
 mod verbs;

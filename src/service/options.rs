@@ -38,7 +38,9 @@ pub struct ServiceOptions {
     pub store: StoreLimits,
     /// Bounds on sessions.
     pub sessions: SessionLimits,
-    /// Requests decoded at the same time.
+    /// Layers that may be saved to.
+    pub layers: usize,
+    /// Requests decoded at the same time; with none they wait for a run that has some.
     pub workers: usize,
     /// Threads of one decode.
     pub threads: usize,
@@ -67,6 +69,7 @@ impl Default for ServiceOptions {
             max_answer_bytes: 256 * 1024,
             store: StoreLimits::default(),
             sessions: SessionLimits::default(),
+            layers: 64,
             workers: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             cache_bytes: 64 << 20,

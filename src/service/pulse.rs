@@ -24,6 +24,17 @@ pub(super) enum Organ {
     Decoder,
 }
 
+impl Organ {
+    /// What `systemctl status` shows while it is still.
+    const fn hanging(self) -> &'static str {
+        match self {
+            Self::Bus => "the connection to the broker hangs",
+            Self::Clerk => "writing the state hangs",
+            Self::Decoder => "decoding, or reading the card, hangs",
+        }
+    }
+}
+
 impl Pulse {
     pub fn new() -> Self {
         Self {
@@ -68,6 +79,11 @@ pub(super) fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
+/// Sets what `systemctl status` shows.
+pub(super) fn tell_status(status: &str) {
+    tell_systemd(&[sd_notify::NotifyState::Status(status)]);
+}
+
 /// Feeds the watchdog while every organ makes progress; never returns.
 ///
 /// A decode on a slow board takes a second or two and a commit on a slow card as long, so an organ that
@@ -75,10 +91,22 @@ pub(super) fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
 pub(super) fn feed_watchdog(pulse: &Pulse) {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     let patience = (limit / 2).max(Duration::from_secs(10));
+    let mut hanging = false;
     loop {
         match pulse.still_for(patience) {
-            None => tell_systemd(&[sd_notify::NotifyState::Watchdog]),
-            Some(organ) => tracing::error!(?organ, "no progress; the watchdog is not fed"),
+            None => {
+                tell_systemd(&[sd_notify::NotifyState::Watchdog]);
+                if std::mem::take(&mut hanging) {
+                    tracing::info!("there is progress again");
+                    tell_status("serving");
+                }
+            }
+            Some(organ) if !hanging => {
+                hanging = true;
+                tracing::error!(?organ, "no progress; the watchdog is not fed");
+                tell_status(organ.hanging());
+            }
+            Some(_) => {}
         }
         std::thread::sleep(limit / 4);
     }

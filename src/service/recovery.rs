@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::job::{Job, address_of, reply_of};
-use super::verbs::Performed;
+use super::performed::Performed;
 use crate::ErrorCode;
 use crate::api::{Limits, Response, parse_request};
 use crate::bus::Topics;

@@ -1,6 +1,6 @@
 //! Starts the threads and holds them together.
 
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::pulse::{Organ, Pulse, feed_watchdog, tell_systemd};
 use super::recovery::{Recovered, recover};
 use super::schedule::Bounds;
 use super::served::Served;
-use super::verbs::Shop;
+use super::shop::Shop;
 use super::watcher::Watcher;
 use super::{ServiceError, ServiceOptions};
 use crate::bus::{BusClient, BusConnection, BusError, BusEvent, Topics};
@@ -22,10 +22,12 @@ use crate::layers::Layers;
 use crate::session::SessionTable;
 use crate::store::{Change, Finish, Store};
 
-/// A running service. Dropping it without [`Service::stop`] leaves the threads running.
+/// A running service. Dropping it without [`Service::stop`] leaves its threads running, all but the watcher.
 pub struct Service {
     clerk: Sender<Input>,
     threads: Vec<JoinHandle<()>>,
+    /// Held as long as the watcher shall look.
+    watching: Sender<()>,
 }
 
 impl Service {
@@ -70,11 +72,12 @@ impl Service {
             pulse: Arc::clone(&pulse),
             max_answer_bytes: options.max_answer_bytes,
             max_points: options.limits.max_points,
+            max_layers: options.layers,
             sessions: Mutex::new(sessions),
         });
         // Folders first: a request from before a restart shall find them.
         let mut watcher = Watcher::new(options.features.clone());
-        let (view, news) = watcher.look();
+        let (view, news) = watcher.look(|folder| shop.engine.decoders().check(folder));
         let view = shop.served.replace(view);
 
         let bench = Arc::new(Bench::new(Bounds {
@@ -86,7 +89,7 @@ impl Service {
         take_up(&shop, &bench, &topics, &options, &clerk, &mut first)?;
         shop.store.commit(first)?;
         // The receiver lives in this function until its thread has it.
-        let _ = clerk.send(Input::Folders(view, news));
+        let _ = clerk.send(Input::Looked { view, news, models: false });
 
         let rules = IntakeRules {
             topics,
@@ -97,7 +100,7 @@ impl Service {
         let office =
             Clerk::new(rules, Arc::clone(&shop), Arc::clone(&bench), client, announcer, Arc::clone(&pulse));
         let mut threads = vec![spawn("clerk", move || office.work(&inputs))?];
-        for _ in 0..options.workers.max(1) {
+        for _ in 0..options.workers {
             let (bench, shop, pulse, clerk) =
                 (Arc::clone(&bench), Arc::clone(&shop), Arc::clone(&pulse), clerk.clone());
             threads.push(spawn("worker", move || super::worker::work(&bench, &shop, &pulse, &clerk))?);
@@ -105,11 +108,12 @@ impl Service {
         let (sender, beating) = (clerk.clone(), Arc::clone(&pulse));
         threads.push(spawn("bus", move || hand_on(events, &sender, &beating))?);
         let (sender, every) = (clerk.clone(), options.look_interval);
-        // Neither ends by itself, and neither holds anything that must be closed.
-        spawn("watcher", move || watch(watcher, &shop, &sender, every))?;
+        let (watching, ended) = channel();
+        threads.push(spawn("watcher", move || watch(watcher, &shop, &sender, every, &ended))?);
+        // It does not end by itself, and holds nothing that must be closed.
         spawn("watchdog", move || feed_watchdog(&pulse))?;
         tell_systemd(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
-        Ok(Self { clerk, threads })
+        Ok(Self { clerk, threads, watching })
     }
 
     /// Ends in good order: what runs is finished, what is answered is told, `offline` is said.
@@ -117,6 +121,7 @@ impl Service {
         tell_systemd(&[sd_notify::NotifyState::Stopping]);
         // A clerk that is gone has stopped already.
         let _ = self.clerk.send(Input::Stop);
+        drop(self.watching);
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a thread had failed");
@@ -131,6 +136,7 @@ const fn facts(options: &ServiceOptions) -> Facts {
         store: options.store,
         queue: options.queue,
         per_client: options.queue_per_client,
+        layers: options.layers,
         max_answer_bytes: options.max_answer_bytes,
         engine: "tract",
     }
@@ -184,12 +190,13 @@ fn hand_on(mut events: impl BusConnection, clerk: &Sender<Input>, pulse: &Pulse)
     }
 }
 
-fn watch(mut watcher: Watcher, shop: &Shop, clerk: &Sender<Input>, every: Duration) {
-    loop {
-        std::thread::sleep(every);
+/// Looks again and again, until nobody holds the other end of `ended`.
+fn watch(mut watcher: Watcher, shop: &Shop, clerk: &Sender<Input>, every: Duration, ended: &Receiver<()>) {
+    while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
         let before = shop.served.view();
-        let (view, news) = watcher.look();
-        if news.is_empty() {
+        let models = shop.engine.look_for_models();
+        let (view, news) = watcher.look(|folder| shop.engine.decoders().check(folder));
+        if news.is_empty() && !models {
             continue;
         }
         let view = shop.served.replace(view);
@@ -198,7 +205,7 @@ fn watch(mut watcher: Watcher, shop: &Shop, clerk: &Sender<Input>, every: Durati
                 shop.engine.forget(folder.folder.manifest());
             }
         }
-        if clerk.send(Input::Folders(view, news)).is_err() {
+        if clerk.send(Input::Looked { view, news, models }).is_err() {
             return;
         }
     }

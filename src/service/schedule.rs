@@ -2,7 +2,8 @@
 //!
 //! Rules, in order:
 //! 1. Real requests run before previews; previews run only when nothing else can.
-//! 2. First come, first served, except that requests of one session never run at the same time.
+//! 2. First come, first served, except that requests of one session never run at the same time, and that what
+//!    reads back waits for all that its client asked of sessions before.
 //! 3. Of one client's waiting previews only the newest is kept; the older ones are displaced.
 //! 4. The queue is bounded as a whole and by client; what does not fit is refused at once.
 //! 5. A request whose deadline has passed is taken out and answered without being run.
@@ -17,6 +18,8 @@ pub struct Ticket<T> {
     pub client: String,
     /// Requests with the same key run one after the other; `None` may run beside anything.
     pub serial: Option<String>,
+    /// Whether it shows what the client's earlier requests with a `serial` have changed.
+    pub reads_back: bool,
     /// Whether a newer one of the same client makes it worthless.
     pub preview: bool,
     /// When nobody waits for the answer any more.
@@ -45,6 +48,9 @@ pub enum Next<T> {
     Expired(Ticket<T>),
 }
 
+/// Whose request is running, and its key.
+type Running = HashSet<(String, String)>;
+
 /// Waiting and running requests.
 #[derive(Debug)]
 #[allow(clippy::len_without_is_empty, reason = "a length for health, not a collection")]
@@ -52,7 +58,7 @@ pub struct Schedule<T> {
     bounds: Bounds,
     waiting: VecDeque<Ticket<T>>,
     previews: VecDeque<Ticket<T>>,
-    running: HashSet<String>,
+    running: Running,
 }
 
 impl<T> Schedule<T> {
@@ -110,19 +116,18 @@ impl<T> Schedule<T> {
             }
         }
         for queue in [&mut self.waiting, &mut self.previews] {
-            let free = |t: &Ticket<T>| t.serial.as_ref().is_none_or(|key| !self.running.contains(key));
-            if let Some(ticket) = queue.iter().position(free).and_then(|position| queue.remove(position)) {
-                self.running.extend(ticket.serial.clone());
+            if let Some(ticket) = free(queue, &self.running).and_then(|position| queue.remove(position)) {
+                self.running.extend(ticket.serial.clone().map(|key| (ticket.client.clone(), key)));
                 return Some(Next::Run(ticket));
             }
         }
         None
     }
 
-    /// A request has run: others with its key may follow.
-    pub fn finished(&mut self, serial: Option<&str>) {
+    /// A request has run: others that waited for it may follow.
+    pub fn finished(&mut self, client: &str, serial: Option<&str>) {
         if let Some(key) = serial {
-            self.running.remove(key);
+            self.running.retain(|(of, running)| of != client || running != key);
         }
     }
 
@@ -139,13 +144,33 @@ impl<T> Schedule<T> {
     }
 }
 
+/// Position of the first that waits for nobody.
+fn free<T>(queue: &VecDeque<Ticket<T>>, running: &Running) -> Option<usize> {
+    // Clients with a session's request running, or waiting before the one that is looked at.
+    let mut changing: HashSet<&str> = running.iter().map(|(client, _)| client.as_str()).collect();
+    queue.iter().position(|ticket| {
+        let Some(key) = &ticket.serial else {
+            return !(ticket.reads_back && changing.contains(ticket.client.as_str()));
+        };
+        changing.insert(&ticket.client);
+        !running.iter().any(|(client, running)| *client == ticket.client && running == key)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
 
     fn ticket(client: &str, work: u32) -> Ticket<u32> {
-        Ticket { client: client.to_owned(), serial: None, preview: false, deadline: None, work }
+        Ticket {
+            client: client.to_owned(),
+            serial: None,
+            reads_back: false,
+            preview: false,
+            deadline: None,
+            work,
+        }
     }
 
     fn schedule() -> Schedule<u32> {
@@ -182,13 +207,30 @@ mod tests {
     #[test]
     fn a_session_runs_one_request_at_a_time_while_others_pass() {
         let mut s = schedule();
-        let of_session = |work| Ticket { serial: Some("a/s1".to_owned()), ..ticket("a", work) };
+        let of_session = |work| Ticket { serial: Some("s1".to_owned()), ..ticket("a", work) };
         s.offer(of_session(1)).unwrap();
         s.offer(of_session(2)).unwrap();
         s.offer(ticket("b", 3)).unwrap();
         assert_eq!((run(&mut s), run(&mut s), run(&mut s)), (Some(1), Some(3), None));
-        s.finished(Some("a/s1"));
+        s.finished("a", Some("s1"));
         assert_eq!(run(&mut s), Some(2));
+    }
+
+    #[test]
+    fn what_reads_back_waits_for_its_own_clients_sessions_and_for_nobody_elses() {
+        let mut s = Schedule::new(Bounds { queue: 9, per_client: 9, previews: 0 });
+        let save = |client, work| Ticket { serial: Some("s1".to_owned()), ..ticket(client, work) };
+        let list = |client, work| Ticket { reads_back: true, ..ticket(client, work) };
+        for ticket in [save("a", 1), save("a", 2), list("a", 3), list("b", 4), save("b", 5)] {
+            s.offer(ticket).unwrap();
+        }
+        assert_eq!((run(&mut s), run(&mut s), run(&mut s), run(&mut s)), (Some(1), Some(4), Some(5), None));
+        s.finished("b", Some("s1"));
+        assert_eq!(run(&mut s), None);
+        s.finished("a", Some("s1"));
+        assert_eq!((run(&mut s), run(&mut s)), (Some(2), None));
+        s.finished("a", Some("s1"));
+        assert_eq!(run(&mut s), Some(3));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::ErrorCode;
-use crate::engine::ServedFolder;
+use crate::engine::{EngineError, ServedFolder};
 
 /// Why a folder is not ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,19 +16,53 @@ pub(super) struct FolderProblem {
     pub message: String,
 }
 
+impl From<EngineError> for FolderProblem {
+    fn from(error: EngineError) -> Self {
+        Self { code: error.code(), message: error.to_string() }
+    }
+}
+
+/// A folder that does not answer prompts.
+#[derive(Debug, Clone)]
+pub(super) struct NotReady {
+    pub problem: FolderProblem,
+    /// The folder, where it could be opened: its model is what is missing.
+    pub folder: Option<Arc<ServedFolder>>,
+}
+
 /// One moment's view of the feature roots.
 #[derive(Debug, Default, Clone)]
 pub(super) struct FolderView {
     /// Folders that answer prompts, by name.
     pub ready: BTreeMap<String, Arc<ServedFolder>>,
     /// Folders that do not, by name.
-    pub problems: BTreeMap<String, FolderProblem>,
+    pub problems: BTreeMap<String, NotReady>,
 }
 
 impl FolderView {
     /// The ready folders, in order of their names.
     pub fn folders(&self) -> Vec<Arc<ServedFolder>> {
         self.ready.values().cloned().collect()
+    }
+
+    /// Names of all folders, the ready ones first.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.ready.keys().chain(self.problems.keys())
+    }
+
+    /// What is told of a folder, by `list` and in its retained message; `None` of one that is not there.
+    pub fn told(&self, name: &str) -> Option<Value> {
+        let summary = |folder: &ServedFolder| serde_json::to_value(folder.summary()).unwrap_or_default();
+        if let Some(folder) = self.ready.get(name) {
+            let mut told = summary(folder);
+            told["ready"] = true.into();
+            return Some(told);
+        }
+        let NotReady { problem, folder } = self.problems.get(name)?;
+        let mut told = folder.as_ref().map_or_else(|| json!({"name": name}), |folder| summary(folder));
+        told["ready"] = false.into();
+        told["problem"] = json!(problem);
+        Some(told)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The service on a bus without a network: duplicates, lost acknowledgements, reconnects. No request here
 //! needs a decoder.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -17,25 +17,38 @@ const RESPONSE: &str = "geosam/edge/response/c1/segment";
 struct Scene {
     service: Service,
     broker: MemoryBroker,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 fn scene() -> Scene {
-    let dir = tempfile::tempdir().unwrap();
-    let models: PathBuf = dir.path().join("models");
-    std::fs::create_dir(&models).unwrap();
+    scene_with(ServiceOptions::default())
+}
+
+/// A scene with bounds of its own; directories are the scene's.
+fn scene_with(options: ServiceOptions) -> Scene {
+    scene_in(tempfile::tempdir().unwrap(), options)
+}
+
+/// A scene on the state that an earlier one has left.
+fn scene_in(dir: TempDir, options: ServiceOptions) -> Scene {
+    let scene = offline_scene(dir, options);
+    scene.broker.connect(true);
+    scene.until("online", || scene.broker.retained("geosam/edge/state").as_deref() == Some(b"online"));
+    scene
+}
+
+/// A service that has no connection yet.
+fn offline_scene(dir: TempDir, options: ServiceOptions) -> Scene {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let options = ServiceOptions {
-        features: vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/folder_sam")],
-        models,
+        features: vec![fixtures.join("folder_sam")],
+        models: fixtures.join("models"),
         state: dir.path().join("state"),
-        ..ServiceOptions::default()
+        ..options
     };
     let (client, events, broker) = bus(None);
     let service = Service::start(options, client, events).unwrap();
-    broker.connect(true);
-    let scene = Scene { service, broker, _dir: dir };
-    scene.until("online", || scene.broker.retained("geosam/edge/state").as_deref() == Some(b"online"));
-    scene
+    Scene { service, broker, dir }
 }
 
 impl Scene {
@@ -55,14 +68,15 @@ impl Scene {
         }
     }
 
-    /// The ids that were answered, in order.
-    fn answered(&self) -> Vec<String> {
+    fn answers(&self) -> Vec<Value> {
         let published = self.broker.published();
         let answers = published.iter().filter(|m| m.topic == RESPONSE);
-        answers
-            .map(|m| serde_json::from_slice::<Value>(&m.payload).unwrap())
-            .map(|answer| answer["id"].as_str().unwrap().to_owned())
-            .collect()
+        answers.map(|m| serde_json::from_slice(&m.payload).unwrap()).collect()
+    }
+
+    /// The ids that were answered, in order.
+    fn answered(&self) -> Vec<String> {
+        self.answers().iter().map(|answer| answer["id"].as_str().unwrap().to_owned()).collect()
     }
 }
 
@@ -121,4 +135,53 @@ fn an_answer_lost_on_the_way_comes_after_the_broker_has_lost_its_session_too() {
     scene.broker.connect(false);
     scene.until("the answer", || scene.answered() == ["a"]);
     scene.service.stop();
+}
+
+#[test]
+fn a_pending_request_that_comes_again_to_a_full_queue_is_not_busy() {
+    // Nobody works: the queue stays full.
+    let idle = ServiceOptions { queue: 1, workers: 0, ..ServiceOptions::default() };
+    let scene = scene_with(idle);
+    let pending = scene.ask("a");
+    scene.until("it is durable", || scene.broker.acknowledged().contains(&pending));
+    scene.ask("b");
+    scene.until("the refusal", || scene.answered() == ["b"]);
+    assert_eq!(scene.answers()[0]["error"]["code"], "BUSY");
+    let again = scene.ask("a");
+    scene.until("the acknowledgement", || scene.broker.acknowledged().contains(&again));
+    // Both of a pair that came while we were away, in one breath.
+    scene.broker.disconnect("a test");
+    let pair = [scene.ask("a"), scene.ask("a")];
+    scene.broker.connect(true);
+    scene.until("the pair", || pair.iter().all(|id| scene.broker.acknowledged().contains(id)));
+    assert_eq!(scene.answered(), ["b"]);
+    scene.service.stop();
+
+    let scene = scene_in(scene.dir, ServiceOptions::default());
+    scene.until("the answer", || scene.answered() == ["a"]);
+    assert_eq!(scene.answers()[0]["error"]["code"], "NO_CHIP_COVERS");
+    scene.service.stop();
+}
+
+#[test]
+fn a_request_that_comes_twice_in_one_breath_takes_one_place_in_the_queue() {
+    let scene = scene_with(ServiceOptions { queue: 1, workers: 0, ..ServiceOptions::default() });
+    scene.broker.disconnect("a test");
+    let pair = [scene.ask("a"), scene.ask("a")];
+    scene.broker.connect(true);
+    scene.until("the pair", || pair.iter().all(|id| scene.broker.acknowledged().contains(id)));
+    assert_eq!(scene.answered(), [] as [&str; 0]);
+    scene.service.stop();
+}
+
+#[test]
+fn a_board_that_requests_cannot_reach_is_not_online() {
+    let scene = offline_scene(tempfile::tempdir().unwrap(), ServiceOptions::default());
+    scene.broker.refuse_subscription("geosam/edge/request/#");
+    scene.broker.connect(true);
+    let folder = "geosam/edge/folder/folder_sam";
+    scene.until("the folder", || scene.broker.retained(folder).is_some());
+    scene.service.stop();
+    let told = scene.broker.published().into_iter().filter(|m| m.topic == "geosam/edge/state");
+    assert!(!told.into_iter().any(|m| m.payload == b"online"));
 }

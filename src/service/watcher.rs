@@ -4,16 +4,19 @@
 //! A look costs a directory listing and a few `stat`s, so the card is not kept busy, and no file of it
 //! stays open. A folder that is gone is told from a card that is gone: a card takes its root with it, or
 //! leaves an empty mount point on another file system.
+//!
+//! A folder whose model is not there is opened and not ready: it says so before anybody asks. The models are the
+//! engine's; it looks at them at the same pace.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::served::{FolderProblem, FolderView};
+use super::served::{FolderProblem, FolderView, NotReady};
 use crate::ErrorCode;
 use crate::catalog::{Folder, FolderSource, find_sources, unique_names};
-use crate::engine::ServedFolder;
+use crate::engine::{EngineError, ServedFolder};
 
 /// What a look found changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,8 @@ struct Place {
     device: u64,
     name: String,
     state: FolderState,
+    /// Why an opened folder does not answer prompts all the same: its model.
+    model: Option<FolderProblem>,
 }
 
 /// The watcher's memory between two looks.
@@ -66,8 +71,12 @@ impl Watcher {
         Self { roots, places: BTreeMap::new() }
     }
 
-    /// Looks once. Returns the new view and what has changed since the last look.
-    pub fn look(&mut self) -> (FolderView, Vec<FolderNews>) {
+    /// Looks once. Returns the new view and what has changed since the last look. `check` says whether a
+    /// folder's model is there now.
+    pub fn look(
+        &mut self,
+        check: impl Fn(&Folder) -> Result<(), EngineError>,
+    ) -> (FolderView, Vec<FolderNews>) {
         let before = self.view();
         let mut there: BTreeMap<PathBuf, (Candidate, u64)> = BTreeMap::new();
         let mut devices = Vec::new();
@@ -88,7 +97,11 @@ impl Watcher {
             let others = self.places.iter().filter(|(other, _)| **other != key);
             let taken = others.map(|(_, place)| place.name.clone()).collect();
             let (name, state) = open(&candidate, &key, taken);
-            self.places.insert(key, Place { seen: candidate.seen, device, name, state });
+            self.places.insert(key, Place { seen: candidate.seen, device, name, state, model: None });
+        }
+        for place in self.places.values_mut() {
+            let opened = place.state.as_ref().ok();
+            place.model = opened.and_then(|folder| check(&folder.folder).err()).map(FolderProblem::from);
         }
         let view = self.view();
         let news = compare(&before, &view);
@@ -119,14 +132,17 @@ impl Watcher {
     fn view(&self) -> FolderView {
         let mut view = FolderView::default();
         for place in self.places.values() {
-            match &place.state {
-                Ok(folder) => {
+            let not_ready = match (&place.state, &place.model) {
+                (Ok(folder), None) => {
                     view.ready.insert(place.name.clone(), Arc::clone(folder));
+                    continue;
                 }
-                Err(problem) => {
-                    view.problems.insert(place.name.clone(), problem.clone());
+                (Ok(folder), Some(problem)) => {
+                    NotReady { problem: problem.clone(), folder: Some(Arc::clone(folder)) }
                 }
-            }
+                (Err(problem), _) => NotReady { problem: problem.clone(), folder: None },
+            };
+            view.problems.insert(place.name.clone(), not_ready);
         }
         view
     }
@@ -207,12 +223,12 @@ fn compare(before: &FolderView, after: &FolderView) -> Vec<FolderNews> {
             Some(_) => {}
         }
     }
-    for (name, problem) in &after.problems {
-        if before.problems.get(name) != Some(problem) {
+    for (name, NotReady { problem, .. }) in &after.problems {
+        if before.problems.get(name).map(|known| &known.problem) != Some(problem) {
             news.push(FolderNews::Problem(name.clone(), problem.clone()));
         }
     }
-    for name in before.ready.keys().chain(before.problems.keys()) {
+    for name in before.names() {
         if !after.ready.contains_key(name) && !after.problems.contains_key(name) {
             news.push(FolderNews::Removed(name.clone()));
         }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::bench::{Bench, Turn};
 use super::clerk::Input;
 use super::job::Job;
+use super::performed::Performed;
 use super::pulse::{Organ, Pulse};
-use super::verbs::{Performed, Shop};
+use super::shop::Shop;
 use crate::ErrorCode;
 use crate::api::Response;
 

@@ -238,6 +238,17 @@ pub struct Dropped {
     pub topic: String,
     /// Bytes of its payload.
     pub bytes: usize,
+    /// Why.
+    pub cause: DropCause,
+}
+
+/// Why a message was not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropCause {
+    /// The outbox had no room for it.
+    Full,
+    /// It can never be delivered ([`Change::Discard`]).
+    Discarded,
 }
 
 /// What is known of a request that may have come before.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use redb::ReadableTable as _;
 
 use super::change::{
-    Change, Committed, Dropped, Finish, InboxEntry, LayerChange, OutboxMessage, Outcome, SessionChange,
+    Change, Committed, DropCause, Dropped, Finish, InboxEntry, LayerChange, OutboxMessage, Outcome,
+    SessionChange,
 };
 use super::index::{Index, Known, Place, inbox_weight};
 use super::key::RequestKey;
@@ -91,7 +92,7 @@ impl<'a, 'txn> Batch<'a, 'txn> {
             }
             Change::Discard(seqs) => {
                 for seq in seqs {
-                    self.drop_message(seq)?;
+                    self.drop_message(seq, DropCause::Discarded)?;
                 }
             }
             Change::Session(change) => self.session(change)?,
@@ -207,7 +208,7 @@ impl<'a, 'txn> Batch<'a, 'txn> {
                 self.new_bodies.remove(&body);
                 shared.retain(|other| *other != body);
             }
-            self.tell_drop(seq, &header)?;
+            self.tell_drop(seq, &header, DropCause::Full)?;
             return Ok(None);
         }
         self.index.outbox_add(seq, &header);
@@ -233,7 +234,7 @@ impl<'a, 'txn> Batch<'a, 'txn> {
         Ok(())
     }
 
-    fn drop_message(&mut self, seq: u64) -> Done {
+    fn drop_message(&mut self, seq: u64, cause: DropCause) -> Done {
         let header = match self.staged.get(&seq) {
             Some((message, body)) => Some(OutboxHeader::of(message, *body)),
             None => match self.tables.outbox.get(seq)? {
@@ -242,14 +243,14 @@ impl<'a, 'txn> Batch<'a, 'txn> {
             },
         };
         if let Some(header) = header {
-            self.tell_drop(seq, &header)?;
+            self.tell_drop(seq, &header, cause)?;
         }
         self.remove_message(seq)
     }
 
-    fn tell_drop(&mut self, seq: u64, header: &OutboxHeader) -> Done {
+    fn tell_drop(&mut self, seq: u64, header: &OutboxHeader, cause: DropCause) -> Done {
         let (class, topic, bytes) = (header.class, header.topic.clone(), header.bytes);
-        self.committed.dropped.push(Dropped { seq, class, topic, bytes });
+        self.committed.dropped.push(Dropped { seq, class, topic, bytes, cause });
         for finished in &mut self.committed.outcomes {
             if let Outcome::Finished { outbox } = finished {
                 outbox.retain(|kept| *kept != seq);
@@ -261,7 +262,7 @@ impl<'a, 'txn> Batch<'a, 'txn> {
     fn make_room(&mut self) -> Done {
         while self.index.outbox_bytes() > self.limits.outbox_bytes {
             let Some(seq) = self.index.outbox_victim() else { break };
-            self.drop_message(seq)?;
+            self.drop_message(seq, DropCause::Full)?;
         }
         Ok(())
     }

@@ -112,8 +112,8 @@ mod tables;
 mod tests;
 
 pub use change::{
-    Change, Class, Committed, Dropped, Finish, InboxEntry, LayerChange, Lookup, OutboxEntry, OutboxMessage,
-    Outcome, SessionChange, Waiting,
+    Change, Class, Committed, DropCause, Dropped, Finish, InboxEntry, LayerChange, Lookup, OutboxEntry,
+    OutboxMessage, Outcome, SessionChange, Waiting,
 };
 pub use error::StoreError;
 pub use key::RequestKey;

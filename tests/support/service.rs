@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::mosquitto::{Mosquitto, PATIENCE, Peer, Received};
 
-/// An answer of a few hundred bytes: tests look at few vertices.
+/// A small answer: tests look at few vertices.
 pub const SMALL: &str = r#""output":{"vectorization":"simplified","tolerance":30,"largest_only":true}"#;
 /// A prompt inside `folder_sam`.
 pub const POINT: &str = r#""folder":"folder_sam","crs":"EPSG:32633","points":[[458120,5427215]]"#;
@@ -38,25 +38,34 @@ impl Board {
 
     /// A board with a feature directory of its own. `more` starts with keys of `[broker]`.
     pub fn with_features(broker: &Mosquitto, device: &str, features: &Path, more: &str) -> Self {
+        Self::configured(&broker.url(), device, features, &fixture("models"), more)
+    }
+
+    /// A board with directories of its own, at a broker that need not be there.
+    pub fn configured(url: &str, device: &str, features: &Path, models: &Path, more: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let text = format!(
-            "device = {device:?}\nfeatures = [{features:?}]\nmodels = {:?}\nstate = {:?}\n\
-             [broker]\nurl = {:?}\n{more}\n",
-            fixture("models"),
+            "device = {device:?}\nfeatures = [{features:?}]\nmodels = {models:?}\nstate = {:?}\n\
+             [broker]\nurl = {url:?}\n{more}\n",
             dir.path().join("state"),
-            broker.url(),
         );
         std::fs::write(dir.path().join("edge.toml"), text).expect("the configuration");
         Self { device: device.to_owned(), dir, child: None }
     }
 
     pub fn start(&mut self) {
+        self.start_in(&[]);
+    }
+
+    /// Starts it with variables in its environment.
+    pub fn start_in(&mut self, environment: &[(&str, &str)]) {
         assert!(self.child.is_none(), "it runs");
         let log = std::fs::File::options().create(true).append(true).open(self.dir.path().join("log"));
         let child = Command::new(env!("CARGO_BIN_EXE_geosam-edge"))
             .args(["serve", "--config"])
             .arg(self.dir.path().join("edge.toml"))
             .env("GEOSAM_TEST_PASSWORD", "secret")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stderr(log.expect("the log"))
             .spawn();
@@ -81,6 +90,15 @@ impl Board {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Waits until it has logged something.
+    pub fn wait_for_log(&self, text: &str) {
+        let start = Instant::now();
+        while !self.log().contains(text) {
+            assert!(start.elapsed() < PATIENCE * 3, "{text:?} is not logged");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The objects of a layer, as they stand in its file.
@@ -242,4 +260,18 @@ pub fn long_batch(id: &str, prompts: usize) -> String {
     let output = SMALL.replace('}', r#","max_bytes":4000000}"#);
     let prompt = format!("{{{POINT},{output}}}");
     format!(r#"{{"id":"{id}","prompts":[{}]}}"#, vec![prompt; prompts].join(","))
+}
+
+/// Copies a directory with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("it is copied");
+        }
+    }
 }

@@ -1,0 +1,53 @@
+//! Why a request is refused, with the key that is wrong.
+
+use super::json::JsonError;
+use super::names::NameError;
+use crate::ErrorCode;
+
+/// Why a request is refused. The message names the key.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// Not JSON, too long or too deep.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// A key that no request has.
+    #[error("unknown key \"{key}\"{hint}")]
+    UnknownKey {
+        /// The key, with the path that leads to it.
+        key: String,
+        /// `; did you mean "..."?`, where a known key is near.
+        hint: String,
+    },
+    /// A value of the wrong type or outside its range.
+    #[error("\"{key}\" {problem}")]
+    BadValue {
+        /// The key, with the path that leads to it.
+        key: String,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+    /// A name breaks the rules for names.
+    #[error("\"{key}\" {problem}")]
+    BadName {
+        /// The key.
+        key: &'static str,
+        /// The rule.
+        problem: NameError,
+    },
+    /// Two keys contradict each other, or one is missing.
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+impl RequestError {
+    /// The code that a response carries: all of these are the client's to mend.
+    pub const fn code(&self) -> ErrorCode {
+        ErrorCode::BadRequest
+    }
+
+    pub(super) fn bad(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::BadValue { key: key.into(), problem: problem.into() }
+    }
+}
+
+pub(super) type Parsed<T> = Result<T, RequestError>;

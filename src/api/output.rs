@@ -1,0 +1,61 @@
+//! The `output` member of a request: what the answer should look like.
+
+use serde_json::Value;
+
+use super::error::{Parsed, RequestError};
+use super::request::{OnTooLarge, OutputOptions, Vectorization};
+use super::values::{boolean, crs_from, given, kind_of, known_keys, wrong_type};
+
+const OUTPUT_KEYS: &[&str] = &[
+    "crs",
+    "vectorization",
+    "tolerance",
+    "largest_only",
+    "min_area_m2",
+    "multimask",
+    "max_bytes",
+    "on_too_large",
+];
+
+pub(super) fn output_from(value: &Value, inherited: OutputOptions, path: &str) -> Parsed<OutputOptions> {
+    let path = format!("{path}output.");
+    let Value::Object(object) = value else {
+        let key = path.trim_end_matches('.');
+        return Err(RequestError::bad(key, format!("is {}; send an object", kind_of(value))));
+    };
+    known_keys(object, OUTPUT_KEYS, &path)?;
+    let mut output = inherited;
+    if let Some(value) = given(object, "crs") {
+        output.crs = crs_from(value, &format!("{path}crs"))?;
+    }
+    if let Some(value) = given(object, "vectorization") {
+        output.vectorization = match value.as_str() {
+            Some("pixel") => Vectorization::Pixel,
+            Some("simplified") => Vectorization::Simplified,
+            _ => return Err(wrong_type(&path, "vectorization", value, "\"pixel\" or \"simplified\"")),
+        };
+    }
+    if let Some(value) = given(object, "on_too_large") {
+        output.on_too_large = match value.as_str() {
+            Some("simplify") => OnTooLarge::Simplify,
+            Some("error") => OnTooLarge::Error,
+            _ => return Err(wrong_type(&path, "on_too_large", value, "\"simplify\" or \"error\"")),
+        };
+    }
+    for (key, slot) in [("tolerance", &mut output.tolerance), ("min_area_m2", &mut output.min_area_m2)] {
+        if let Some(value) = given(object, key) {
+            *slot = value
+                .as_f64()
+                .filter(|n| n.is_finite() && *n >= 0.0)
+                .ok_or_else(|| wrong_type(&path, key, value, "a number of 0 or more"))?;
+        }
+    }
+    output.largest_only = boolean(object, &path, "largest_only")?.unwrap_or(output.largest_only);
+    output.multimask = boolean(object, &path, "multimask")?.unwrap_or(output.multimask);
+    if let Some(value) = given(object, "max_bytes") {
+        let bytes = value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
+        let bytes = bytes.ok_or_else(|| wrong_type(&path, "max_bytes", value, "a whole number above 0"))?;
+        output.max_bytes = Some(bytes);
+    }
+    Ok(output)
+}

@@ -1,0 +1,135 @@
+//! The commit: what is staged becomes durable, and only then follows what depends on it. Layer files are written
+//! here too, since their changes are in the journal by then.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::reception::busy;
+use super::{Clerk, LINGER, RETRY, Then};
+use crate::ErrorCode;
+use crate::api::Response;
+use crate::bus::{AckToken, BusClient};
+use crate::layers::Applied;
+use crate::service::job::Job;
+use crate::store::{Change, Class, Committed, DropCause, Finish, Outcome};
+
+impl<C: BusClient> Clerk<C> {
+    /// Commits what is staged, and what follows from it, until nothing is left to commit.
+    pub(super) fn settle(&mut self) {
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| at > now) && !self.stopping {
+            return;
+        }
+        self.retry_at = None;
+        let overdue = self.lingering_since.is_some_and(|since| since + LINGER <= now);
+        if self.staged.is_empty() && !overdue && !self.stopping {
+            return;
+        }
+        let mut first = true;
+        while first || !self.staged.is_empty() {
+            first = false;
+            if self.publisher.delivered() > 0 {
+                let out = self.publisher.to_take_out();
+                self.staged.push((Change::Acked(out.0.clone()), Then::Nothing));
+                self.staged.push((Change::Discard(out.1.clone()), Then::TakenOut(out)));
+            }
+            let journal_done = std::mem::take(&mut self.journal_done);
+            if !journal_done.is_empty() {
+                self.staged.push((Change::JournalDone(journal_done), Then::Nothing));
+            }
+            if self.staged.is_empty() {
+                break;
+            }
+            let batch = self.staged.iter().map(|(change, _)| change.clone()).collect();
+            match self.shop.store.commit(batch) {
+                Ok(committed) => {
+                    let staged = std::mem::take(&mut self.staged);
+                    self.follow(staged, committed);
+                }
+                Err(error) => {
+                    // Nothing is acknowledged that is not durable: the broker keeps it meanwhile.
+                    tracing::error!(%error, "the state cannot be written; trying again");
+                    self.retry_at = Some(now + RETRY);
+                    return;
+                }
+            }
+        }
+        self.lingering_since = None;
+    }
+
+    fn follow(&mut self, staged: Vec<(Change, Then)>, committed: Committed) {
+        if !committed.journal.is_empty() {
+            let applied = self.shop.layers.apply(&committed.journal);
+            self.layers_applied(applied);
+        }
+        let mut drops: BTreeMap<Class, usize> = BTreeMap::new();
+        // What cannot be delivered has been told when that was found.
+        for dropped in committed.dropped.iter().filter(|dropped| dropped.cause == DropCause::Full) {
+            *drops.entry(dropped.class).or_default() += 1;
+        }
+        if !drops.is_empty() {
+            let text = drops.iter().map(|(class, n)| format!("{n} {}", class.as_str()));
+            let text = text.collect::<Vec<_>>().join(", ");
+            tracing::warn!(text, "the outbox is full; messages were dropped");
+            // Told once a burst, and never about events alone: that would feed itself.
+            if drops.keys().any(|class| *class != Class::Event) {
+                self.event(self.announcer.outbox_full(&drops));
+            }
+        }
+        for ((_, then), outcome) in staged.into_iter().zip(committed.outcomes) {
+            match then {
+                Then::Nothing => {}
+                Then::Acknowledge(ack) => self.acknowledge(ack),
+                Then::TakenOut(out) => self.publisher.taken_out(&out),
+                Then::Accept(job, ack) => self.accepted(job, ack, outcome),
+                Then::Settle(job) => self.bench.finished(&job),
+            }
+        }
+    }
+
+    fn accepted(&mut self, mut job: Box<Job>, ack: Option<AckToken>, outcome: Outcome) {
+        match outcome {
+            Outcome::Received(seq) => {
+                self.acknowledge(ack);
+                job.seq = Some(seq);
+                self.bench.restore(job);
+            }
+            // It came again before it was answered: it will be answered once.
+            Outcome::Pending(_) => self.acknowledge(ack),
+            Outcome::Answered(answer) => {
+                let finish = Finish { messages: job.reply.messages(&answer), ..Finish::default() };
+                self.staged.push((Change::Finish(Box::new(finish)), Then::Acknowledge(ack)));
+            }
+            Outcome::IdReused => {
+                let text = "this id was used for another request, which has been done; use a new id";
+                let response = Response::error(job.id(), ErrorCode::IdReused, text);
+                self.refuse(&job.reply, &response, ack);
+            }
+            Outcome::InboxFull { .. } => self.refuse(&job.reply, &busy(&job), ack),
+            Outcome::Finished { .. } | Outcome::NotInInbox | Outcome::Done => self.acknowledge(ack),
+        }
+    }
+
+    /// Layer changes that could not be written when they were committed.
+    pub(super) fn apply_journal(&mut self) {
+        match self.shop.store.journal() {
+            Ok(journal) => {
+                let applied = self.shop.layers.apply(&journal);
+                self.layers_applied(applied);
+            }
+            Err(error) => tracing::error!(%error, "cannot read the journal of layers"),
+        }
+    }
+
+    fn layers_applied(&mut self, applied: Applied) {
+        self.journal_done.extend(applied.done);
+        self.journal_failed = !applied.failed.is_empty();
+        for error in &applied.failed {
+            tracing::error!(%error, "a saved object is not in its layer yet; it is tried again");
+            self.retry_at = Some(Instant::now() + RETRY);
+        }
+        if !self.journal_done.is_empty() {
+            self.lingering_since.get_or_insert_with(Instant::now);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What requests work with: the engine, the folders served, sessions, layers, the store. What a request does with
+//! them is `verbs`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::pulse::Pulse;
+use super::served::Served;
+use crate::bus::Topics;
+use crate::engine::Engine;
+use crate::layers::Layers;
+use crate::session::{Session, SessionKey, SessionTable};
+use crate::store::{SessionChange, Store};
+
+/// Everything that a request may need.
+pub(super) struct Shop {
+    pub engine: Engine,
+    pub served: Served,
+    pub store: Store,
+    pub layers: Layers,
+    pub topics: Topics,
+    pub pulse: Arc<Pulse>,
+    /// Bound on an answer whose request names none.
+    pub max_answer_bytes: usize,
+    /// Prompts of one session.
+    pub max_points: usize,
+    /// Layers, so that no client fills the card with names.
+    pub max_layers: usize,
+    pub sessions: Mutex<SessionTable>,
+}
+
+impl Shop {
+    /// The models, as `info` and `list` tell them.
+    pub fn models(&self) -> Vec<Value> {
+        let told = |m: &crate::models::ModelInfo| json!({"name": m.name, "model": m.source_file, "model_type": m.family, "sha256": m.sha256});
+        self.engine.decoders().models().iter().map(told).collect()
+    }
+
+    pub fn sessions(&self) -> MutexGuard<'_, SessionTable> {
+        // The table's methods leave it whole.
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a session's new state, and says what the store must change for it.
+    pub fn keep_session(&self, key: &SessionKey, session: &Session) -> Vec<SessionChange> {
+        let mut table = self.sessions();
+        let ended = table.put(key.clone(), session.clone(), self.store.clock_ms());
+        let deleted = ended.iter().map(|key| SessionChange::Delete { name: key.stored_name() });
+        let put = table.stored(key).map(|state| SessionChange::Put { name: key.stored_name(), state });
+        deleted.chain(put).collect()
+    }
+
+    /// Sessions that nobody has used for too long, as the store must forget them.
+    pub fn expired_sessions(&self) -> Vec<SessionChange> {
+        let old = self.sessions().expire(self.store.clock_ms());
+        old.iter().map(|key| SessionChange::Delete { name: key.stored_name() }).collect()
+    }
+}

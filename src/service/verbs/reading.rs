@@ -1,0 +1,52 @@
+//! `list`, `fetch`: what there is, and what has been saved.
+
+use serde_json::{Map, Value, json};
+
+use super::ENVELOPE;
+use crate::api::Response;
+use crate::service::job::Job;
+use crate::service::performed::{Performed, Refusal};
+use crate::service::shop::Shop;
+
+/// Features of a page when the request does not say.
+const PAGE: u64 = 100;
+
+impl Shop {
+    pub(super) fn list(&self, job: &Job) -> Result<Performed, Refusal> {
+        let view = self.served.view();
+        let folders: Value = view.names().filter_map(|name| view.told(name)).collect();
+        let client = &job.address.client;
+        let sessions: Vec<Value> = self
+            .sessions()
+            .iter()
+            .filter(|(key, _)| key.client == *client)
+            .map(|(key, session)| {
+                json!({"session": key.session, "folder": session.folder(), "prompts": session.counts()})
+            })
+            .collect();
+        let mut members = Map::new();
+        members.insert("folders".to_owned(), folders);
+        members.insert("sessions".to_owned(), sessions.into());
+        members.insert("layers".to_owned(), serde_json::to_value(self.layers.list()?).unwrap_or_default());
+        members.insert("models".to_owned(), self.models().into());
+        Ok(Performed { keep: false, ..Performed::answer(Response::reply(job.id(), members)) })
+    }
+
+    pub(super) fn fetch(&self, job: &Job) -> Result<Performed, Refusal> {
+        let request = &job.request;
+        let layer = request.layer.clone().unwrap_or_default();
+        let bound = request.item.output.max_bytes.unwrap_or(self.max_answer_bytes);
+        let offset = request.offset.unwrap_or(0);
+        let limit = request.limit.unwrap_or(PAGE);
+        let page = self.layers.fetch(&layer, offset, limit, bound.saturating_sub(ENVELOPE))?;
+        let features: Vec<Value> =
+            page.lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let mut members = Map::new();
+        members.insert("layer".to_owned(), layer.into());
+        members.insert("offset".to_owned(), page.offset.into());
+        members.insert("total".to_owned(), page.total.into());
+        members.insert("next".to_owned(), page.next.into());
+        members.insert("features".to_owned(), features.into());
+        Ok(Performed { keep: false, ..Performed::answer(Response::reply(job.id(), members)) })
+    }
+}
