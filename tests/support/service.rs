@@ -38,11 +38,15 @@ impl Board {
 
     /// A board with a feature directory of its own. `more` starts with keys of `[broker]`.
     pub fn with_features(broker: &Mosquitto, device: &str, features: &Path, more: &str) -> Self {
+        Self::with(broker, device, features, &fixture("models"), more)
+    }
+
+    /// A board with features and models of its own.
+    pub fn with(broker: &Mosquitto, device: &str, features: &Path, models: &Path, more: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let text = format!(
-            "device = {device:?}\nfeatures = [{features:?}]\nmodels = {:?}\nstate = {:?}\n\
+            "device = {device:?}\nfeatures = [{features:?}]\nmodels = {models:?}\nstate = {:?}\n\
              [broker]\nurl = {:?}\n{more}\n",
-            fixture("models"),
             dir.path().join("state"),
             broker.url(),
         );
