@@ -318,7 +318,7 @@ impl Shop {
             let text = "the session's mask is empty; there is nothing to save";
             return Err(Refusal(ErrorCode::NothingToSave, text.to_owned()));
         };
-        let line = feature.to_string();
+        let line = saved::line(&feature);
         let op = LayerOp::append(&layer, &id, line.clone())?;
         session.clear();
         let mut members = Map::new();
