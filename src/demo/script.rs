@@ -52,16 +52,16 @@ fn folder_name(client: &mut Client, place: &Place) -> Result<String, DemoError> 
     Ok(found.map_or_else(|| root.display().to_string(), str::to_owned))
 }
 
-struct Stage<'a> {
+struct Stage<'a, 'o> {
     client: &'a mut Client,
     place: &'a Place,
     folder: String,
-    printer: Printer<'a>,
+    printer: Printer<'o>,
     pictures: Option<&'a Path>,
     good: bool,
 }
 
-impl Stage<'_> {
+impl Stage<'_, '_> {
     fn single(&mut self) -> Result<(), DemoError> {
         let Target { name, at, .. } = &self.place.targets.point;
         let picture = Picture { points: &[*at], labels: &[1], bbox: None };
