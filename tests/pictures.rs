@@ -126,3 +126,29 @@ fn a_footprint_draws_every_chip_with_its_id() {
     }
     assert!(drawing.contains("200 m") && drawing.contains("EPSG:32632"), "{drawing}");
 }
+
+#[test]
+fn a_footprint_as_png_shows_the_chips_and_no_other_ending_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let features = demo().join("features");
+    let path = directory.path().join("chips.png");
+    stdout_of(&run(&["footprint", features.to_str().unwrap(), "--output", path.to_str().unwrap()]));
+    let file = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    let picture = Picture { width: info.width as usize, pixels };
+    assert_eq!((info.width, info.height), (1040, 840));
+    // Beside the drawing, on the edge of the first chip, inside one, and where four overlap.
+    assert_eq!(picture.at(5.0, 5.0), [255, 255, 255]);
+    assert_eq!(picture.at(MARGIN, 100.0), [31, 119, 180]);
+    let (one, four) = (picture.at(60.0, 60.0), picture.at(400.0, 400.0));
+    assert!(one[0] < 238 && four[0] < one[0] && four[2] > four[0], "{one:?} {four:?}");
+
+    let other = directory.path().join("chips.gif");
+    let refused = run(&["footprint", features.to_str().unwrap(), "--output", other.to_str().unwrap()]);
+    assert!(!refused.status.success() && !other.exists());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains(".svg or .png"));
+}
+
+const MARGIN: f64 = 20.0;

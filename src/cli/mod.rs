@@ -7,6 +7,8 @@ mod error;
 pub mod export;
 mod export_onnx;
 mod footprint;
+mod footprint_png;
+mod footprint_svg;
 mod import_model;
 mod info;
 mod logging;

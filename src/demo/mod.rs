@@ -3,9 +3,11 @@
 
 mod broker;
 mod client;
+mod paint;
 mod place;
 mod print;
 mod script;
+mod targets;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -27,6 +29,8 @@ pub struct DemoOptions {
     pub models: PathBuf,
     /// Port of the broker on this machine; a free one if not given.
     pub port: Option<u16>,
+    /// Directory for a picture of each mask.
+    pub pictures: Option<PathBuf>,
 }
 
 /// Why the demo cannot go on.
@@ -52,7 +56,7 @@ pub enum DemoError {
     #[error("cannot make a temporary directory for the service's state: {0}")]
     State(io::Error),
     /// A folder that is to be served is not there.
-    #[error("{path}: there is no such folder; name one, or run the demo from the repository's directory")]
+    #[error("{path}: there is no such folder; name one with --features")]
     NoFolder {
         /// The folder.
         path: PathBuf,
@@ -97,6 +101,20 @@ pub enum DemoError {
         /// Why.
         source: serde_json::Error,
     },
+    /// An answer cannot be drawn.
+    #[error(transparent)]
+    Mask(#[from] crate::mask::MaskError),
+    /// A picture cannot be made.
+    #[error(transparent)]
+    Drawing(#[from] crate::picture::PictureError),
+    /// A picture cannot be written.
+    #[error("cannot write the picture {path}: {source}")]
+    Picture {
+        /// The file or its directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The story cannot be printed.
     #[error("cannot print: {0}")]
     Output(#[from] io::Error),
@@ -108,8 +126,9 @@ pub struct Demo {
     service: Service,
     client: client::Client,
     place: place::Place,
+    pictures: Option<PathBuf>,
     /// Removed with everything in it at the end.
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
 impl Demo {
@@ -120,6 +139,10 @@ impl Demo {
     pub fn start(options: &DemoOptions) -> Result<Self, DemoError> {
         if let Some(path) = options.folders.iter().find(|path| !path.exists()) {
             return Err(DemoError::NoFolder { path: path.clone() });
+        }
+        if let Some(path) = &options.pictures {
+            std::fs::create_dir_all(path)
+                .map_err(|source| DemoError::Picture { path: path.clone(), source })?;
         }
         let place = place::Place::find(&options.folders, &options.models)?;
         let state =
@@ -139,15 +162,18 @@ impl Demo {
         let (handle, events) = crate::bus::connect(bus)?;
         let service = Service::start(service_options, handle, events)?;
         let client = client::Client::connect(bus_options(address, CLIENT), base, CLIENT)?;
-        Ok(Self { address, service, client, place, _state: state })
+        let pictures = options.pictures.clone();
+        Ok(Self { address, service, client, place, pictures, state })
     }
 
     /// Plays all requests and prints them with their answers. `false` if one was not answered as it should.
+    /// `colours` for a terminal.
     ///
     /// # Errors
     /// An answer that does not come, or an output that cannot be written.
-    pub fn play(&mut self, out: &mut dyn Write) -> Result<bool, DemoError> {
-        script::play(&mut self.client, &self.place, self.address, out)
+    pub fn play(&mut self, out: &mut dyn Write, colours: bool) -> Result<bool, DemoError> {
+        let printer = print::Printer::new(out, colours);
+        script::play(&mut self.client, &self.place, self.address, self.pictures.as_deref(), printer)
     }
 
     /// Prints the commands to try by hand.
@@ -156,16 +182,28 @@ impl Demo {
     /// The output cannot be written.
     pub fn print_commands(&self, out: &mut dyn Write) -> Result<(), DemoError> {
         let port = self.address.port();
-        let [x, y] = self.place.at(0.4, 0.5)?;
-        let crs = self.place.crs.map_or_else(String::new, |crs| format!(r#""crs":"{crs}","#));
-        let (all, request) = (self.client.topic("#"), self.client.topic("request/me/segment"));
-        writeln!(out, "All is still running. Look on in one terminal, ask in another:")?;
-        writeln!(out, "  mosquitto_sub -V mqttv5 -p {port} -v -t '{all}'")?;
+        let [x, y] = self.place.targets.point.at;
+        let crs = self
+            .place
+            .crs
+            .map_or_else(String::new, |crs| format!(r#""crs":"{crs}","output":{{"crs":"{crs}"}},"#));
+        let topic = |below: &str| self.client.topic(below);
+        let (all, state) = (topic("#"), self.state.path().display());
+        let (request, response) = (topic("request/me/segment"), topic("response/me/segment"));
+        let payload = format!(r#"{{"id":1,{crs}"points":[[{x},{y}]]}}"#);
+        writeln!(out, "\nAll is still running. Listen in one terminal:\n")?;
+        writeln!(out, "  mosquitto_sub -h 127.0.0.1 -p {port} -V mqttv5 -v -t '{all}'\n")?;
+        writeln!(out, "ask in another:\n")?;
         writeln!(
             out,
-            "  mosquitto_pub -V mqttv5 -p {port} -q 1 -t '{request}' -m '{{\"id\":1,{crs}\"points\":[[{x},{y}]]}}'"
+            "  mosquitto_pub -h 127.0.0.1 -p {port} -V mqttv5 -q 1 -t '{request}' -m '{payload}'\n"
         )?;
-        writeln!(out, "Ctrl-C ends it.")?;
+        writeln!(out, "or both at once, which prints the answer:\n")?;
+        writeln!(
+            out,
+            "  mosquitto_rr -h 127.0.0.1 -p {port} -V mqttv5 -q 1 -t '{request}' -e '{response}' -m '{payload}'\n"
+        )?;
+        writeln!(out, "Saved objects are in {state}/layers until this ends. Ctrl-C ends it.")?;
         Ok(out.flush()?)
     }
 

@@ -1,30 +1,28 @@
-//! Where to ask: a folder whose model is there, and positions on one of its chips, so that the demo works on
-//! any folder. Positions are taken as fractions of the chip and told in WGS84 where that is possible.
+//! Where to ask: a folder whose model is there, and the way between its coordinates and those of requests.
 
 use std::path::{Path, PathBuf};
 
 use super::DemoError;
-use crate::catalog::{ChipRef, Folder};
+use super::targets::Targets;
+use crate::catalog::{ChipRef, Folder, PromptGeometry};
 use crate::engine::ServedFolder;
-use crate::geo::{Affine, Crs, Transform};
+use crate::geo::{Bounds, Crs, Transform};
 use crate::models::ModelStore;
 
-/// A chip to ask about.
+/// A folder to ask about.
 pub(super) struct Place {
-    /// The directory, by which the service's name for the folder is found.
-    pub root: PathBuf,
-    /// File name of the checkpoint.
-    pub model: String,
-    pub chips: usize,
+    /// The folder, as this side sees it; the service opens its own.
+    pub served: ServedFolder,
     /// `None` for WGS84, which requests need not name.
     pub crs: Option<&'static str>,
-    affine: Affine,
-    shape: (usize, usize),
-    to_wgs84: Option<Transform>,
+    /// What to point at.
+    pub targets: Targets,
+    /// From the folder's CRS to WGS84 and back; `None` where that cannot be done.
+    transforms: Option<(Transform, Transform)>,
 }
 
 impl Place {
-    /// The middle chip of the first folder whose model has been imported.
+    /// The first folder whose model has been imported.
     ///
     /// # Errors
     /// No folder, or no model for any of them.
@@ -34,11 +32,8 @@ impl Place {
         for path in folders {
             for folder in Folder::discover(path)?.into_folders()? {
                 match models.find(folder.checkpoint(), folder.family()) {
-                    Ok(_) => {
-                        if let Some(place) = Self::on(folder) {
-                            return Ok(place);
-                        }
-                    }
+                    Ok(_) if middle(&folder).is_some() => return Self::on(folder),
+                    Ok(_) => {}
                     Err(error) => problem = problem.or(Some(error)),
                 }
             }
@@ -46,42 +41,63 @@ impl Place {
         Err(problem.map_or(DemoError::NoChip, DemoError::from))
     }
 
-    fn on(folder: Folder) -> Option<Self> {
-        let folder = ServedFolder::new(folder.name().to_owned(), folder);
-        let chip = middle(&folder.folder)?;
-        let (affine, shape) = (chip.affine, chip.shape);
-        let to_wgs84 = folder.crs().ok().and_then(|crs| Transform::new(crs, &Crs::wgs84()).ok());
-        Some(Self {
-            root: folder.folder.root().to_owned(),
-            model: folder.folder.checkpoint().to_owned(),
-            chips: folder.folder.len(),
-            crs: to_wgs84.is_none().then_some("source"),
-            affine,
-            shape,
-            to_wgs84,
-        })
+    fn on(folder: Folder) -> Result<Self, DemoError> {
+        let served = ServedFolder::new(folder.name().to_owned(), folder);
+        let transforms = served.crs().ok().and_then(|crs| {
+            let there = Transform::new(crs, &Crs::wgs84()).ok()?;
+            let back = there.inverse().ok()?;
+            Some((there, back))
+        });
+        let crs = transforms.is_none().then_some("source");
+        let mut place = Self { served, crs, targets: Targets::default(), transforms };
+        place.targets = Targets::find(&place)?;
+        Ok(place)
     }
 
-    /// The position at fractions of the chip's width (from its left) and height (from its top).
+    /// From the folder's coordinates to those of requests: degrees of WGS84 where that is possible.
     ///
     /// # Errors
     /// The CRS's formulas do not reach there.
-    pub fn at(&self, across: f64, down: f64) -> Result<[f64; 2], DemoError> {
-        let (height, width) = self.shape;
-        let (x, y) = self.affine.apply(across * width as f64, down * height as f64);
-        let Some(transform) = &self.to_wgs84 else { return Ok([x, y]) };
-        let (lon, lat) = transform.point(x, y)?;
+    pub fn told(&self, (x, y): (f64, f64)) -> Result<[f64; 2], DemoError> {
+        let Some((there, _)) = &self.transforms else { return Ok([x, y]) };
+        let (lon, lat) = there.point(x, y)?;
         // 1e-7 degrees are a centimetre.
         Ok([lon, lat].map(|degrees| (degrees * 1e7).round() / 1e7))
     }
 
-    /// The box between two such positions: west, south, east, north.
+    /// From the coordinates of requests to the folder's.
     ///
     /// # Errors
-    /// As [`Place::at`].
-    pub fn between(&self, from: (f64, f64), to: (f64, f64)) -> Result<[f64; 4], DemoError> {
-        let ([x0, y0], [x1, y1]) = (self.at(from.0, from.1)?, self.at(to.0, to.1)?);
-        Ok([x0.min(x1), y0.min(y1), x0.max(x1), y0.max(y1)])
+    /// As [`Place::told`].
+    pub fn native(&self, [x, y]: [f64; 2]) -> Result<(f64, f64), DemoError> {
+        let Some((_, back)) = &self.transforms else { return Ok((x, y)) };
+        Ok(back.point(x, y)?)
+    }
+
+    /// The position at fractions of the middle chip's width (from its left) and height (from its top).
+    ///
+    /// # Errors
+    /// As [`Place::told`].
+    pub fn at(&self, across: f64, down: f64) -> Result<[f64; 2], DemoError> {
+        let chip = middle(&self.served.folder).ok_or(DemoError::NoChip)?;
+        let (height, width) = chip.shape;
+        self.told(chip.affine.apply(across * width as f64, down * height as f64))
+    }
+
+    /// A prompt of a request in the folder's coordinates.
+    ///
+    /// # Errors
+    /// As [`Place::told`].
+    pub fn prompt(&self, points: &[[f64; 2]], bbox: Option<[f64; 4]>) -> Result<PromptGeometry, DemoError> {
+        let points = points.iter().map(|&point| self.native(point)).collect::<Result<_, _>>()?;
+        let corners = bbox.map(|bbox| Bounds::from(bbox).corners());
+        let corners = corners.into_iter().flatten().map(|(x, y)| self.native([x, y]));
+        Ok(PromptGeometry { points, bbox: Bounds::around(corners.collect::<Result<Vec<_>, _>>()?) })
+    }
+
+    /// Whether one chip covers a prompt.
+    pub fn covers(&self, points: &[[f64; 2]], bbox: Option<[f64; 4]>) -> bool {
+        self.prompt(points, bbox).is_ok_and(|prompt| self.served.folder.choose(&prompt).is_ok())
     }
 }
 

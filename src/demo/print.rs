@@ -1,4 +1,4 @@
-//! How requests and answers are shown to a person: one line each, long payloads cut in the middle.
+//! How requests and answers are shown to a person: topic and payload, the sense of the answer, its times.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -11,35 +11,102 @@ use super::client::{Answer, Asked};
 /// Characters of a payload that are shown.
 const SHOWN: usize = 150;
 
-pub(super) fn heading(out: &mut dyn Write, number: usize, title: &str) -> io::Result<()> {
-    writeln!(out, "\n{number}. {title}")
+/// Looks of a text on a terminal that has colours.
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const CYAN: &str = "36";
+
+/// Where the story goes.
+pub(super) struct Printer<'a> {
+    out: &'a mut dyn Write,
+    colours: bool,
+    chapters: usize,
 }
 
-pub(super) fn request(out: &mut dyn Write, asked: &Asked) -> io::Result<()> {
-    writeln!(out, "   -> {}  {}", asked.topic, shortened(&asked.payload))
-}
-
-pub(super) fn answer(out: &mut dyn Write, answer: &Answer) -> io::Result<()> {
-    writeln!(out, "   <- {}  {}", answer.topic, outcome(&answer.body))?;
-    let mut times = format!("{} there and back, {}", ms(answer.round_trip), size(answer.bytes));
-    if let Some(timing) = answer.body["timing_ms"].as_object() {
-        let parts = ["queue", "load", "decode", "vectorize"].map(|part| {
-            let time = timing.get(part).and_then(Value::as_f64).unwrap_or_default();
-            format!("{part} {time:.1}")
-        });
-        let _ = write!(times, "; in the service: {} ms", parts.join(", "));
+impl<'a> Printer<'a> {
+    /// `colours` for a terminal that a person looks at.
+    pub fn new(out: &'a mut dyn Write, colours: bool) -> Self {
+        Self { out, colours, chapters: 0 }
     }
-    writeln!(out, "      {times}")
-}
 
-/// A message that the service published besides the answer.
-pub(super) fn told(out: &mut dyn Write, topic: &str, payload: &[u8]) -> io::Result<()> {
-    writeln!(out, "   <- {topic}  {}", shortened(&String::from_utf8_lossy(payload)))
-}
+    fn look(&self, style: &str, text: &str) -> String {
+        if self.colours { format!("\u{1b}[{style}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
 
-/// Where an answer differs from what was expected.
-pub(super) fn unexpected(out: &mut dyn Write, expected: &str) -> io::Result<()> {
-    writeln!(out, "   !! expected {expected}")
+    /// A line of the cast: who plays.
+    pub fn fact(&mut self, name: &str, text: &str) -> io::Result<()> {
+        let name = self.look(DIM, &format!("{name:<9}"));
+        writeln!(self.out, "  {name}{text}")
+    }
+
+    pub fn heading(&mut self, title: &str) -> io::Result<()> {
+        self.chapters += 1;
+        let title = self.look(BOLD, &format!("{}. {title}", self.chapters));
+        writeln!(self.out, "\n{title}")
+    }
+
+    /// The number of the chapter.
+    pub fn chapter(&self) -> usize {
+        self.chapters
+    }
+
+    pub fn request(&mut self, asked: &Asked) -> io::Result<()> {
+        let arrow = self.look(CYAN, "->");
+        writeln!(self.out, "\n  {arrow} {}", asked.topic)?;
+        let payload = self.look(DIM, &shortened(&asked.payload));
+        writeln!(self.out, "     {payload}")
+    }
+
+    pub fn answer(&mut self, answer: &Answer) -> io::Result<()> {
+        let arrow = self.look(CYAN, "<-");
+        let topic = &answer.topic;
+        writeln!(self.out, "  {arrow} {topic}  after {}", ms(answer.round_trip))?;
+        let sense =
+            self.look(if answer.body["error"].is_null() { GREEN } else { YELLOW }, &outcome(&answer.body));
+        writeln!(self.out, "     {sense}")?;
+        if let Some(times) = times(&answer.body) {
+            let text = self.look(DIM, &format!("{times}; {}", size(answer.bytes)));
+            writeln!(self.out, "     {text}")?;
+        }
+        Ok(())
+    }
+
+    /// A drawing of the mask, and the file with its picture.
+    pub fn drawing(&mut self, lines: &[String], picture: Option<&str>) -> io::Result<()> {
+        for line in lines {
+            let line = self.look(GREEN, line);
+            writeln!(self.out, "       {line}")?;
+        }
+        picture.map_or(Ok(()), |path| writeln!(self.out, "     picture: {path}"))
+    }
+
+    /// A message that the service published besides the answer.
+    pub fn told(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
+        let arrow = self.look(CYAN, "<-");
+        writeln!(self.out, "  {arrow} {topic}  for everybody who listens")?;
+        let payload = self.look(DIM, &shortened(&String::from_utf8_lossy(payload)));
+        writeln!(self.out, "     {payload}")
+    }
+
+    /// Where an answer differs from what was expected.
+    pub fn unexpected(&mut self, expected: &str) -> io::Result<()> {
+        let text = self.look(RED, &format!("!! expected {expected}"));
+        writeln!(self.out, "     {text}")
+    }
+
+    /// The end of the story.
+    pub fn end(&mut self, good: bool, text: &str) -> io::Result<()> {
+        let text = self.look(if good { BOLD } else { RED }, text);
+        writeln!(self.out, "\n{text}")?;
+        self.out.flush()
+    }
+
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// The sense of a response in a few words.
@@ -60,6 +127,16 @@ fn outcome(body: &Value) -> String {
         return list(body);
     }
     shortened(&body.to_string())
+}
+
+/// Where the time went in the service.
+fn times(body: &Value) -> Option<String> {
+    let timing = body["timing_ms"].as_object()?;
+    let parts = ["queue", "load", "decode", "vectorize"].map(|part| {
+        let time = timing.get(part).and_then(Value::as_f64).unwrap_or_default();
+        format!("{part} {time:.1}")
+    });
+    Some(format!("{} ms", parts.join(" + ")))
 }
 
 fn mask(body: &Value) -> String {
@@ -91,7 +168,10 @@ fn list(body: &Value) -> String {
     fact("not ready", others, "name");
     fact("models", entries("models").iter().collect(), "model");
     fact("sessions", entries("sessions").iter().collect(), "session");
-    facts.push(format!("layers: {}", entries("layers").len()));
+    let layers = entries("layers").iter().filter_map(|layer| {
+        Some(format!("layer {} with {} object(s)", layer["name"].as_str()?, layer["features"].as_u64()?))
+    });
+    facts.extend(layers);
     facts.join("; ")
 }
 
@@ -109,9 +189,10 @@ fn shortened(payload: &str) -> String {
     if count <= SHOWN {
         return payload.to_owned();
     }
-    let head: String = payload.chars().take(SHOWN - 30).collect();
-    let tail: String = payload.chars().skip(count - 25).collect();
-    format!("{head} ... {tail}")
+    let mut shown: String = payload.chars().take(SHOWN - 30).collect();
+    // Writing to a string cannot fail.
+    let _ = write!(shown, " ... {}", payload.chars().skip(count - 25).collect::<String>());
+    shown
 }
 
 #[cfg(test)]
@@ -134,9 +215,20 @@ mod tests {
         let ok = json!({"masks": masks, "result": {"features": [feature, feature]}});
         assert_eq!(outcome(&ok), "2 polygons, 24.5 m2, score 0.500, chip_1");
         let folders = json!([{"name": "a", "ready": true}, {"name": "b", "ready": false}]);
-        let list = json!({"folders": folders, "models": [], "layers": [{}]});
-        assert_eq!(outcome(&list), "folders a; not ready b; layers: 1");
+        let list = json!({"folders": folders, "models": [], "layers": [{"name": "l", "features": 1}]});
+        assert_eq!(outcome(&list), "folders a; not ready b; layer l with 1 object(s)");
         let error = json!({"error": {"code": "BAD_REQUEST", "message": "no"}});
         assert_eq!(outcome(&error), "BAD_REQUEST: no");
+    }
+
+    #[test]
+    fn only_a_terminal_gets_colours() {
+        let shown = |colours| {
+            let mut out = Vec::new();
+            Printer::new(&mut out, colours).heading("Title").unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(false), "\n1. Title\n");
+        assert!(shown(true).contains("\u{1b}[1m1. Title"));
     }
 }

@@ -1,39 +1,43 @@
 //! What the demo asks, and what it expects to be answered.
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::DemoError;
 use super::client::{Answer, Asked, Client};
+use super::paint::{self, Picture};
 use super::place::Place;
-use super::{DemoError, print};
+use super::print::Printer;
+use super::targets::Target;
 
 /// The session and the layer of the demo.
 const SESSION: &str = "field-1";
-const LAYER: &str = "objects";
+const LAYER: &str = "ponds";
 
 /// Plays everything. `false` if an answer was not as expected.
 pub(super) fn play(
     client: &mut Client,
     place: &Place,
-    broker: SocketAddr,
-    out: &mut dyn Write,
+    broker: std::net::SocketAddr,
+    pictures: Option<&Path>,
+    mut printer: Printer<'_>,
 ) -> Result<bool, DemoError> {
     let folder = folder_name(client, place)?;
-    writeln!(out, "broker   mqtt://{broker} (embedded, MQTT 5)")?;
-    writeln!(out, "service  {}, online", client.topic("#"))?;
-    writeln!(out, "folder   {folder}: {} chips, encoded with {}", place.chips, place.model)?;
-    let mut stage = Stage { client, place, folder, out, scenes: 0, good: true };
+    let served = &place.served.folder;
+    printer.fact("broker", &format!("mqtt://{broker}, embedded, MQTT 5"))?;
+    printer.fact("service", &format!("{}, online", client.topic("#")))?;
+    printer
+        .fact("folder", &format!("{folder}: {} chips, encoded with {}", served.len(), served.checkpoint()))?;
+    let mut stage = Stage { client, place, folder, printer, pictures, good: true };
     stage.single()?;
     stage.previews()?;
     stage.session()?;
     stage.list()?;
     stage.mistakes()?;
-    let Stage { good, out, .. } = stage;
+    let Stage { good, mut printer, .. } = stage;
     let end = if good { "All was answered as expected." } else { "Something was not answered as expected." };
-    writeln!(out, "\n{end}")?;
-    out.flush()?;
+    printer.end(good, end)?;
     Ok(good)
 }
 
@@ -41,98 +45,104 @@ pub(super) fn play(
 fn folder_name(client: &mut Client, place: &Place) -> Result<String, DemoError> {
     let asked = client.publish("list", json!({"id": "folders"}).to_string())?;
     let answer = client.answer(&asked)?;
+    let root = place.served.folder.root();
     let folders = answer.body["folders"].as_array().map_or(&[][..], Vec::as_slice);
-    let at = |folder: &&Value| folder["path"].as_str().is_some_and(|path| place.root.as_os_str() == path);
+    let at = |folder: &&Value| folder["path"].as_str().is_some_and(|path| root.as_os_str() == path);
     let found = folders.iter().find(at).and_then(|folder| folder["name"].as_str());
-    Ok(found.map_or_else(|| place.root.display().to_string(), str::to_owned))
+    Ok(found.map_or_else(|| root.display().to_string(), str::to_owned))
 }
 
-struct Stage<'a> {
+struct Stage<'a, 'o> {
     client: &'a mut Client,
     place: &'a Place,
     folder: String,
-    out: &'a mut dyn Write,
-    scenes: usize,
+    printer: Printer<'o>,
+    pictures: Option<&'a Path>,
     good: bool,
 }
 
-impl Stage<'_> {
+impl Stage<'_, '_> {
     fn single(&mut self) -> Result<(), DemoError> {
-        self.scene("A point (the first request also prepares model and chip)")?;
-        let point = self.place.at(0.5, 0.5)?;
-        self.ask("segment", json!({"id": "point-1", "points": [point]}), is_mask, "a mask")?;
-        self.scene("The same point again: model and chip are ready")?;
-        self.ask("segment", json!({"id": "point-2", "points": [point]}), is_mask, "a mask")?;
-        self.scene("A box, its polygons simplified")?;
-        let bbox = self.place.between((0.3, 0.3), (0.6, 0.65))?;
+        let Target { name, at, .. } = &self.place.targets.point;
+        let picture = Picture { points: &[*at], labels: &[1], bbox: None };
+        self.printer
+            .heading(&format!("A point on {name}; the first request also loads the model and the chip"))?;
+        let answer = self.ask("segment", json!({"id": "point-1", "points": [at]}), is_mask, "a mask")?;
+        self.show(&answer, Some(&picture))?;
+        self.printer.heading("The same point again: model and chip are ready")?;
+        self.ask("segment", json!({"id": "point-2", "points": [at]}), is_mask, "a mask")?;
+        let Target { name, bounds, .. } = &self.place.targets.boxed;
+        self.printer.heading(&format!("A box around {name}, its outline simplified"))?;
         let output = json!({"vectorization": "simplified", "largest_only": true});
-        self.ask("segment", json!({"id": "box-1", "bbox": bbox, "output": output}), is_mask, "a mask")
+        let request = json!({"id": "box-1", "bbox": bounds, "output": output});
+        let answer = self.ask("segment", request, is_mask, "a mask")?;
+        self.show(&answer, Some(&Picture { points: &[], labels: &[], bbox: Some(*bounds) }))
     }
 
     /// Several previews at once, as while a pointer moves: only the newest is worth the work.
     fn previews(&mut self) -> Result<(), DemoError> {
-        self.scene("A burst of previews: a newer one takes the place of the one that waits")?;
+        let targets = &self.place.targets;
+        let title = "A burst of previews, as a pointer moves to";
+        let title =
+            format!("{title} {}: a newer one takes the place of the one that waits", targets.path_end);
+        self.printer.heading(&title)?;
         let mut burst = Vec::new();
-        for step in 1..=6 {
-            let point = self.place.at(0.2 + 0.1 * f64::from(step), 0.4)?;
-            let id = format!("preview-{step}");
+        for (step, point) in targets.path.iter().enumerate() {
+            let id = format!("preview-{}", step + 1);
             let payload = self.payload(json!({"id": id, "points": [point], "preview": true}));
             burst.push(self.client.publish("segment", payload)?);
         }
-        for asked in &burst {
-            print::request(self.out, asked)?;
-        }
         for (position, asked) in burst.iter().enumerate() {
             let answer = self.client.answer(asked)?;
-            print::answer(self.out, &answer)?;
+            self.printer.request(asked)?;
+            self.printer.answer(&answer)?;
             let newest = position + 1 == burst.len();
             let fine = is_mask(&answer.body) || (!newest && has_code(&answer.body, "SUPERSEDED"));
             self.check(fine, if newest { "a mask" } else { "a mask or SUPERSEDED" })?;
+            if newest {
+                self.show(&answer, None)?;
+            }
         }
         Ok(())
     }
 
     fn session(&mut self) -> Result<(), DemoError> {
-        self.scene("A session: two points, one taken back, the mask saved")?;
-        let add = |id: &str, point: [f64; 2], label: u8| json!({"id": id, "session": SESSION, "points": [point], "labels": [label]});
-        let (first, second) = (self.place.at(0.45, 0.5)?, self.place.at(0.7, 0.3)?);
-        self.ask("add", add("add-1", first, 1), is_mask, "a mask")?;
-        self.ask("add", add("add-2", second, 0), is_mask, "a mask")?;
-        self.ask("undo", json!({"id": "undo-1", "session": SESSION}), is_mask, "a mask")?;
+        let [first, second] = &self.place.targets.pair;
+        let title =
+            format!("A session: {}, a second one, which is taken back, and the mask is saved", first.name);
+        self.printer.heading(&title)?;
+        let add = |id: &str, target: &Target| json!({"id": id, "session": SESSION, "points": [target.at]});
+        let (one, both) = ([first.at], [first.at, second.at]);
+        let answer = self.ask("add", add("add-1", first), is_mask, "a mask")?;
+        self.show(&answer, Some(&Picture { points: &one, labels: &[1], bbox: None }))?;
+        let answer = self.ask("add", add("add-2", second), is_mask, "a mask")?;
+        self.show(&answer, Some(&Picture { points: &both, labels: &[1, 1], bbox: None }))?;
+        let answer = self.ask("undo", json!({"id": "undo-1", "session": SESSION}), is_mask, "a mask")?;
+        self.show(&answer, None)?;
         let properties = json!({"note": "from the demo"});
         let save = json!({"id": "save-1", "session": SESSION, "layer": LAYER, "properties": properties});
         self.ask("save", save, |body| is_ok(body) && body["saved"]["id"].is_string(), "a saved object")?;
         let topic = self.client.topic(&format!("saved/{LAYER}"));
         let told = self.client.told(&topic)?;
-        Ok(print::told(self.out, &topic, &told)?)
+        Ok(self.printer.told(&topic, &told)?)
     }
 
     fn list(&mut self) -> Result<(), DemoError> {
-        self.scene("What there is")?;
+        self.printer.heading("What there is")?;
         let has_all = |body: &Value| {
             is_ok(body) && ["folders", "models", "layers"].iter().all(|list| body[list].get(0).is_some())
         };
-        self.ask("list", json!({"id": "list-1"}), has_all, "folders, models and the layer")
+        self.ask("list", json!({"id": "list-1"}), has_all, "folders, models and the layer").map(drop)
     }
 
     fn mistakes(&mut self) -> Result<(), DemoError> {
-        self.scene("Requests that are refused, each with a code")?;
-        let point = self.place.at(0.5, 0.5)?;
-        let misspelt = json!({"id": "bad-1", "point": [point]});
-        self.ask("segment", misspelt, |body| has_code(body, "BAD_REQUEST"), "BAD_REQUEST")?;
-        self.send(
-            "segment",
-            "{\"id\":\"bad-2\"".to_owned(),
-            |body| has_code(body, "BAD_REQUEST"),
-            "BAD_REQUEST",
-        )?;
+        self.printer.heading("Requests that are refused, each with a code and a reason")?;
+        let point = self.place.targets.point.at;
+        let bad = |body: &Value| has_code(body, "BAD_REQUEST");
+        self.ask("segment", json!({"id": "bad-1", "point": [point]}), bad, "BAD_REQUEST")?;
+        self.send("segment", "{\"id\":\"bad-2\"".to_owned(), bad, "BAD_REQUEST")?;
         let nowhere = json!({"id": "bad-3", "folder": "no-such-folder", "points": [point]});
-        self.ask("segment", nowhere, |body| has_code(body, "UNKNOWN_FOLDER"), "UNKNOWN_FOLDER")
-    }
-
-    fn scene(&mut self, title: &str) -> Result<(), DemoError> {
-        self.scenes += 1;
-        Ok(print::heading(self.out, self.scenes, title)?)
+        self.ask("segment", nowhere, |body| has_code(body, "UNKNOWN_FOLDER"), "UNKNOWN_FOLDER").map(drop)
     }
 
     /// Asks, waits, prints both, and judges the answer.
@@ -142,7 +152,7 @@ impl Stage<'_> {
         request: Value,
         fine: impl Fn(&Value) -> bool,
         expected: &str,
-    ) -> Result<(), DemoError> {
+    ) -> Result<Answer, DemoError> {
         let payload = self.payload(request);
         self.send(verb, payload, fine, expected)
     }
@@ -153,20 +163,38 @@ impl Stage<'_> {
         payload: String,
         fine: impl Fn(&Value) -> bool,
         expected: &str,
-    ) -> Result<(), DemoError> {
+    ) -> Result<Answer, DemoError> {
         let asked: Asked = self.client.publish(verb, payload)?;
-        print::request(self.out, &asked)?;
+        self.printer.request(&asked)?;
         let answer: Answer = self.client.answer(&asked)?;
-        print::answer(self.out, &answer)?;
-        self.check(fine(&answer.body), expected)
+        self.printer.answer(&answer)?;
+        self.check(fine(&answer.body), expected)?;
+        Ok(answer)
+    }
+
+    /// Draws the mask of an answer, in the terminal and into a file.
+    fn show(&mut self, answer: &Answer, picture: Option<&Picture<'_>>) -> Result<(), DemoError> {
+        if !is_mask(&answer.body) {
+            return Ok(());
+        }
+        let lines = paint::drawing(&paint::answered(&answer.body, self.place)?);
+        let mut told = None;
+        if let (Some(directory), Some(picture)) = (self.pictures, picture) {
+            let id = answer.body["id"].as_str().unwrap_or("mask");
+            let path = directory.join(format!("{}-{id}.png", self.printer.chapter()));
+            picture.write(&answer.body, self.place, &path)?;
+            told = Some(path.display().to_string());
+        }
+        self.printer.drawing(&lines, told.as_deref())?;
+        Ok(self.printer.flush()?)
     }
 
     fn check(&mut self, fine: bool, expected: &str) -> Result<(), DemoError> {
         if !fine {
             self.good = false;
-            print::unexpected(self.out, expected)?;
+            self.printer.unexpected(expected)?;
         }
-        Ok(self.out.flush()?)
+        Ok(self.printer.flush()?)
     }
 
     /// A request with a prompt names the folder, and the CRS where it is not WGS84.
@@ -177,6 +205,7 @@ impl Stage<'_> {
             all.entry("folder").or_insert_with(|| self.folder.clone().into());
             if let Some(crs) = self.place.crs {
                 all.insert("crs".to_owned(), crs.into());
+                all.entry("output").or_insert_with(|| json!({}))["crs"] = crs.into();
             }
         }
         Value::Object(all).to_string()

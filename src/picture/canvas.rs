@@ -78,6 +78,49 @@ impl Canvas {
         }
     }
 
+    /// Fills the pixels whose centres lie in a simple polygon.
+    pub fn polygon(&mut self, corners: &[(f64, f64)], colour: Rgb, opacity: f32) {
+        let sides = || corners.iter().zip(corners.iter().cycle().skip(1));
+        let reach = |pick: fn(f64, f64) -> f64, start| corners.iter().map(|c| c.1).fold(start, pick);
+        let (upper, lower) =
+            span(reach(f64::min, f64::INFINITY), reach(f64::max, f64::NEG_INFINITY), self.height);
+        let mut crossings = Vec::new();
+        for row in upper..lower {
+            let y = row as f64 + 0.5;
+            crossings.clear();
+            for (&(x0, y0), &(x1, y1)) in sides().filter(|(a, b)| (a.1 <= y) != (b.1 <= y)) {
+                crossings.push(x0 + (y - y0) / (y1 - y0) * (x1 - x0));
+            }
+            crossings.sort_unstable_by(f64::total_cmp);
+            for pair in crossings.chunks_exact(2) {
+                let (first, last) = span(pair[0], pair[1], self.width);
+                for column in first..last {
+                    self.blend(column, row, colour, opacity);
+                }
+            }
+        }
+    }
+
+    /// A straight line, `width` pixels wide.
+    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), width: f64, colour: Rgb) {
+        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+        let length = dx.hypot(dy);
+        if length > 0.0 {
+            let (right, down) = (dx / length * width / 2.0, dy / length * width / 2.0);
+            // A rectangle along the line, longer by half the width at either end.
+            let corner = |(x, y): (f64, f64), along: f64, across: f64| {
+                (x + along * right - across * down, y + along * down + across * right)
+            };
+            let corners = [
+                corner(from, -1.0, -1.0),
+                corner(to, 1.0, -1.0),
+                corner(to, 1.0, 1.0),
+                corner(from, -1.0, 1.0),
+            ];
+            self.polygon(&corners, colour, 1.0);
+        }
+    }
+
     /// A filled circle.
     pub fn disc(&mut self, (x, y): (f64, f64), radius: f64, colour: Rgb) {
         let (first, last) = span(x - radius, x + radius, self.width);

@@ -13,7 +13,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-pub use canvas::Canvas;
+pub use canvas::{Canvas, Rgb};
 pub use overlay::{Backdrop, Overlay};
 pub use raster::{RasterError, RasterWindow, read_window};
 pub use scale::{ScaleBar, metres_per_unit};

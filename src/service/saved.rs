@@ -100,3 +100,24 @@ pub(super) fn feature(
     }
     Some(json!({"type": "Feature", "id": origin.id, "geometry": geometry, "properties": all}))
 }
+
+/// The Feature as a line of a layer. "type" comes first: by it GDAL knows lines of Features; where it comes
+/// last, GDAL takes the file for a single object and silently reads its first line alone.
+pub(super) fn line(feature: &Value) -> String {
+    let [id, geometry, properties] = ["id", "geometry", "properties"].map(|name| feature[name].to_string());
+    format!(r#"{{"type":"Feature","id":{id},"geometry":{geometry},"properties":{properties}}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_begins_with_its_type_and_holds_the_whole_feature() {
+        let feature = json!({"type": "Feature", "id": "a\"b", "geometry": {"type": "Polygon", "coordinates": []},
+                             "properties": {"area_m2": 1.5}});
+        let line = line(&feature);
+        assert!(line.starts_with(r#"{"type":"Feature","id":"#), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), feature);
+    }
+}

@@ -43,7 +43,7 @@ impl Shop {
             let text = "the session's mask is empty; there is nothing to save";
             return Err(Refusal(ErrorCode::NothingToSave, text.to_owned()));
         };
-        let line = feature.to_string();
+        let line = saved::line(&feature);
         let op = LayerOp::append(&layer, &id, line.clone())?;
         // Last, so that only what is saved takes a place.
         self.layers.admit(&layer, self.max_layers)?;
