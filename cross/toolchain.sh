@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts beside it; not to be run. Puts a cross toolchain below target/cross, where `cargo clean`
 # finds it: zig as C compiler and linker with cargo-zigbuild (both from PyPI), and the target's standard library,
 # from rustup or, where rustup does not serve it, from Debian's packages of Rust.
@@ -79,6 +80,7 @@ WRAPPER
 
 unpack_debian_rust() {
     local prefix="$1" suite="$2" apt="$1/apt" mirror
+    # shellcheck disable=SC2016 # apt's own variable
     mirror="$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' | head -n 1)"
     [ -n "$mirror" ] || die "apt knows no Debian mirror to take $suite from"
     mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/empty"
