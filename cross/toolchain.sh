@@ -91,17 +91,40 @@ unpack_debian_rust() {
         -o "Dir::Cache=$apt/cache" -o "Dir::Etc::SourceList=$apt/sources.list" -o "Dir::Etc::SourceParts=$apt/empty"
         -o "APT::Architectures=amd64,$DEB_ARCH" -o APT::Sandbox::User=root)
     apt-get "${options[@]}" update
-    # What rustc is linked with, in the very versions of its suite.
-    local packages=(rustc:amd64 libstd-rust-dev:amd64 libc6:amd64 libgcc-s1:amd64 libstdc++6:amd64 zlib1g:amd64
-        libzstd1:amd64 libffi8:amd64 libedit2:amd64 libtinfo6:amd64 libxml2-16:amd64 libbsd0:amd64 libmd0:amd64
-        liblzma5:amd64)
+    # The compiler is a shared library, and needs others, in the very versions of its suite.
+    local library packages
+    library="$(apt-cache "${options[@]}" search --names-only '^libstd-rust-[0-9.]*$' | head -n 1 | cut -d ' ' -f 1)"
+    [ -n "$library" ] || die "$suite has no Rust"
+    mapfile -t packages < <(apt-cache "${options[@]}" depends --recurse --important "$library:amd64" |
+        grep -E '^[a-z0-9]' | sed 's/:.*//' | sort -u)
+    packages=("${packages[@]/%/:amd64}" rustc:amd64 libstd-rust-dev:amd64)
     [ "$DEB_ARCH" = amd64 ] || packages+=("libstd-rust-dev:$DEB_ARCH")
-    packages+=("$(apt-cache "${options[@]}" depends rustc | grep -o 'libstd-rust-[0-9.]*$' | head -n 1)")
-    packages+=("$(apt-cache "${options[@]}" depends "${packages[-1]}" | grep -o 'libllvm[0-9]*$' | head -n 1)")
     (cd "$apt" && apt-get "${options[@]}" download "${packages[@]}")
     local deb
     for deb in "$apt"/*.deb; do dpkg -x "$deb" "$prefix"; done
     rm -rf "$apt"
+}
+
+# Panic messages name source files. They shall not tell where this machine keeps them, and two machines shall build
+# the same bytes.
+hide_paths() {
+    local cargo_home="${CARGO_HOME:-$HOME/.cargo}" registry
+    export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$PWD=/geosam-edge --remap-path-prefix=$cargo_home=/cargo"
+    for registry in "$cargo_home"/registry/src/*; do
+        [ ! -d "$registry" ] || RUSTFLAGS="$RUSTFLAGS --remap-path-prefix=$registry=/crates"
+    done
+}
+
+# strip_symbols FROM TO, for any processor: with what Rust brings, or a binutils that knows it.
+strip_symbols() {
+    local sysroot objcopy
+    sysroot="$(rustc --print sysroot)"
+    objcopy="$(find "$sysroot/lib/rustlib" -name rust-objcopy 2>/dev/null | head -n 1)"
+    if [ -n "$objcopy" ] && LD_LIBRARY_PATH="$sysroot/lib" "$objcopy" --strip-all "$1" "$2"; then return; fi
+    for objcopy in llvm-objcopy "${TRIPLE/-unknown/}-objcopy" objcopy; do
+        if command -v "$objcopy" >/dev/null && "$objcopy" --strip-all "$1" "$2"; then return; fi
+    done
+    die "nothing here can strip a program for $DEB_ARCH (Debian: llvm, or binutils-multiarch)"
 }
 
 toolchain() {
