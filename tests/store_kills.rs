@@ -6,10 +6,14 @@
 //! committed. A power cut, which also loses what was written and not synced, cannot be played here; redb and the
 //! tests of torn lines stand for it.
 
+#[path = "support/program.rs"]
+#[allow(dead_code, reason = "the child is this test, not the program")]
+mod program;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,7 +202,7 @@ impl Broker {
 
     /// Runs the child and kills it; says whether it came as far as to work.
     fn run_and_kill(&mut self, state: &Path, seed: u64, after: Duration) -> bool {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut child = program::emulated(std::env::current_exe().unwrap().as_os_str())
             .args(["--exact", "child_of_the_kill_test", "--nocapture"])
             .env(STATE, state)
             .env(SEED, seed.to_string())

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 pub mod npz;
+pub mod program;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -29,7 +30,7 @@ pub fn corpus() -> Option<PathBuf> {
 
 /// The program under test, without the user's own models directory.
 pub fn geosam_edge() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_geosam-edge"));
+    let mut command = program::geosam_edge();
     command.env_remove("GEOSAM_EDGE_MODELS").env_remove("RUST_LOG");
     command
 }

@@ -2,6 +2,9 @@
 //! mosquitto's clients as the peer. Every message that a test hears is checked against docs/schemas.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[path = "program.rs"]
+mod program;
+
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -61,7 +64,7 @@ impl Board {
     pub fn start_in(&mut self, environment: &[(&str, &str)]) {
         assert!(self.child.is_none(), "it runs");
         let log = std::fs::File::options().create(true).append(true).open(self.dir.path().join("log"));
-        let child = Command::new(env!("CARGO_BIN_EXE_geosam-edge"))
+        let child = program::geosam_edge()
             .args(["serve", "--config"])
             .arg(self.dir.path().join("edge.toml"))
             .env("GEOSAM_TEST_PASSWORD", "secret")

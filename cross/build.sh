@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Builds the program for a board, from x86_64 Linux: one file that needs nothing but glibc 2.27 or newer.
+#
+#   cross/build.sh arm64|armhf|amd64
+#
+# The binary is target/cross/build/<triple>/board/geosam-edge.stripped (the path is printed last, alone on standard
+# output); geosam-edge beside it has symbols, for cross/sizes.py and for debuggers.
+# Needs Rust, Python 3 and the registries of both; everything else it puts below target/cross.
+# PROFILE=release builds in half the time, for a try.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. cross/toolchain.sh
+
+[ $# = 1 ] || die "usage: cross/build.sh arm64|armhf|amd64"
+toolchain "$1"
+profile="${PROFILE:-board}"
+cargo fetch --locked --target "$TRIPLE" >&2
+if [ "$profile" = board ]; then hide_paths; fi
+cargo zigbuild --locked --profile "$profile" --target "$TARGET" --bin geosam-edge >&2
+
+built="$CARGO_TARGET_DIR/$TRIPLE/$profile/geosam-edge"
+strip_symbols "$built" "$built.stripped"
+echo "$built.stripped"
