@@ -74,7 +74,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// Coordinates that cannot be transformed, or an answer that does not fit.
     pub fn write(
-        &self,
+        &mut self,
         masks: &[DrawnMask],
         options: &OutputOptions,
     ) -> Result<FeatureCollection, EngineError> {
@@ -88,7 +88,7 @@ impl<'a> Writer<'a> {
     }
 
     fn write_as(
-        &self,
+        &mut self,
         masks: &[DrawnMask],
         options: &OutputOptions,
         tolerance: Option<f64>,
@@ -135,11 +135,11 @@ impl<'a> Writer<'a> {
         Ok(FeatureCollection { bbox: bounds.map(Into::into), crs: self.legacy_crs.clone(), features })
     }
 
-    fn area(&self, geometry: &crate::geo::Geometry, rings: &PixelRings) -> Result<Option<f64>, EngineError> {
+    fn area(&mut self, geometry: &crate::geo::Geometry, rings: &PixelRings) -> Result<Option<f64>, EngineError> {
         if self.is_wgs84 {
             return Ok(Some(geodesic_area(geometry)));
         }
-        let Some(to_wgs84) = &self.to_wgs84 else { return Ok(None) };
+        let Some(to_wgs84) = &mut self.to_wgs84 else { return Ok(None) };
         let projected = to_wgs84.polygon(rings.exterior(), rings.holes())?;
         Ok(Some(geodesic_area(&projected.geometry)))
     }

@@ -140,7 +140,7 @@ impl Engine {
     ) -> Result<Segmentation, EngineError> {
         let located = locate(folders, item)?;
         // An output CRS that we refuse should not cost a decode.
-        let writer = Writer::new(&located.folder, located.chip, item.output.crs)?;
+        let mut writer = Writer::new(&located.folder, located.chip, item.output.crs)?;
         let chip = located.folder.chip(located.chip)?;
         let frame_prompt = located.frame_prompt(&chip, &item.prompt.foreground)?;
         let (decoder, prepared, load) = self.load(&located.folder, located.chip)?;
