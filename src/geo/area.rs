@@ -71,8 +71,8 @@ impl Tangents {
         let mut coefficients = nodes.map(|s| half_tangent(center + s * reach));
         for order in 1..NODES {
             for index in (order..NODES).rev() {
-                coefficients[index] = (coefficients[index] - coefficients[index - 1])
-                    / (nodes[index] - nodes[index - order]);
+                coefficients[index] =
+                    (coefficients[index] - coefficients[index - 1]) / (nodes[index] - nodes[index - order]);
             }
         }
         Self::Near { center, reach, nodes, coefficients }
@@ -159,7 +159,9 @@ mod tests {
             assert!(matches!(tangents, Tangents::Near { .. }));
             for [_, latitude] in ring {
                 let (expected, found) = (half_tangent(latitude), tangents.at(latitude));
-                assert!((expected - found).abs() <= 4.0 * f64::EPSILON * expected.abs().max(0.01), "{latitude}");
+                // The exact way itself loses digits where the sine is near 1.
+                let bits = 4.0 * f64::EPSILON / latitude.to_radians().cos().powi(2);
+                assert!((expected - found).abs() <= bits * expected.abs().max(0.01), "{latitude}");
             }
         }
     }

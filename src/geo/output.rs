@@ -107,8 +107,7 @@ impl Projector {
             let bounds = self.bounds(std::slice::from_ref(&polygon), None, false);
             return Ok(Projected { geometry: Geometry::Polygon(polygon), bounds });
         }
-        let mut rings: Vec<Vec<[f64; 2]>> =
-            positions.rings(&positions.items).map(<[_]>::to_vec).collect();
+        let mut rings: Vec<Vec<[f64; 2]>> = positions.rings(&positions.items).map(<[_]>::to_vec).collect();
         let around_pole = self.geographic && self.align(&mut rings);
         let rounded = rings.iter().map(|ring| self.round(ring)).collect::<Result<Vec<_>, _>>()?;
 
@@ -179,13 +178,13 @@ impl Projector {
         let scale = self.map.scale();
         let mut corners = Vec::with_capacity(positions.len());
         for &[x, y] in positions {
-            let [column, row] = [x, y].map(|v| (v * scale).round());
+            let [column, row] = [x, y].map(|v| v * scale);
             // Written so that a NaN fails it too.
             if !(column.abs() < LARGEST && row.abs() < LARGEST) {
                 let problem = "the raster's grid leads to a coordinate that cannot be written";
                 return Err(GeoError::BadPosition { x, y, crs: self.crs.clone(), problem });
             }
-            corners.push([column as i64, row as i64]);
+            corners.push([nearest(column), nearest(row)]);
         }
         Ok(corners)
     }
@@ -226,9 +225,7 @@ impl Projector {
                 }
             }
         }
-        let map = |col: f64, row: f64| {
-            Some(self.map.exact(col, row).ok()?.map(|v| v * self.map.scale()))
-        };
+        let map = |col: f64, row: f64| Some(self.map.near(col, row).ok()?.map(|v| v * self.map.scale()));
         let mut bend = 0.0_f64;
         let mut axes = [[0.0; 2]; 2];
         for (axis, (from, to, length)) in longest.into_iter().enumerate() {
@@ -345,6 +342,14 @@ fn cut(rounded: &[LatticeRing], half_turn: i64, around_pole: bool) -> Vec<Vec<La
         return enclosed(&rings, None);
     }
     parts
+}
+
+/// The nearest integer, halves away from zero: `f64::round`, which is a call on processors without an instruction for it.
+/// Exact below [`LARGEST`].
+fn nearest(v: f64) -> i64 {
+    let whole = v as i64;
+    let rest = v - whole as f64;
+    whole + i64::from(rest >= 0.5) - i64::from(rest <= -0.5)
 }
 
 /// A ring without the corner that closes it.
