@@ -1,6 +1,7 @@
 //! The command line: one file a command. Each command is an argument struct with a `run` method;
 //! `main` parses and dispatches. What the commands do lives in the library below.
 
+mod bench;
 #[cfg(feature = "demo")]
 mod demo;
 mod error;
@@ -15,6 +16,7 @@ mod logging;
 mod models_dir;
 mod output;
 mod overlay;
+mod pack;
 mod segment;
 mod segment_args;
 pub mod serve;
@@ -65,6 +67,10 @@ pub enum Command {
     /// Start broker, service and a client in one process, and show requests and answers.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
+    /// Copy a folder with its chips in half precision.
+    Pack(pack::Args),
+    /// Measure this machine: where the time of a prompt goes.
+    Bench(bench::Args),
     /// Write a layer of saved objects as GeoJSON, KML or FlatGeobuf.
     Export(export::ExportArgs),
 }
@@ -89,6 +95,8 @@ impl Cli {
             Command::Serve(args) => args.run(),
             #[cfg(feature = "demo")]
             Command::Demo(args) => args.run(),
+            Command::Pack(args) => args.run(),
+            Command::Bench(args) => args.run(),
             Command::Export(args) => Ok(args.run()?).map(|_| true),
         }
     }

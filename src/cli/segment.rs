@@ -50,7 +50,7 @@ fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn open_folders(path: &Path) -> Result<Vec<Arc<ServedFolder>>, CliError> {
+pub(super) fn open_folders(path: &Path) -> Result<Vec<Arc<ServedFolder>>, CliError> {
     let discovered = Folder::discover(path)?;
     if !discovered.folders.is_empty() {
         for problem in &discovered.problems {

@@ -27,46 +27,66 @@ impl DrawnMask {
     }
 }
 
+/// The ways from the pixels of one chip to coordinates. They learn as they are used.
+#[derive(Debug, Clone)]
+pub(super) struct Ways {
+    to_output: Projector,
+    /// To longitude and latitude, for areas; `None` where the output has them already, or where the
+    /// folder's CRS is not supported.
+    to_wgs84: Option<Projector>,
+}
+
 /// Writes the masks of one chip.
 pub(super) struct Writer<'a> {
     folder: &'a ServedFolder,
     chip_id: &'a str,
-    projector: Projector,
-    /// To longitude and latitude, for areas; `None` where the output has them already, or where the
-    /// folder's CRS is not supported.
-    to_wgs84: Option<Projector>,
+    ways: Ways,
     is_wgs84: bool,
     legacy_crs: Option<LegacyCrs>,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer into the output CRS.
+    /// A writer into the output CRS, with ways that an earlier one of the same chip and CRS has left.
     ///
     /// # Errors
     /// An output CRS that is not supported.
-    pub fn new(folder: &'a ServedFolder, chip: usize, choice: CrsChoice) -> Result<Self, EngineError> {
+    pub fn new(
+        folder: &'a ServedFolder,
+        chip: usize,
+        choice: CrsChoice,
+        known: Option<Ways>,
+    ) -> Result<Self, EngineError> {
         let chip = folder.chip(chip)?;
         let own = folder.folder.crs();
+        // The folder's own coordinates need no transformation, and so no support of its CRS.
+        let target = match choice {
+            CrsChoice::Epsg(code) if own.epsg != Some(code) => Some(code),
+            CrsChoice::Epsg(_) | CrsChoice::Source => None,
+        };
+        let is_wgs84 = target.or(own.epsg) == Some(WGS84);
         let named = |code: u32| LegacyCrs { name: format!("urn:ogc:def:crs:EPSG::{code}") };
-        let (projector, is_wgs84, legacy_crs) = match choice {
-            CrsChoice::Epsg(code) if own.epsg != Some(code) => {
-                let target = Crs::from_epsg(code)?;
-                let projector = Projector::new(chip.affine, folder.crs()?, &target)?;
-                (projector, code == WGS84, (code != WGS84).then(|| named(code)))
-            }
-            // The folder's own coordinates need no transformation, and so no support of its CRS.
-            CrsChoice::Epsg(_) | CrsChoice::Source => {
-                let is_wgs84 = own.epsg == Some(WGS84);
-                let name = own.epsg.map_or_else(|| LegacyCrs { name: own.text.clone() }, named);
-                let projector = Projector::untransformed(chip.affine, folder.crs().ok());
-                (projector, is_wgs84, (!is_wgs84).then_some(name))
+        let name = || target.or(own.epsg).map_or_else(|| LegacyCrs { name: own.text.clone() }, named);
+        let legacy_crs = (!is_wgs84).then(name);
+        let ways = match known {
+            Some(ways) => ways,
+            None => {
+                let to_output = match target {
+                    Some(code) => Projector::new(chip.affine, folder.crs()?, &Crs::from_epsg(code)?)?,
+                    None => Projector::untransformed(chip.affine, folder.crs().ok()),
+                };
+                let to_wgs84 = match folder.crs() {
+                    Ok(source) if !is_wgs84 => Projector::new(chip.affine, source, &Crs::wgs84()).ok(),
+                    _ => None,
+                };
+                Ways { to_output, to_wgs84 }
             }
         };
-        let to_wgs84 = match folder.crs() {
-            Ok(source) if !is_wgs84 => Projector::new(chip.affine, source, &Crs::wgs84()).ok(),
-            _ => None,
-        };
-        Ok(Self { folder, chip_id: chip.id, projector, to_wgs84, is_wgs84, legacy_crs })
+        Ok(Self { folder, chip_id: chip.id, ways, is_wgs84, legacy_crs })
+    }
+
+    /// The ways as they have learnt, for the next writer of this chip and CRS.
+    pub fn into_ways(self) -> Ways {
+        self.ways
     }
 
     /// The features of all masks.
@@ -74,7 +94,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// Coordinates that cannot be transformed, or an answer that does not fit.
     pub fn write(
-        &self,
+        &mut self,
         masks: &[DrawnMask],
         options: &OutputOptions,
     ) -> Result<FeatureCollection, EngineError> {
@@ -88,7 +108,7 @@ impl<'a> Writer<'a> {
     }
 
     fn write_as(
-        &self,
+        &mut self,
         masks: &[DrawnMask],
         options: &OutputOptions,
         tolerance: Option<f64>,
@@ -111,7 +131,7 @@ impl<'a> Writer<'a> {
                         &simplified
                     }
                 };
-                let projected = self.projector.polygon(rings.exterior(), rings.holes())?;
+                let projected = self.ways.to_output.polygon(rings.exterior(), rings.holes())?;
                 let area_m2 = self.area(&projected.geometry, rings)?;
                 if area_m2.is_some_and(|area| area < options.min_area_m2) {
                     continue;
@@ -135,11 +155,15 @@ impl<'a> Writer<'a> {
         Ok(FeatureCollection { bbox: bounds.map(Into::into), crs: self.legacy_crs.clone(), features })
     }
 
-    fn area(&self, geometry: &crate::geo::Geometry, rings: &PixelRings) -> Result<Option<f64>, EngineError> {
+    fn area(
+        &mut self,
+        geometry: &crate::geo::Geometry,
+        rings: &PixelRings,
+    ) -> Result<Option<f64>, EngineError> {
         if self.is_wgs84 {
             return Ok(Some(geodesic_area(geometry)));
         }
-        let Some(to_wgs84) = &self.to_wgs84 else { return Ok(None) };
+        let Some(to_wgs84) = &mut self.ways.to_wgs84 else { return Ok(None) };
         let projected = to_wgs84.polygon(rings.exterior(), rings.holes())?;
         Ok(Some(geodesic_area(&projected.geometry)))
     }

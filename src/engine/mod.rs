@@ -9,6 +9,7 @@ mod decoders;
 mod error;
 mod fit;
 mod folder;
+mod kept;
 mod locate;
 mod segment;
 

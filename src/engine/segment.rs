@@ -7,6 +7,7 @@ use std::time::Instant;
 use ndarray::{Array3, Axis};
 
 use super::answer::{self, DrawnMask, Writer};
+use super::kept::Kept;
 use super::locate::locate;
 use super::{Decoders, EngineError, ServedFolder};
 use crate::api::{FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, Timing};
@@ -36,6 +37,7 @@ type ChipKey = (PathBuf, usize);
 pub struct Engine {
     decoders: Decoders,
     prepared: PreparedCache<ChipKey>,
+    ways: Kept,
 }
 
 /// One segmented object.
@@ -66,7 +68,7 @@ impl Segmentation {
     /// # Errors
     /// A CRS that is not supported, or an answer that does not fit.
     pub fn collection_as(&self, options: &OutputOptions) -> Result<FeatureCollection, EngineError> {
-        Writer::new(&self.folder, self.chip, options.crs)?.write(&self.masks, options)
+        Writer::new(&self.folder, self.chip, options.crs, None)?.write(&self.masks, options)
     }
 
     /// The folder that answered.
@@ -111,6 +113,7 @@ impl Engine {
         Ok(Self {
             decoders: Decoders::open(&options.models, options.threads)?,
             prepared: PreparedCache::new(options.cache_bytes),
+            ways: Kept::default(),
         })
     }
 
@@ -150,7 +153,8 @@ impl Engine {
     ) -> Result<Segmentation, EngineError> {
         let located = locate(folders, item)?;
         // An output CRS that we refuse should not cost a decode.
-        let writer = Writer::new(&located.folder, located.chip, item.output.crs)?;
+        let known = self.ways.take(&located.folder, located.chip, item.output.crs);
+        let mut writer = Writer::new(&located.folder, located.chip, item.output.crs, known)?;
         let chip = located.folder.chip(located.chip)?;
         let frame_prompt = located.frame_prompt(&chip, &item.prompt.foreground)?;
         let (decoder, prepared, load) = self.load(&located.folder, located.chip)?;
@@ -169,6 +173,7 @@ impl Engine {
         let drawn: Vec<DrawnMask> =
             selected.iter().zip(&masks).map(|(s, mask)| DrawnMask::new(s.score, mask)).collect();
         let collection = writer.write(&drawn, &item.output)?;
+        self.ways.put(&located.folder, located.chip, item.output.crs, writer.into_ways());
         let vectorize = milliseconds(start);
 
         let indices: Vec<usize> = selected.iter().map(|s| s.index).collect();

@@ -16,22 +16,23 @@ pub(super) type LatticeRing = Vec<Corner>;
 /// Twice the signed area, positive for counter-clockwise.
 pub(super) fn doubled_area(ring: &[Corner]) -> i128 {
     let Some(&[ox, oy]) = ring.first() else { return 0 };
+    // Rings of a chip are small: wrapping sums are exact where the whole fits, and it does where twice the box does,
+    // with room for a ring that winds several times.
+    const SMALL: i64 = 1 << 28;
+    let small = ring.iter().all(|[x, y]| (x - ox).abs() < SMALL && (y - oy).abs() < SMALL);
+    if small {
+        let cross = |pair: &[Corner]| {
+            let ([ax, ay], [bx, by]) = (pair[0], pair[1]);
+            ((ax - ox).wrapping_mul(by - oy)).wrapping_sub((bx - ox).wrapping_mul(ay - oy))
+        };
+        return i128::from(ring.windows(2).fold(0_i64, |area, pair| area.wrapping_add(cross(pair))));
+    }
     let mut area = 0;
     for pair in ring.windows(2) {
         area += i128::from(pair[0][0] - ox) * i128::from(pair[1][1] - oy)
             - i128::from(pair[1][0] - ox) * i128::from(pair[0][1] - oy);
     }
     area
-}
-
-/// Reverses a ring that does not run as wanted.
-pub(super) fn orient(ring: &mut LatticeRing, counter_clockwise: bool) {
-    if (doubled_area(ring) > 0) != counter_clockwise {
-        // The first corner stays the first.
-        if let Some(rest) = ring.get_mut(1..) {
-            rest.reverse();
-        }
-    }
 }
 
 /// A corner with the pixel corner it came from: rounding may join only what was one before.
@@ -62,7 +63,7 @@ impl Segment {
 /// Whether rounding has left the rings of a valid polygon valid: no segments meet but neighbours and those that
 /// met before, and those that met still lie the same way around. Rings are open, without repeated corners.
 ///
-/// A sweep over x: some milliseconds for the tens of thousands of corners of a rough mask.
+/// A sweep over x in each of many strips of y: linear but for the few segments that lie beside each other.
 pub(super) fn are_sound(rings: &[Vec<Origin>]) -> bool {
     if rings.iter().any(|ring| ring.len() < 3) {
         return false;
@@ -81,20 +82,65 @@ pub(super) fn are_sound(rings: &[Vec<Origin>]) -> bool {
     let lattice: LatticeRing = exterior.iter().map(|corner| corner.at).collect();
     let pixels: LatticeRing = exterior.iter().map(|corner| corner.pixel.map(i64::from)).collect();
     let mirrored = (doubled_area(&lattice) > 0) != (doubled_area(&pixels) > 0);
-    for (i, a) in segments.iter().enumerate() {
-        let (_, right) = a.x_range();
-        let (low, high) = a.y_range();
-        for b in &segments[i + 1..] {
-            if b.x_range().0 > right {
-                break;
-            }
-            let (other_low, other_high) = b.y_range();
-            if other_low <= high && low <= other_high && !may_meet(a, b, mirrored) {
-                return false;
+    let strips = Strips::of(&segments);
+    (0..strips.count()).all(|strip| {
+        let within = strips.segments(strip);
+        within.iter().enumerate().all(|(i, &a)| {
+            let a = &segments[a as usize];
+            let (_, right) = a.x_range();
+            let (low, high) = a.y_range();
+            let beside = within[i + 1..].iter().map(|&b| &segments[b as usize]);
+            beside.take_while(|b| b.x_range().0 <= right).all(|b| {
+                let (other_low, other_high) = b.y_range();
+                other_low > high || low > other_high || may_meet(a, b, mirrored)
+            })
+        })
+    })
+}
+
+/// Segments by the horizontal strips that they touch, in each strip in their own order.
+struct Strips {
+    starts: Vec<usize>,
+    segments: Vec<u32>,
+}
+
+impl Strips {
+    /// As many strips as there are segments to fill them, and not so narrow that a segment lies in many.
+    fn of(segments: &[Segment]) -> Self {
+        let range = |(low, high): (i64, i64), s: &Segment| (low.min(s.y_range().0), high.max(s.y_range().1));
+        let (low, high) = segments.iter().fold((i64::MAX, i64::MIN), range);
+        let extent = i128::from(high) - i128::from(low) + 1;
+        let heights: i128 = segments.iter().map(|s| i128::from(s.y_range().1 - s.y_range().0)).sum();
+        let widest = extent * segments.len() as i128 / heights.max(1);
+        let count = (segments.len() as i128 / 8).min(widest).clamp(1, 4096);
+        let strip_of = |y: i64| ((i128::from(y) - i128::from(low)) * count / extent) as usize;
+        let strips = |s: &Segment| strip_of(s.y_range().0)..=strip_of(s.y_range().1);
+
+        let mut starts = vec![0; count as usize + 1];
+        for strip in segments.iter().flat_map(strips) {
+            starts[strip + 1] += 1;
+        }
+        for strip in 0..count as usize {
+            starts[strip + 1] += starts[strip];
+        }
+        let mut next = starts.clone();
+        let mut filled = vec![0; starts[count as usize]];
+        for (index, segment) in segments.iter().enumerate() {
+            for strip in strips(segment) {
+                filled[next[strip]] = index as u32;
+                next[strip] += 1;
             }
         }
+        Self { starts, segments: filled }
     }
-    true
+
+    fn count(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    fn segments(&self, strip: usize) -> &[u32] {
+        &self.segments[self.starts[strip]..self.starts[strip + 1]]
+    }
 }
 
 /// Whether two segments are apart, or meet as they did before rounding.

@@ -6,8 +6,8 @@ use super::bounds::Bounds;
 use super::crs::Crs;
 use super::error::GeoError;
 use super::geometry::{Geometry, Ring};
-use super::lattice::{Corner, LatticeRing, Origin, are_sound, doubled_area, enclosed, orient};
-use super::pixel_map::project;
+use super::lattice::{Corner, LatticeRing, Origin, are_sound, doubled_area, enclosed};
+use super::pixel_map::PixelMap;
 use super::transform::Transform;
 use super::transform_bounds::unwrap_longitudes;
 
@@ -23,12 +23,8 @@ const LARGEST: f64 = 9e15;
 /// Writes the rings of one chip in one CRS.
 #[derive(Debug, Clone)]
 pub struct Projector {
-    affine: Affine,
-    /// `None` where the output is in the source's own CRS.
-    transform: Option<Transform>,
+    map: PixelMap,
     geographic: bool,
-    /// Units of the lattice in a unit of the output CRS.
-    scale: f64,
     crs: String,
 }
 
@@ -55,7 +51,8 @@ impl Projector {
         }
         let transform = Transform::new(source, target)?;
         let transform = (!transform.is_identity()).then_some(transform);
-        Ok(Self { transform, ..Self::untransformed(affine, Some(target)) })
+        let plain = Self::untransformed(affine, Some(target));
+        Ok(Self { map: PixelMap::new(affine, transform, plain.map.scale()), ..plain })
     }
 
     /// From pixel corners by the raster's affine grid to the source's own CRS, supported or not.
@@ -66,10 +63,8 @@ impl Projector {
         let (width, height) = affine.pixel_size();
         let degrees = source.map_or(width.min(height) < DEGREE_PIXEL, Crs::is_geographic);
         Self {
-            affine,
-            transform: None,
+            map: PixelMap::new(affine, None, if degrees { PER_DEGREE } else { PER_METRE }),
             geographic: source.is_some_and(Crs::is_geographic),
-            scale: if degrees { PER_DEGREE } else { PER_METRE },
             crs: source.map_or("the raster's CRS", Crs::name).to_owned(),
         }
     }
@@ -85,7 +80,7 @@ impl Projector {
     /// [`GeoError::DegenerateRing`] for an exterior of fewer than three distinct corners, and what
     /// [`Transform::point`] refuses.
     pub fn polygon<'a>(
-        &self,
+        &mut self,
         exterior: &[[i32; 2]],
         holes: impl Iterator<Item = &'a [[i32; 2]]>,
     ) -> Result<Projected, GeoError> {
@@ -99,23 +94,36 @@ impl Projector {
                 pixels.push(open(hole));
             }
         }
-        let mut rings = project(&self.affine, self.transform.as_ref(), &pixels, self.scale)?;
+        let mut positions = Flat::with_capacity(&pixels);
+        for ring in &pixels {
+            self.map.append(ring, &mut positions.items)?;
+            positions.end_ring();
+        }
+        if self.stays_as_it_is(&positions.items) && self.is_rectilinear_and_coarse(&pixels) {
+            // The way of nearly every outline along pixel edges: without a copy of each ring.
+            let corners = self.round(&positions.items)?;
+            let rings = positions.rings(&corners).enumerate();
+            let polygon: Vec<Ring> = rings.filter_map(|(i, ring)| self.ring(ring, i == 0)).collect();
+            let bounds = self.bounds(std::slice::from_ref(&polygon), None, false);
+            return Ok(Projected { geometry: Geometry::Polygon(polygon), bounds });
+        }
+        let mut rings: Vec<Vec<[f64; 2]>> = positions.rings(&positions.items).map(<[_]>::to_vec).collect();
         let around_pole = self.geographic && self.align(&mut rings);
-        let rounded = self.round(&rings)?;
+        let rounded = rings.iter().map(|ring| self.round(ring)).collect::<Result<Vec<_>, _>>()?;
 
         let (min, max) = extremes(&rounded[0]);
-        let half_turn = (180.0 * self.scale) as i64;
+        let half_turn = (180.0 * self.map.scale()) as i64;
         let crosses = self.geographic && max[0] > half_turn;
         let parts = if around_pole || crosses {
             cut(&rounded, half_turn, around_pole)
         } else {
             self.whole(&pixels, rounded)
         };
-        let mut polygons: Vec<Vec<Ring>> = parts.into_iter().map(|rings| self.write(rings)).collect();
+        let mut polygons: Vec<Vec<Ring>> = parts.iter().map(|rings| self.write(rings)).collect();
         if polygons.is_empty() {
             let (west, east) =
                 if crosses { (min[0] - 2 * half_turn, max[0] - 2 * half_turn) } else { (min[0], max[0]) };
-            polygons.push(self.write(vec![smallest_box(
+            polygons.push(self.write(&[smallest_box(
                 [west, min[1]],
                 [east, max[1]],
                 self.geographic.then_some(half_turn),
@@ -136,7 +144,7 @@ impl Projector {
         let mut frame = None;
         for ring in rings {
             // An affine grid makes no jumps, and its edges may be longer than half the globe.
-            let turn = if self.transform.is_some() { unwrap_longitudes(ring) } else { 0.0 };
+            let turn = if self.map.is_transformed() { unwrap_longitudes(ring) } else { 0.0 };
             if turn != 0.0 {
                 let [x, y] = ring[0];
                 let pole = if ring.iter().map(|p| p[1]).sum::<f64>() > 0.0 { 90.0 } else { -90.0 };
@@ -160,22 +168,25 @@ impl Projector {
         around_pole
     }
 
-    fn round(&self, rings: &[Vec<[f64; 2]>]) -> Result<Vec<LatticeRing>, GeoError> {
-        let mut rounded = Vec::with_capacity(rings.len());
-        for ring in rings {
-            let mut corners = Vec::with_capacity(ring.len());
-            for &[x, y] in ring {
-                let [column, row] = [x, y].map(|v| (v * self.scale).round());
-                // Written so that a NaN fails it too.
-                if !(column.abs() < LARGEST && row.abs() < LARGEST) {
-                    let problem = "the raster's grid leads to a coordinate that cannot be written";
-                    return Err(GeoError::BadPosition { x, y, crs: self.crs.clone(), problem });
-                }
-                corners.push([column as i64, row as i64]);
+    /// Whether there is nothing to align: all positions lie in -180..180, nearer to each other than half the globe.
+    fn stays_as_it_is(&self, positions: &[[f64; 2]]) -> bool {
+        let (west, east) = longitudes(positions);
+        !self.geographic || (west >= -180.0 && east < 180.0 && east - west < 180.0)
+    }
+
+    fn round(&self, positions: &[[f64; 2]]) -> Result<LatticeRing, GeoError> {
+        let scale = self.map.scale();
+        let mut corners = Vec::with_capacity(positions.len());
+        for &[x, y] in positions {
+            let [column, row] = [x, y].map(|v| v * scale);
+            // Written so that a NaN fails it too.
+            if !(column.abs() < LARGEST && row.abs() < LARGEST) {
+                let problem = "the raster's grid leads to a coordinate that cannot be written";
+                return Err(GeoError::BadPosition { x, y, crs: self.crs.clone(), problem });
             }
-            rounded.push(corners);
+            corners.push([nearest(column), nearest(row)]);
         }
-        Ok(rounded)
+        Ok(corners)
     }
 
     /// A polygon that stays in one piece, unless rounding has broken it.
@@ -214,14 +225,7 @@ impl Projector {
                 }
             }
         }
-        let map = |col: f64, row: f64| {
-            let (x, y) = self.affine.apply(col, row);
-            let (x, y) = match &self.transform {
-                Some(transform) => transform.point(x, y).ok()?,
-                None => (x, y),
-            };
-            Some([x * self.scale, y * self.scale])
-        };
+        let map = |col: f64, row: f64| Some(self.map.near(col, row).ok()?.map(|v| v * self.map.scale()));
         let mut bend = 0.0_f64;
         let mut axes = [[0.0; 2]; 2];
         for (axis, (from, to, length)) in longest.into_iter().enumerate() {
@@ -241,17 +245,28 @@ impl Projector {
         2.0 * (2.0 * bend + 0.75) < 0.9 * least
     }
 
-    fn write(&self, rings: Vec<LatticeRing>) -> Vec<Ring> {
-        rings
-            .into_iter()
-            .enumerate()
-            .filter(|(index, ring)| *index == 0 || doubled_area(ring) != 0)
-            .map(|(index, mut ring)| {
-                orient(&mut ring, index == 0);
-                let first = ring.first().copied();
-                ring.into_iter().chain(first).map(|corner| corner.map(|v| v as f64 / self.scale)).collect()
-            })
-            .collect()
+    fn write(&self, rings: &[LatticeRing]) -> Vec<Ring> {
+        rings.iter().enumerate().filter_map(|(index, ring)| self.ring(ring, index == 0)).collect()
+    }
+
+    /// A ring as it is written: closed, an exterior counter-clockwise, a hole clockwise; `None` for a hole without
+    /// area. The first corner stays the first.
+    fn ring(&self, ring: &[Corner], is_exterior: bool) -> Option<Ring> {
+        let area = doubled_area(ring);
+        if area == 0 && !is_exterior {
+            return None;
+        }
+        let scale = self.map.scale();
+        let position = |corner: &Corner| corner.map(|v| v as f64 / scale);
+        let mut written = Vec::with_capacity(ring.len() + 1);
+        if (area > 0) == is_exterior {
+            written.extend(ring.iter().map(position));
+        } else {
+            written.extend(ring.first().map(position));
+            written.extend(ring.iter().skip(1).rev().map(position));
+        }
+        written.extend(ring.first().map(position));
+        Some(written)
     }
 
     fn bounds(&self, polygons: &[Vec<Ring>], crossing: Option<(i64, i64)>, around_pole: bool) -> Bounds {
@@ -263,12 +278,36 @@ impl Projector {
             (bounds.min_x, bounds.max_x) = (-180.0, 180.0);
         } else if let Some((west, east)) = crossing
             && has_both_sides
-            && east - west < (360.0 * self.scale) as i64
+            && east - west < (360.0 * self.map.scale()) as i64
         {
             (bounds.min_x, bounds.max_x) =
-                (west as f64 / self.scale, (east as f64 - 360.0 * self.scale) / self.scale);
+                (west as f64 / self.map.scale(), (east as f64 - 360.0 * self.map.scale()) / self.map.scale());
         }
         bounds
+    }
+}
+
+/// The positions of all rings of a polygon in one allocation.
+struct Flat {
+    items: Vec<[f64; 2]>,
+    /// Where each ring ends.
+    ends: Vec<usize>,
+}
+
+impl Flat {
+    fn with_capacity(rings: &[&[[i32; 2]]]) -> Self {
+        let items = Vec::with_capacity(rings.iter().map(|ring| ring.len()).sum());
+        Self { items, ends: Vec::with_capacity(rings.len()) }
+    }
+
+    fn end_ring(&mut self) {
+        self.ends.push(self.items.len());
+    }
+
+    /// The rings of the positions, or of anything that there is one a position of.
+    fn rings<'a, T>(&self, items: &'a [T]) -> impl Iterator<Item = &'a [T]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &items[start..end])
     }
 }
 
@@ -303,6 +342,14 @@ fn cut(rounded: &[LatticeRing], half_turn: i64, around_pole: bool) -> Vec<Vec<La
         return enclosed(&rings, None);
     }
     parts
+}
+
+/// The nearest integer, halves away from zero: `f64::round`, which is a call on processors without an instruction for it.
+/// Exact below [`LARGEST`].
+fn nearest(v: f64) -> i64 {
+    let whole = v as i64;
+    let rest = v - whole as f64;
+    whole + i64::from(rest >= 0.5) - i64::from(rest <= -0.5)
 }
 
 /// A ring without the corner that closes it.

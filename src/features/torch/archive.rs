@@ -134,6 +134,10 @@ impl<R: ReaderAt> TorchArchive<R> {
         self.pickle.root()
     }
 
+    pub(super) const fn pickle(&self) -> &Pickle {
+        &self.pickle
+    }
+
     /// The file's path, as given.
     pub fn path(&self) -> &Path {
         &self.path

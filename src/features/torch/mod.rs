@@ -16,6 +16,7 @@ mod machine;
 mod objects;
 mod opcode;
 mod value;
+mod writer;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -27,3 +28,4 @@ pub use dtype::DType;
 pub use error::PickleError;
 pub use machine::unpickle;
 pub use value::{Pickle, Storage, TensorSpec, Value};
+pub use writer::{Halved, write_halved};

@@ -89,6 +89,11 @@ impl Pickle {
     pub const fn root(&self) -> Value<'_> {
         Value { pickle: self, id: self.root }
     }
+
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        // Ids are made only by the machine that fills the table; `None` stands in for an impossible one.
+        self.nodes.get(id.0 as usize).unwrap_or(&Node::None)
+    }
 }
 
 /// A value of a pickle.
@@ -100,8 +105,7 @@ pub struct Value<'p> {
 
 impl<'p> Value<'p> {
     fn node(self) -> &'p Node {
-        // Ids are made only by the machine that fills the table; `None` stands in for an impossible one.
-        self.pickle.nodes.get(self.id.0 as usize).unwrap_or(&Node::None)
+        self.pickle.node(self.id)
     }
 
     const fn at(self, id: NodeId) -> Self {

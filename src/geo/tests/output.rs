@@ -24,7 +24,7 @@ fn square(col: i32, row: i32, side: i32) -> PixelRing {
 }
 
 fn polygon(projector: &Projector, exterior: &[[i32; 2]], holes: &[PixelRing]) -> Projected {
-    projector.polygon(exterior, holes.iter().map(Vec::as_slice)).unwrap()
+    projector.clone().polygon(exterior, holes.iter().map(Vec::as_slice)).unwrap()
 }
 
 fn parts(geometry: &Geometry) -> &[Vec<Ring>] {
@@ -190,7 +190,7 @@ fn bad_grids_and_rings_are_errors() {
     let flat = Affine::new([0.0, 0.0, 1.0, 0.0, -1.0, 2.0]);
     let error = Projector::new(flat, &utm(50), &Crs::wgs84()).unwrap_err();
     assert!(matches!(error, GeoError::DegenerateGrid { .. }));
-    let projector = Projector::new(NORTH_UP, &utm(50), &Crs::wgs84()).unwrap();
+    let mut projector = Projector::new(NORTH_UP, &utm(50), &Crs::wgs84()).unwrap();
     for ring in [vec![], vec![[0, 0]], vec![[0, 0], [1, 1], [0, 0]]] {
         assert!(matches!(projector.polygon(&ring, iter::empty()), Err(GeoError::DegenerateRing { .. })));
     }
@@ -198,7 +198,7 @@ fn bad_grids_and_rings_are_errors() {
     assert!(Projector::untransformed(endless, None).polygon(&square(0, 0, 1), iter::empty()).is_err());
     assert!(
         Projector::new(endless, &utm(50), &Crs::wgs84())
-            .and_then(|p| p.polygon(&square(0, 0, 1), iter::empty()))
+            .and_then(|mut p| p.polygon(&square(0, 0, 1), iter::empty()))
             .is_err()
     );
 }
@@ -266,7 +266,7 @@ proptest! {
         let (sin, cos) = turn.sin_cos();
         let side = if mirrored { -pixel } else { pixel };
         let grid = Affine::new([pixel * cos, -side * sin, 166_100.0, pixel * sin, side * cos, 1_000_000.0]);
-        let projector = Projector::new(grid, &utm(zone), &Crs::wgs84()).unwrap();
+        let mut projector = Projector::new(grid, &utm(zone), &Crs::wgs84()).unwrap();
         let projected = projector.polygon(&ring, iter::empty()).unwrap();
         check(&projected.geometry, 1e7);
         let expected = Polygon::new(outline, Vec::new()).unsigned_area() * pixel * pixel;

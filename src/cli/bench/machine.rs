@@ -1,0 +1,64 @@
+//! What a report says of the machine: enough to compare boards, nothing that names this one.
+
+use serde::Serialize;
+
+/// The machine, in words and numbers.
+#[derive(Debug, Serialize)]
+pub(super) struct Machine {
+    /// The board where the device tree names it, else the processor.
+    pub processor: String,
+    pub architecture: &'static str,
+    /// Cores that this process may use.
+    pub cores: usize,
+    pub memory_mb: Option<f64>,
+    pub system: &'static str,
+}
+
+impl Machine {
+    pub fn here() -> Self {
+        let board = std::fs::read_to_string("/proc/device-tree/model").ok();
+        let board = board.map(|name| name.trim_end_matches('\0').to_owned());
+        let processor = || {
+            let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+            field(&text, "model name").map(str::to_owned)
+        };
+        Self {
+            processor: board.or_else(processor).unwrap_or_else(|| "unknown processor".to_owned()),
+            architecture: std::env::consts::ARCH,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_mb: kilobytes("/proc/meminfo", "MemTotal").map(|kb| (kb / 1e3).round()),
+            system: std::env::consts::OS,
+        }
+    }
+}
+
+/// Most memory that this process has had resident, in MB; `None` where the system does not tell.
+pub(super) fn peak_memory_mb() -> Option<f64> {
+    kilobytes("/proc/self/status", "VmHWM").map(|kb| (kb / 1e2).round() / 1e1)
+}
+
+fn kilobytes(file: &str, name: &str) -> Option<f64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    field(&text, name)?.strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// The value of a line `name : value`.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == name).then_some(value.trim())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_by_its_whole_name() {
+        let text = "processor\t: 0\nmodel name\t: A chip @ 1 GHz\nMemTotal:   100 kB\n";
+        assert_eq!(field(text, "model name"), Some("A chip @ 1 GHz"));
+        assert_eq!(field(text, "MemTotal"), Some("100 kB"));
+        assert_eq!(field(text, "model"), None);
+    }
+}
