@@ -1,6 +1,8 @@
 //! What a board may lack, over real MQTT: a model, a readable chip, room for requests, answers and layers, a
 //! broker, and a card that answers at all.
 
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
 #[path = "support/service.rs"]
@@ -11,7 +13,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use mosquitto::{Mosquitto, PATIENCE, Setup, free_port};
+use certificates::{Authority, Identity};
+use mosquitto::{Mosquitto, PATIENCE, Setup, Tls, free_port};
 use serde_json::{Value, json};
 use service::{Board, Ears, POINT, SMALL, code, copy, fixture, is_answer, long_batch};
 
@@ -337,6 +340,41 @@ fn the_watchdog_is_not_fed_while_the_decoder_hangs_on_its_card() {
     drop(std::fs::File::options().write(true).open(&chip).expect("the pipe"));
     assert_eq!(code(&ears.answer("stuck")), "CHIP_UNREADABLE");
     supervisor.wait(FED);
+    // A stop does not wait for the card for ever, and the request is not lost.
+    ask(&broker, &board, "segment", &segment("again"));
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(board.stop());
+    std::fs::rename(&aside, &chip).expect("it moves back");
+    board.start();
+    assert_eq!(code(&ears.answer("again")), "ok");
+}
+
+#[test]
+fn a_certificate_that_is_replaced_lets_the_board_in_without_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (ours, theirs) = (Authority::new(dir.path(), "ours"), Authority::new(dir.path(), "theirs"));
+    let server = ours.issue("localhost", Some("localhost"));
+    let (good, expired) = (ours.issue("board", None), theirs.issue("board", None));
+    let tls = Tls { ca: ours.ca(), cert: server.cert, key: server.key, require_certificate: true };
+    let Some(broker) = Mosquitto::start(Setup { tls: Some(tls), ..Setup::default() }) else { return };
+    let (cert, key) = (dir.path().join("in-use.pem"), dir.path().join("in-use.key"));
+    let install = |identity: &Identity| {
+        std::fs::copy(&identity.cert, &cert).expect("the certificate");
+        std::fs::copy(&identity.key, &key).expect("its key");
+    };
+    install(&expired);
+    let more = format!("ca = {:?}\ncert = {cert:?}\nkey = {key:?}", ours.ca());
+    let mut board = Board::new(&broker, "b1", &more);
+    let text = |path: &Path| path.display().to_string();
+    let (ca, good_cert, good_key) = (text(&ours.ca()), text(&good.cert), text(&good.key));
+    let login = ["--cafile", &ca, "--cert", &good_cert, "--key", &good_key, "--insecure"];
+    let mut ears = Ears::with(&broker, &login);
+    board.start();
+    board.wait_for_log("no connection to the broker");
+    install(&good);
+    ears.online(&board);
+    broker.publish(&board.request("c1", "segment"), segment("safe").as_bytes(), &login);
+    assert_eq!(code(&ears.answer("safe")), "ok");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::announce::{Announcer, Facts};
 use super::bench::Bench;
@@ -21,6 +21,9 @@ use crate::engine::{Engine, EngineOptions};
 use crate::layers::Layers;
 use crate::session::SessionTable;
 use crate::store::{Change, Finish, Store};
+
+/// How long a stop waits for what still runs: longer than the bus takes to take leave.
+const PARTING: Duration = Duration::from_secs(10);
 
 /// A running service. Dropping it without [`Service::stop`] leaves its threads running, all but the watcher.
 pub struct Service {
@@ -116,14 +119,21 @@ impl Service {
         Ok(Self { clerk, threads, watching })
     }
 
-    /// Ends in good order: what runs is finished, what is answered is told, `offline` is said.
+    /// Ends in good order: what is answered is told, `offline` is said. A request that still runs after
+    /// ten seconds is left to its thread; it is in the inbox, and runs again after the next start.
     pub fn stop(self) {
         tell_systemd(&[sd_notify::NotifyState::Stopping]);
         // A clerk that is gone has stopped already.
         let _ = self.clerk.send(Input::Stop);
         drop(self.watching);
+        let begin = Instant::now();
         for thread in self.threads {
-            if thread.join().is_err() {
+            while !thread.is_finished() && begin.elapsed() < PARTING {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            if !thread.is_finished() {
+                tracing::warn!(thread = thread.thread().name(), "it still works, and is left behind");
+            } else if thread.join().is_err() {
                 tracing::error!("a thread had failed");
             }
         }

@@ -185,3 +185,31 @@ fn a_board_that_requests_cannot_reach_is_not_online() {
     let told = scene.broker.published().into_iter().filter(|m| m.topic == "geosam/edge/state");
     assert!(!told.into_iter().any(|m| m.payload == b"online"));
 }
+
+#[test]
+fn cancel_takes_back_all_that_its_client_has_waiting_and_nothing_of_others() {
+    let scene = scene_with(ServiceOptions { workers: 0, ..ServiceOptions::default() });
+    let other = OutgoingMessage::new("geosam/edge/request/c2/segment", r#"{"id":"x","points":[[1,2]]}"#);
+    scene.broker.publish(other);
+    for id in ["a", "b", "c"] {
+        scene.ask(id);
+    }
+    let cancel = |payload: &str| {
+        scene.broker.publish(OutgoingMessage::new("geosam/edge/request/c1/cancel", payload));
+    };
+    cancel(r#"{"id":"one","request_id":"b"}"#);
+    scene.until("one", || scene.answered() == ["b"]);
+    cancel(r#"{"id":"all"}"#);
+    scene.until("all", || scene.answered() == ["b", "a", "c"]);
+    assert!(scene.answers().iter().all(|answer| answer["error"]["code"] == "CANCELLED"));
+    let published = || scene.broker.published().into_iter();
+    let told = || published().filter(|m| m.topic == "geosam/edge/response/c1/cancel").count();
+    scene.until("how many", || told() == 2);
+    let counts: Vec<Value> = published()
+        .filter(|m| m.topic == "geosam/edge/response/c1/cancel")
+        .map(|m| serde_json::from_slice::<Value>(&m.payload).unwrap()["cancelled"].clone())
+        .collect();
+    assert_eq!(counts, [1, 2]);
+    assert!(!published().any(|m| m.topic == "geosam/edge/response/c2/segment"));
+    scene.service.stop();
+}
