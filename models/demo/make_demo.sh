@@ -50,6 +50,6 @@ step "the decoder"
 rm -rf "$here/models"
 mkdir "$here/models"
 cd "$here/../.."
-${GEOSAM_EDGE:-cargo run --release --} import-model "$state/demo.pt" --models models/demo/models --name demo
+${GEOSAM_EDGE:-cargo run --release --} import-model "$state/demo.pt" --models models/demo/models --name demo --half
 
 step "done: compare with git status"
