@@ -229,7 +229,7 @@ fn hear(message: &Received, report: &mut Report) {
 fn fell(turn: usize, board: &mut Board, broker: &mut Mosquitto) {
     // A pause that differs from turn to turn, so that falls meet the service in all of its moments.
     let pause = Duration::from_millis((turn as u64 * 137) % 700);
-    if turn % 2 == 0 {
+    if turn.is_multiple_of(2) {
         board.kill();
         std::thread::sleep(pause);
         board.start();

@@ -32,8 +32,9 @@ pub(super) fn bytes(drawing: &Drawing) -> Result<Vec<u8>, CliError> {
         for chip in folder.chips() {
             let (x, y) = drawing.middle(&chip);
             let number = chip.index.to_string();
-            // Three dots a digit, and one between two.
+            // Three dots a digit, and one between two. Where chips overlap, edges of others cross the middle.
             let half = (number.len() * 4 - 1) as f64 * DOT / 2.0;
+            canvas.disc((x, y), half + 3.0 * DOT, WHITE);
             canvas.text((x - half, y - 2.5 * DOT), &number, DOT, INK);
         }
     }

@@ -51,9 +51,14 @@ impl Targets {
         let buildings = of("building").filter(|building| place.covers(&[], Some(building.bounds)));
         let size = |target: &Target| Bounds::from(target.bounds).size().0;
         let boxed = buildings.max_by(|a, b| size(a).total_cmp(&size(b)))?;
+        // Both whole on one chip, and the smaller one as large as can be.
         let pairs = of("pond").flat_map(|a| of("pond").map(move |b| [a, b]));
-        let pairs = pairs.filter(|[a, b]| !std::ptr::eq(*a, *b) && place.covers(&[a.at, b.at], None));
-        let pair = pairs.min_by(|[a, b], [c, d]| distance(a, b).total_cmp(&distance(c, d)))?;
+        let pairs = pairs.filter(|[a, b]| {
+            let both = Bounds::from(a.bounds).union(&b.bounds.into());
+            !std::ptr::eq(*a, *b) && place.covers(&[a.at, b.at], Some(both.into()))
+        });
+        let smaller = |[a, b]: &[&Target; 2]| size(a).min(size(b));
+        let pair = pairs.max_by(|a, b| smaller(a).total_cmp(&smaller(b)))?;
         Some(Self {
             point: point.clone(),
             boxed: boxed.clone(),
