@@ -6,7 +6,7 @@
 # The binary is target/cross/build/<triple>/board/geosam-edge.stripped (the path is printed last, alone on standard
 # output); geosam-edge beside it has symbols, for cross/sizes.py and for debuggers.
 # Needs Rust, Python 3 and the registries of both; everything else it puts below target/cross.
-# PROFILE=release builds in half the time, for a try.
+# PROFILE=release builds without link-time optimisation, for a try.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . cross/toolchain.sh
@@ -14,9 +14,12 @@ cd "$(dirname "$0")/.."
 [ $# = 1 ] || die "usage: cross/build.sh arm64|armhf|amd64"
 toolchain "$1"
 profile="${PROFILE:-board}"
+# What is loaded at run time where it is there, and costs next to nothing where it is not.
+features=()
+if [ "$DEB_ARCH" = arm64 ] && grep -q '^tensorrt = ' Cargo.toml; then features=(--features tensorrt); fi
 cargo fetch --locked --target "$TRIPLE" >&2
 if [ "$profile" = board ]; then hide_paths; fi
-cargo zigbuild --locked --profile "$profile" --target "$TARGET" --bin geosam-edge >&2
+cargo zigbuild --locked --profile "$profile" --target "$TARGET" --bin geosam-edge "${features[@]}" >&2
 
 built="$CARGO_TARGET_DIR/$TRIPLE/$profile/geosam-edge"
 strip_symbols "$built" "$built.stripped"
