@@ -1,7 +1,9 @@
 //! One suite for every engine: what a [`MaskDecoder`] must do, whoever computes. The yardstick is the usual graph, in
 //! one piece, on tract; an engine may differ from it by [`TOLERANCE`] times the standard deviation of the logits.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use super::tests::{channels_last, chip, difference, prompt, usual};
 use super::*;
@@ -51,6 +53,17 @@ fn fixture(name: &str) -> ModelInfo {
     let models = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
     let store = ModelStore::open(&models).unwrap();
     store.list().iter().find(|model| model.name == name).unwrap().clone()
+}
+
+/// The usual graph's answer on random weights; computed once for all engines.
+fn reference(family: Family, n: usize) -> Decoded {
+    static ANSWERS: Mutex<Option<HashMap<(Family, usize), Decoded>>> = Mutex::new(None);
+    if let Some(answer) = ANSWERS.lock().unwrap().as_ref().and_then(|all| all.get(&(family, n))) {
+        return answer.clone();
+    }
+    let answer = usual(&Weights::random(family, 1), &chip(family), &prompt(family, n));
+    ANSWERS.lock().unwrap().get_or_insert_default().insert((family, n), answer.clone());
+    answer
 }
 
 #[track_caller]
