@@ -63,8 +63,10 @@ fn a_library_that_is_missing_is_told_and_tract_decodes() {
 mod with_libraries {
     use std::path::{Path, PathBuf};
     use std::process::Command;
+    use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::mosquitto::PATIENCE;
 
     /// The library to test with, `$GEOSAM_ONNXRUNTIME`. Says loudly where there is none, and fails where there must be.
     fn library() -> Option<PathBuf> {
@@ -156,6 +158,26 @@ mod with_libraries {
     }
 
     #[test]
+    fn the_engines_process_ends_with_the_service() {
+        let Some(library) = library() else { return };
+        let settings = format!("provider = \"cpu\"\nlibrary = {library:?}");
+        let Some((_broker, mut board, mut ears)) = scene(&settings) else { return };
+        for end in [|board: &mut Board| assert!(board.stop()), Board::kill] {
+            in_use(&mut ears, "onnxruntime-cpu");
+            let process = PathBuf::from("/proc").join(engine_of(&board));
+            end(&mut board);
+            let start = Instant::now();
+            while process.exists() {
+                assert!(start.elapsed() < PATIENCE, "{} is still there", process.display());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            board.start();
+        }
+        let rest = ears.rest(Duration::from_millis(300));
+        assert!(!rest.iter().any(|m| m.topic.ends_with("/engine_fallback")), "an end is no fallback");
+    }
+
+    #[test]
     fn prompts_move_to_the_engine_and_back_when_its_process_dies() {
         let Some(library) = library() else { return };
         let settings = format!("provider = \"cpu\"\nlibrary = {library:?}");
@@ -164,9 +186,10 @@ mod with_libraries {
         assert!(summary.starts_with("mobile_sam: ONNX Runtime 1."), "{summary}");
         in_use(&mut ears, "onnxruntime-cpu");
         let engine = ask(&broker, &board, &mut ears, "1");
+        let process = engine_of(&board);
         assert!(ask(&broker, &board, &mut ears, "2")["timing_ms"]["load"] == 0.0, "the chip is kept");
 
-        assert!(Command::new("kill").args(["-KILL", &engine_of(&board)]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-KILL", &process]).status().unwrap().success());
         let tract = ask(&broker, &board, &mut ears, "3");
         let message = event(&mut ears, "engine_fallback");
         assert!(

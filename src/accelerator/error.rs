@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::probe::Difference;
+use super::report::Difference;
 
 /// Why a model is decoded by tract.
 #[derive(Debug, thiserror::Error)]

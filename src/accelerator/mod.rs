@@ -9,8 +9,10 @@
 //! (`decoder::onnxruntime`), and who is told (`service`).
 
 mod error;
+#[cfg(any(test, feature = "tensorrt"))]
 mod probe;
 mod remote;
+mod report;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -22,8 +24,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use error::AcceleratorError;
-pub use probe::{Difference, Report};
 pub use remote::{Launch, RemoteDecoder};
+pub use report::{Difference, Report};
 #[cfg(feature = "tensorrt")]
 pub use worker::work;
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use ndarray::Array3;
 
 use super::error::AcceleratorError;
-use super::probe::{Difference, Report};
+use super::report::{Difference, Report};
 use super::wire::{Ask, Tell, receive, send};
 use crate::decoder::onnxruntime::{OnnxRuntimeOptions, Provider};
 use crate::decoder::{Decoded, DecoderError, FramePrompt, MaskDecoder, PreparedChip};

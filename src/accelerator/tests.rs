@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use super::probe::Report;
+use super::report::Report;
 use super::wire::{Tell, send};
 use super::*;
 use crate::decoder::onnxruntime::Provider;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zerocopy::IntoBytes;
 
-use super::probe::Report;
+use super::report::Report;
 use crate::decoder::onnxruntime::OnnxRuntimeOptions;
 use crate::decoder::{FramePoint, FramePrompt};
 use crate::family::Family;

@@ -5,12 +5,17 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::parent_id;
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use ndarray::Array3;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::probe::{self, Report};
+use super::probe;
+use super::report::Report;
 use super::wire::{Ask, Tell, receive, send};
 use crate::decoder::onnxruntime::{OnnxRuntimeOptions, OrtDecoder, facts};
 use crate::decoder::{DecoderError, MaskDecoder, PreparedChip, TractDecoder};
@@ -23,6 +28,7 @@ use crate::models::{ModelStore, load_weights};
 /// # Errors
 /// Standard input is no socket, or the service talks nonsense.
 pub fn work() -> io::Result<()> {
+    leave_with_the_service()?;
     let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (ask, _) = receive::<Ask>(&mut stream)?;
     let Ask::Start { options, model } = ask else {
@@ -50,6 +56,25 @@ pub fn work() -> io::Result<()> {
             Err(error) => send(&mut stream, &Tell::Failed(error.to_string()), &[])?,
         }
     }
+}
+
+/// Ends with the service, however that ends, and not before it: systemd signals all processes of a unit, and an answer
+/// under way shall still be given. Where memory is short, this process goes and the service stays.
+fn leave_with_the_service() -> io::Result<()> {
+    let signalled = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&signalled))?;
+    }
+    // Raising one's own score needs no privilege (`proc(5)`); without it, the kernel takes the largest process.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "500");
+    let service = parent_id();
+    let watch = move || {
+        while parent_id() == service {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        std::process::exit(0);
+    };
+    std::thread::Builder::new().name("parent".to_owned()).spawn(watch).map(drop)
 }
 
 /// Loads everything and decodes the probe on both engines.

@@ -50,21 +50,34 @@ fn engines_in(dir: &Path) -> usize {
     files.filter(|file| file.path().extension().is_some_and(|e| e == "engine")).count()
 }
 
-/// The GPU's name as the system tells it: a Jetson's device tree, or NVIDIA's driver.
+/// The GPU's name as the system tells it: a Jetson's device tree, NVIDIA's driver, or its number on the PCI bus (a
+/// hardened unit may not see the driver's files).
 pub(super) fn gpu_name(device: u32) -> Option<String> {
-    if let Ok(model) = std::fs::read_to_string("/proc/device-tree/model")
-        && model.contains("NVIDIA")
-    {
+    let model = std::fs::read_to_string("/sys/firmware/devicetree/base/model").unwrap_or_default();
+    if model.contains("NVIDIA") {
         return Some(model.trim_end_matches('\0').trim().to_owned());
     }
-    let mut gpus: Vec<PathBuf> = std::fs::read_dir("/proc/driver/nvidia/gpus")
-        .ok()?
-        .filter_map(|entry| entry.ok().map(|e| e.path().join("information")))
-        .collect();
-    gpus.sort();
-    let text = std::fs::read_to_string(gpus.get(device as usize)?).ok()?;
-    let model = text.lines().find_map(|line| line.strip_prefix("Model:"))?;
-    Some(model.trim().to_owned())
+    let read = |dir: PathBuf, file: &str| std::fs::read_to_string(dir.join(file)).ok();
+    let of_driver = directories("/proc/driver/nvidia/gpus").into_iter().filter_map(|gpu| {
+        let text = read(gpu, "information")?;
+        Some(text.lines().find_map(|line| line.strip_prefix("Model:"))?.trim().to_owned())
+    });
+    let on_bus = directories("/sys/bus/pci/devices").into_iter().filter_map(|gpu| {
+        let [vendor, class, id] = ["vendor", "class", "device"].map(|file| read(gpu.clone(), file));
+        // NVIDIA's; a display controller.
+        let is_gpu = vendor?.trim() == "0x10de" && class?.starts_with("0x03");
+        is_gpu.then_some(format!("pci-10de-{}", id?.trim().trim_start_matches("0x")))
+    });
+    let of_driver: Vec<String> = of_driver.collect();
+    let gpus = if of_driver.is_empty() { on_bus.collect() } else { of_driver };
+    gpus.get(device as usize).cloned()
+}
+
+fn directories(of: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(of).into_iter().flatten().filter_map(Result::ok);
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
 }
 
 /// A name as one of a directory.
