@@ -1,4 +1,4 @@
-//! Engines beside tract: ONNX Runtime with TensorRT, each model's in a process of its own.
+//! Engines beside our own (which is called tract, after what it is verified against): ONNX Runtime with TensorRT, each model's in a process of its own.
 //!
 //! tract decodes from the first prompt on. Meanwhile a process (this program again, [`WORKER_COMMAND`]) loads the
 //! library, builds or finds the engines, and decodes a probe on both engines. Only when the two agree does the model
@@ -35,7 +35,7 @@ use crate::models::ModelInfo;
 /// The hidden command that is an engine's process.
 pub const WORKER_COMMAND: &str = "engine-worker";
 
-/// The engine that every build has.
+/// The name in `info` of the engine that every build has.
 pub const TRACT: &str = "tract";
 
 /// What is to be used beside tract.
@@ -101,14 +101,25 @@ struct Inner {
 struct Models {
     /// Whether nothing at all can be used.
     useless: bool,
-    /// By directory.
-    states: HashMap<PathBuf, State>,
+    /// By directory; with the model as it was, since another may come to lie there.
+    states: HashMap<PathBuf, (ModelInfo, State)>,
 }
 
 enum State {
     Starting,
     Ready(Arc<RemoteDecoder>),
     Failed,
+}
+
+impl Models {
+    /// The state of exactly this model.
+    fn state(&self, model: &ModelInfo) -> Option<&State> {
+        self.states.get(&model.dir).filter(|(of, _)| of == model).map(|(_, state)| state)
+    }
+
+    fn set(&mut self, model: &ModelInfo, state: State) {
+        self.states.insert(model.dir.clone(), (model.clone(), state));
+    }
 }
 
 impl Accelerator {
@@ -133,12 +144,12 @@ impl Accelerator {
         if models.useless {
             return None;
         }
-        match models.states.get(&model.dir) {
+        match models.state(model) {
             Some(State::Ready(decoder)) => return Some(Arc::clone(decoder)),
             Some(State::Starting | State::Failed) => return None,
             None => {}
         }
-        models.states.insert(model.dir.clone(), State::Starting);
+        models.set(model, State::Starting);
         drop(models);
         let (inner, of) = (Arc::clone(&self.0), model.clone());
         let thread = std::thread::Builder::new().name("engine-start".to_owned());
@@ -153,11 +164,16 @@ impl Accelerator {
         self.0.give_up(model, why);
     }
 
+    /// Ends the engines of models that are not in these directories any more.
+    pub fn keep(&self, dirs: &[PathBuf]) {
+        self.0.models().states.retain(|dir, _| dirs.contains(dir));
+    }
+
     /// The engine in use: the accelerator's where it decodes and has failed for no model, otherwise tract.
     pub fn in_use(&self) -> &'static str {
         let models = self.0.models();
-        let failed = models.states.values().any(|state| matches!(state, State::Failed));
-        let ready = models.states.values().any(|state| matches!(state, State::Ready(_)));
+        let failed = models.states.values().any(|(_, state)| matches!(state, State::Failed));
+        let ready = models.states.values().any(|(_, state)| matches!(state, State::Ready(_)));
         if ready && !failed { self.0.options.onnxruntime.provider.engine_name() } else { TRACT }
     }
 }
@@ -174,7 +190,13 @@ impl Inner {
         match RemoteDecoder::start(launch, onnxruntime, model.family, &model.dir) {
             Ok(decoder) => {
                 let summary = decoder.report().summary();
-                self.models().states.insert(model.dir.clone(), State::Ready(Arc::new(decoder)));
+                let mut models = self.models();
+                // The model may have been replaced or taken away meanwhile.
+                if !matches!(models.state(model), Some(State::Starting)) {
+                    return;
+                }
+                models.set(model, State::Ready(Arc::new(decoder)));
+                drop(models);
                 (self.listener)(EngineNews::Ready { model: model.name.clone(), summary });
             }
             Err(error) => self.give_up(model, &error.to_string()),
@@ -182,12 +204,15 @@ impl Inner {
     }
 
     fn give_up(&self, model: &ModelInfo, why: &str) {
-        let before = self.models().states.insert(model.dir.clone(), State::Failed);
-        // Two requests may find out at the same time.
-        if !matches!(before, Some(State::Failed)) {
-            let message = format!("{} is decoded by tract: {why}", model.name);
-            (self.listener)(EngineNews::Fallback { model: Some(model.name.clone()), message });
+        let mut models = self.models();
+        // Two requests may find out at the same time; and a model that is gone is no news.
+        if matches!(models.state(model), None | Some(State::Failed)) {
+            return;
         }
+        models.set(model, State::Failed);
+        drop(models);
+        let message = format!("{} is decoded by tract: {why}", model.name);
+        (self.listener)(EngineNews::Fallback { model: Some(model.name.clone()), message });
     }
 }
 

@@ -140,13 +140,13 @@ fn prompt(family: Family, n: usize) -> FramePrompt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decoder::{TractDecoder, Weights};
+    use crate::decoder::{FusedDecoder, Weights};
 
     #[test]
     fn the_probe_has_the_spread_of_an_embedding_and_says_something() {
         let chip = chip(Family::Sam);
         assert!((chip.embedding.std(0.0) - SPREAD).abs() < 0.05, "{}", chip.embedding.std(0.0));
-        let decoder = TractDecoder::new(&Weights::random(Family::Sam, 1), Family::Sam, 1).unwrap();
+        let decoder = FusedDecoder::new(&Weights::random(Family::Sam, 1), Family::Sam, 1).unwrap();
         let prepared = decoder.prepare(&chip).unwrap();
         for prompt in prompts(Family::Sam, 10) {
             assert!(decoder.decode(&prepared, &prompt).unwrap().logits.std(0.0) > 0.01);
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn other_weights_are_noticed_in_any_precision_and_the_same_agree() {
-        let make = |seed| TractDecoder::new(&Weights::random(Family::Sam, seed), Family::Sam, 1).unwrap();
+        let make = |seed| FusedDecoder::new(&Weights::random(Family::Sam, seed), Family::Sam, 1).unwrap();
         let (one, same, other) = (make(1), make(1), make(2));
         let (difference, times) = compare(&same, &one, 10).unwrap();
         assert_eq!(difference, Difference::default());

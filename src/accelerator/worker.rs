@@ -18,7 +18,7 @@ use super::probe;
 use super::report::Report;
 use super::wire::{Ask, Tell, receive, send};
 use crate::decoder::onnxruntime::{OnnxRuntimeOptions, OrtDecoder, facts};
-use crate::decoder::{DecoderError, MaskDecoder, PreparedChip, TractDecoder};
+use crate::decoder::{DecoderError, FusedDecoder, MaskDecoder, PreparedChip};
 use crate::family::Family;
 use crate::features::{ChipFeatures, HighRes};
 use crate::models::{ModelStore, load_weights};
@@ -96,7 +96,7 @@ fn engine(
     let decoder = OrtDecoder::new(&weights, model.family, options, &mut stage).map_err(told)?;
     stage("decode the probe");
     let start_s = start.elapsed().as_secs_f64();
-    let tract = TractDecoder::new(&weights, model.family, options.threads).map_err(told)?;
+    let tract = FusedDecoder::new(&weights, model.family, options.threads).map_err(told)?;
     let (difference, [prepare_ms, decode_ms, tract_decode_ms]) =
         probe::compare(&decoder, &tract, decoder.most_tokens()).map_err(told)?;
     let facts = facts();

@@ -19,6 +19,10 @@ fn tract(weights: &dyn WeightSource, family: Family) -> Option<Box<dyn MaskDecod
     Some(Box::new(TractDecoder::new(weights, family, 2).unwrap()))
 }
 
+fn fused(weights: &dyn WeightSource, family: Family) -> Option<Box<dyn MaskDecoder>> {
+    Some(Box::new(FusedDecoder::new(weights, family, 2).unwrap()))
+}
+
 #[cfg(feature = "tensorrt")]
 fn onnxruntime(weights: &dyn WeightSource, family: Family) -> Option<Box<dyn MaskDecoder>> {
     let options = crate::decoder::onnxruntime::OnnxRuntimeOptions {
@@ -226,5 +230,6 @@ macro_rules! suite {
 }
 
 suite!(tract);
+suite!(fused);
 #[cfg(feature = "tensorrt")]
 suite!(onnxruntime);
