@@ -14,6 +14,7 @@
 //!
 //! `engine` knows nothing of MQTT, `decoder` nothing of geography, `session` nothing of threads.
 
+pub mod accelerator;
 pub mod api;
 pub mod bus;
 pub mod catalog;

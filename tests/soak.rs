@@ -149,7 +149,8 @@ fn everything_is_answered_and_saved_once_while_broker_and_service_fall_again_and
     let (count, restarts) = (number("GEOSAM_SOAK_REQUESTS", 10_000), number("GEOSAM_SOAK_RESTARTS", 20));
     let Some(mut broker) = Mosquitto::start(Setup { persistence: true, ..Setup::default() }) else { return };
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
-    let mut board = Board::configured(&broker.url(), DEVICE, &demo.join("features"), &demo.join("models"), LIMITS);
+    let mut board =
+        Board::configured(&broker.url(), DEVICE, &demo.join("features"), &demo.join("models"), LIMITS);
     let responses = format!("geosam/{DEVICE}/response/#");
     let others = format!("geosam/{DEVICE}/saved/#");
     let peer = broker.subscribe(&responses, &["-c", "-x", "86400", "-t", &others, "-t", "geosam/soak/state"]);

@@ -20,6 +20,9 @@ pub enum CliError {
     /// The service itself.
     #[error(transparent)]
     Service(#[from] crate::service::ServiceError),
+    /// The engine beside tract.
+    #[error(transparent)]
+    Accelerator(#[from] crate::accelerator::AcceleratorError),
     /// The demo.
     #[cfg(feature = "demo")]
     #[error(transparent)]

@@ -4,6 +4,7 @@
 mod bench;
 #[cfg(feature = "demo")]
 mod demo;
+mod engine;
 mod error;
 pub mod export;
 mod export_onnx;
@@ -71,6 +72,11 @@ pub enum Command {
     Pack(pack::Args),
     /// Measure this machine: where the time of a prompt goes.
     Bench(bench::Args),
+    /// Try TensorRT, and compare it with tract.
+    EngineProbe(engine::ProbeArgs),
+    /// The process of an engine.
+    #[command(hide = true)]
+    EngineWorker(engine::WorkerArgs),
     /// Write a layer of saved objects as GeoJSON, KML or FlatGeobuf.
     Export(export::ExportArgs),
 }
@@ -97,6 +103,8 @@ impl Cli {
             Command::Demo(args) => args.run(),
             Command::Pack(args) => args.run(),
             Command::Bench(args) => args.run(),
+            Command::EngineProbe(args) => args.run(),
+            Command::EngineWorker(args) => args.run(),
             Command::Export(args) => Ok(args.run()?).map(|_| true),
         }
     }

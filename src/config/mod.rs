@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::api;
 use crate::bus::{BrokerUrl, Protocol, TlsFiles};
+use crate::decoder::onnxruntime::Provider;
 
 mod broker;
 mod error;
@@ -16,6 +17,7 @@ mod reader;
 mod service;
 mod show;
 mod surroundings;
+mod tensorrt;
 
 pub use error::ConfigError;
 pub use surroundings::Surroundings;
@@ -43,6 +45,8 @@ pub struct Config {
     pub preview: PreviewConfig,
     /// The decoder.
     pub decoder: DecoderConfig,
+    /// The engine beside tract.
+    pub tensorrt: TensorRtConfig,
     /// The `health` message.
     pub health: HealthConfig,
     /// Groups of boards.
@@ -126,6 +130,8 @@ pub struct PreviewConfig {
 /// Which engine decodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineChoice {
+    /// TensorRT where it was built in and its library is there, otherwise tract.
+    Auto,
     /// Pure Rust, on the CPU: the fused executor, which is verified against tract.
     Tract,
     /// NVIDIA's, where it was built in and can be loaded; otherwise tract, and an event says so.
@@ -136,6 +142,7 @@ impl EngineChoice {
     /// The word in the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Tract => "tract",
             Self::TensorRt => "tensorrt",
         }
@@ -153,6 +160,23 @@ pub struct DecoderConfig {
     pub threads: usize,
     /// Bytes of prepared chips kept in memory.
     pub cache_bytes: u64,
+}
+
+/// The engine beside tract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorRtConfig {
+    /// `libonnxruntime.so`.
+    pub library: PathBuf,
+    /// Who computes in it.
+    pub provider: Provider,
+    /// Whether in half precision.
+    pub fp16: bool,
+    /// The GPU, as CUDA counts them.
+    pub device: u32,
+    /// Bytes of GPU memory for intermediate results; 0 leaves it to TensorRT.
+    pub workspace_bytes: u64,
+    /// Seconds that loading and building may take.
+    pub build_timeout_s: u64,
 }
 
 /// The `health` message.

@@ -8,7 +8,7 @@ use super::error::{ConfigError, Place};
 use super::reader::{Document, Section};
 use super::{
     BrokerConfig, Config, DecoderConfig, EngineChoice, FleetConfig, HealthConfig, LimitsConfig, Overrides,
-    PasswordSource, PreviewConfig, Surroundings,
+    PasswordSource, PreviewConfig, Surroundings, TensorRtConfig,
 };
 use crate::api;
 use crate::bus::{BrokerUrl, Protocol, TlsFiles, Topics};
@@ -62,11 +62,12 @@ impl Config {
             },
             preview: PreviewConfig { enabled: true, waiting: 16 },
             decoder: DecoderConfig {
-                engine: EngineChoice::Tract,
+                engine: EngineChoice::Auto,
                 workers: 1,
                 threads: 0,
                 cache_bytes: 256 * MIB,
             },
+            tensorrt: TensorRtConfig::default(),
             health: HealthConfig { interval_s: 30 },
             fleet: FleetConfig::default(),
         }
@@ -129,14 +130,16 @@ impl Config {
 
         let decoder = document.section("decoder")?;
         if let Some(engine) = decoder.text("engine")? {
-            let known = [EngineChoice::Tract, EngineChoice::TensorRt];
+            let known = [EngineChoice::Auto, EngineChoice::Tract, EngineChoice::TensorRt];
             let found = known.into_iter().find(|known| known.as_str() == engine);
-            let problem = "is no engine; give \"tract\" or \"tensorrt\"";
+            let problem = "is no engine; give \"auto\", \"tract\" or \"tensorrt\"";
             self.decoder.engine = found.ok_or_else(|| decoder.error("engine", problem))?;
         }
         decoder.number("workers", 1..=64, &mut self.decoder.workers)?;
         decoder.number("threads", 0..=256, &mut self.decoder.threads)?;
         decoder.number("cache_bytes", 0..=TIB, &mut self.decoder.cache_bytes)?;
+
+        self.tensorrt.read(&document.section("tensorrt")?)?;
 
         let health = document.section("health")?;
         health.number("interval_s", 1..=DAY_S, &mut self.health.interval_s)?;

@@ -8,11 +8,19 @@ use crate::session::SessionLimits;
 use crate::store::StoreLimits;
 
 impl Config {
+    /// Threads of one decode.
+    pub fn decoder_threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match self.decoder.threads {
+            0 => (cores / self.decoder.workers.max(1)).max(1),
+            threads => threads,
+        }
+    }
+
     /// The service's options. The broker's are [`Config::bus_options`].
     pub fn service_options(&self) -> ServiceOptions {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = self.decoder.workers.max(1);
-        let threads = if self.decoder.threads == 0 { (cores / workers).max(1) } else { self.decoder.threads };
+        let threads = self.decoder_threads();
         let limits = &self.limits;
         ServiceOptions {
             root: self.root.clone(),
@@ -44,6 +52,7 @@ impl Config {
             workers,
             threads,
             cache_bytes: usize::try_from(self.decoder.cache_bytes).unwrap_or(usize::MAX),
+            accelerator: self.accelerator(threads),
             health_interval: Duration::from_secs(self.health.interval_s.max(1)),
             look_interval: Duration::from_secs(2),
         }

@@ -70,6 +70,15 @@ impl Config {
         out.number("threads", self.decoder.threads as u64);
         out.number("cache_bytes", self.decoder.cache_bytes);
 
+        let tensorrt = &self.tensorrt;
+        out.section("tensorrt");
+        out.path("library", &tensorrt.library);
+        out.text("provider", tensorrt.provider.as_str());
+        out.line("fp16", &Value::Boolean(tensorrt.fp16));
+        out.number("device", u64::from(tensorrt.device));
+        out.number("workspace_bytes", tensorrt.workspace_bytes);
+        out.number("build_timeout_s", tensorrt.build_timeout_s);
+
         out.section("health");
         out.number("interval_s", self.health.interval_s);
 

@@ -158,6 +158,10 @@ fn a_value_that_cannot_be_is_refused_with_its_line_and_what_would_be_right() {
         ("[limits]\nresponse_prefixes = [\"#\"]", ":2: \"limits.response_prefixes\" has an entry"),
         ("[preview]\nenabled = 1", ":2: \"preview.enabled\" is a whole number; give true or false"),
         ("[decoder]\nengine = \"cuda\"", ":2: \"decoder.engine\" is no engine"),
+        ("[tensorrt]\nlibrary = \"x.so\"", ":2: \"tensorrt.library\" is no absolute path"),
+        ("[tensorrt]\nprovider = \"cuda\"", ":2: \"tensorrt.provider\" is no provider; give \"tensorrt\""),
+        ("[tensorrt]\nprovider = \"cpu\"\nfp16 = true", ":3: \"tensorrt.fp16\" is for a GPU; leave it out"),
+        ("[tensorrt]\nprovider = \"cpu\"\ndevice = 1", ":3: \"tensorrt.device\" is for a GPU"),
         ("[fleet]\ngroups = [\"a b\"]", ":2: \"fleet.groups\" cannot be used"),
         ("device = ", ":1: this is not TOML"),
         ("device = \"a\"\ndevice = \"b\"", ":2: this is not TOML: duplicate key"),
@@ -175,6 +179,18 @@ fn an_address_with_a_password_in_it_is_refused_without_showing_it() {
         Overrides { broker: Some("mqtt://board:hunter2@localhost".to_owned()), ..Overrides::default() };
     let error = Config::from_text("", None, &flag, &surroundings()).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"));
+}
+
+#[test]
+fn an_engine_beside_tract_is_tried_unless_tract_alone_is_asked_for() {
+    let accelerator = |text| parse(text).unwrap().service_options().accelerator;
+    let auto = accelerator("state = \"/s\"").unwrap();
+    assert_eq!((auto.required, auto.onnxruntime.engines.as_path()), (false, Path::new("/s/engines")));
+    assert!(accelerator("[decoder]\nengine = \"tensorrt\"").unwrap().required);
+    // The settings may stay while the engine is switched off.
+    assert_eq!(accelerator("[decoder]\nengine = \"tract\"\n[tensorrt]\nfp16 = true"), None);
+    let cpu = accelerator("[tensorrt]\nprovider = \"cpu\"\nlibrary = \"/l.so\"").unwrap().onnxruntime;
+    assert_eq!((cpu.provider, cpu.library.as_path()), (Provider::Cpu, Path::new("/l.so")));
 }
 
 #[test]

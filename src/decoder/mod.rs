@@ -1,8 +1,8 @@
 //! From a chip's features and a prompt to low-resolution logits and scores.
 //!
 //! Here: the [`MaskDecoder`] trait, the prompt encoder, the executor that decodes ([`FusedDecoder`]), the decoder's
-//! graphs (ONNX, built in Rust) and their run on tract ([`TractDecoder`]: what the executor is verified against), the
-//! cache of prepared chips, and the choice among the four masks. Not here: reading chips (`features`)
+//! graphs (ONNX, built in Rust), their run on tract ([`TractDecoder`]: what the executor is verified against) and on
+//! ONNX Runtime, the cache of prepared chips, and the choice among the four masks. Not here: reading chips (`features`)
 //! and checkpoints (`models`), where on the earth a chip lies (`geo`), and what becomes of the logits (`mask`).
 //!
 //! The work is split in two. [`MaskDecoder::prepare`] does once per chip what no prompt changes;
@@ -12,8 +12,11 @@ mod cache;
 mod error;
 mod fused;
 pub mod graph;
+pub mod onnxruntime;
 mod prompt;
 mod select;
+#[cfg(test)]
+mod suite;
 #[cfg(test)]
 mod tests;
 mod tract;

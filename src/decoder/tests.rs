@@ -17,7 +17,7 @@ fn random(shape: [usize; 3], seed: u64) -> Array3<f32> {
 }
 
 /// The same values with the channels last in memory, as geosam writes them.
-fn channels_last(array: &Array3<f32>) -> Array3<f32> {
+pub(super) fn channels_last(array: &Array3<f32>) -> Array3<f32> {
     array.view().permuted_axes([1, 2, 0]).as_standard_layout().into_owned().permuted_axes([2, 0, 1])
 }
 
@@ -56,7 +56,7 @@ pub(super) fn prompt(family: Family, n: usize) -> FramePrompt {
 }
 
 /// The usual graph on the same chip and prompt.
-fn usual(weights: &Weights, chip: &ChipFeatures, prompt: &FramePrompt) -> Decoded {
+pub(super) fn usual(weights: &Weights, chip: &ChipFeatures, prompt: &FramePrompt) -> Decoded {
     let tokens = PromptEncoder::new(weights).unwrap().encode(prompt).unwrap();
     let n = tokens.nrows();
     let model = graph::whole(weights, PromptTokens::Fixed(n), Audience::Engine).unwrap();

@@ -1,10 +1,12 @@
-//! The decoders in memory: one a model, built when the first prompt needs it.
+//! The decoders in memory: one a model, built when the first prompt needs it; and, where there is an accelerator,
+//! the model's engine there.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::EngineError;
+use crate::accelerator::{Accelerator, RemoteDecoder, TRACT};
 use crate::catalog::Folder;
 use crate::decoder::{FusedDecoder, MaskDecoder};
 use crate::models::{ModelInfo, ModelStore, load_weights};
@@ -15,6 +17,15 @@ pub struct Decoders {
     threads: usize,
     /// By model directory. Held while one is built, so that two prompts do not build it twice.
     built: Mutex<HashMap<PathBuf, Arc<dyn MaskDecoder>>>,
+    accelerator: Option<Accelerator>,
+}
+
+/// Which decoder is to be used for a model.
+#[derive(Clone)]
+pub(super) struct Pick {
+    pub model: ModelInfo,
+    /// The accelerator's, which may fail where ours does not; `None` for ours.
+    pub accelerated: Option<Arc<RemoteDecoder>>,
 }
 
 impl Decoders {
@@ -27,7 +38,34 @@ impl Decoders {
         for problem in store.problems() {
             tracing::warn!(model = problem.name, error = %problem.error, "a model cannot be used");
         }
-        Ok(Self { store: RwLock::new(store), threads, built: Mutex::default() })
+        Ok(Self { store: RwLock::new(store), threads, built: Mutex::default(), accelerator: None })
+    }
+
+    /// The same, with engines beside tract.
+    pub(super) fn accelerated(self, accelerator: Accelerator) -> Self {
+        Self { accelerator: Some(accelerator), ..self }
+    }
+
+    /// The name of the engine in use.
+    pub fn engine_in_use(&self) -> &'static str {
+        self.accelerator.as_ref().map_or(TRACT, Accelerator::in_use)
+    }
+
+    /// Starts the engine of a folder's model in the background, where there is an accelerator and a model.
+    pub fn warm_up(&self, folder: &Folder) {
+        if let Some(accelerator) = &self.accelerator
+            && let Ok(model) = self.find(folder)
+        {
+            // Not ready yet: this starts it.
+            let _ = accelerator.decoder(&model);
+        }
+    }
+
+    /// Leaves a model to tract.
+    pub(super) fn give_up(&self, model: &ModelInfo, why: &str) {
+        if let Some(accelerator) = &self.accelerator {
+            accelerator.give_up(model, why);
+        }
     }
 
     /// The imported models.
@@ -64,6 +102,9 @@ impl Decoders {
         // Nobody shall wait for a decoder that is being built only to be told what models there are.
         drop(store);
         self.built.lock().unwrap_or_else(PoisonError::into_inner).retain(|dir, _| unchanged.contains(dir));
+        if let Some(accelerator) = &self.accelerator {
+            accelerator.keep(&unchanged);
+        }
         changed
     }
 
@@ -90,21 +131,41 @@ impl Decoders {
         Ok(store.find(checkpoint, family).cloned()?)
     }
 
-    /// The decoder for a folder's checkpoint.
+    /// Whose decoder is for a folder's checkpoint: the accelerator's, once it is ready. Builds nothing.
+    ///
+    /// # Errors
+    /// The model is not imported, or is of another family.
+    pub(super) fn pick(&self, folder: &Folder) -> Result<Pick, EngineError> {
+        let model = self.find(folder)?;
+        let accelerated = self.accelerator.as_ref().and_then(|accelerator| accelerator.decoder(&model));
+        Ok(Pick { model, accelerated })
+    }
+
+    /// The decoder for a folder's checkpoint; see [`Self::pick`].
     ///
     /// # Errors
     /// The model is not imported, is of another family, or its files are unreadable.
     pub fn for_folder(&self, folder: &Folder) -> Result<Arc<dyn MaskDecoder>, EngineError> {
-        let model = self.find(folder)?;
+        self.decoder(&self.pick(folder)?)
+    }
+
+    /// The decoder that was picked; ours is built if need be.
+    ///
+    /// # Errors
+    /// The model's files are unreadable.
+    pub(super) fn decoder(&self, pick: &Pick) -> Result<Arc<dyn MaskDecoder>, EngineError> {
+        if let Some(decoder) = &pick.accelerated {
+            return Ok(Arc::clone(decoder) as Arc<dyn MaskDecoder>);
+        }
         // A panic while building leaves the map as it was: nothing half-built is in it.
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(decoder) = built.get(&model.dir) {
+        if let Some(decoder) = built.get(&pick.model.dir) {
             return Ok(Arc::clone(decoder));
         }
-        let weights = load_weights(&model)?;
+        let weights = load_weights(&pick.model)?;
         let decoder: Arc<dyn MaskDecoder> =
-            Arc::new(FusedDecoder::new(&weights, model.family, self.threads)?);
-        built.insert(model.dir, Arc::clone(&decoder));
+            Arc::new(FusedDecoder::new(&weights, pick.model.family, self.threads)?);
+        built.insert(pick.model.dir.clone(), Arc::clone(&decoder));
         Ok(decoder)
     }
 }

@@ -7,12 +7,15 @@ use std::time::Instant;
 use ndarray::{Array3, Axis};
 
 use super::answer::{self, DrawnMask, Writer};
+use super::decoders::Pick;
 use super::kept::Kept;
 use super::locate::locate;
 use super::{Decoders, EngineError, ServedFolder};
+use crate::accelerator::Accelerator;
 use crate::api::{FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, Timing};
 use crate::catalog::PromptGeometry;
-use crate::decoder::{MaskDecoder, PreparedCache, PreparedChip};
+use crate::decoder::{Decoded, FramePrompt, MaskDecoder, PreparedCache, PreparedChip};
+use crate::family::Family;
 use crate::features::Crc;
 use crate::mask::Mask;
 
@@ -27,11 +30,14 @@ pub struct EngineOptions {
     pub cache_bytes: usize,
 }
 
+/// A chip in the cache: the manifest it belongs to, its row there, and whether the accelerator has prepared it.
+type ChipKey = (PathBuf, usize, bool);
+
 /// A decoder, a chip that it has prepared, and the milliseconds it took to get them.
 type Loaded = (Arc<dyn MaskDecoder>, Arc<PreparedChip>, f64);
 
-/// A chip in the cache: the manifest it belongs to and its row there.
-type ChipKey = (PathBuf, usize);
+/// What came out of a decoder, its family, and the milliseconds of loading and decoding.
+type Answer = (Decoded, Family, [f64; 2]);
 
 /// Decoders and prepared chips. Shared between threads; folders come with each call.
 pub struct Engine {
@@ -117,6 +123,12 @@ impl Engine {
         })
     }
 
+    /// The same, with engines beside tract.
+    #[must_use]
+    pub fn with_accelerator(self, accelerator: Accelerator) -> Self {
+        Self { decoders: self.decoders.accelerated(accelerator), ..self }
+    }
+
     /// The models and their decoders.
     pub const fn decoders(&self) -> &Decoders {
         &self.decoders
@@ -129,7 +141,7 @@ impl Engine {
 
     /// Forgets the prepared chips of a manifest, when its card is gone or its folder has changed.
     pub fn forget(&self, manifest: &std::path::Path) {
-        self.prepared.retain(|(of, _)| of != manifest);
+        self.prepared.retain(|(of, _, _)| of != manifest);
     }
 
     /// Looks at the models directory again, and says whether its models have changed.
@@ -157,14 +169,10 @@ impl Engine {
         let mut writer = Writer::new(&located.folder, located.chip, item.output.crs, known)?;
         let chip = located.folder.chip(located.chip)?;
         let frame_prompt = located.frame_prompt(&chip, &item.prompt.foreground)?;
-        let (decoder, prepared, load) = self.load(&located.folder, located.chip)?;
+        let (decoded, family, [load, decode]) = self.decode(&located.folder, located.chip, &frame_prompt)?;
 
         let start = Instant::now();
-        let decoded = decoder.decode(&prepared, &frame_prompt)?;
-        let decode = milliseconds(start);
-
-        let start = Instant::now();
-        let selected = decoded.select(decoder.family(), item.output.multimask);
+        let selected = decoded.select(family, item.output.multimask);
         let upscaled = |index| {
             let logits = decoded.logits.index_axis(Axis(0), index);
             crate::mask::upscale(logits, chip.shape, chip.dst_shape, chip.shape)
@@ -193,17 +201,52 @@ impl Engine {
         })
     }
 
+    /// Decodes with the accelerator, where it is ready, or with tract. What the accelerator fails at, tract does
+    /// again: if it can, the accelerator is at fault and given up; if it cannot, the chip or the prompt is.
+    fn decode(
+        &self,
+        folder: &ServedFolder,
+        chip: usize,
+        prompt: &FramePrompt,
+    ) -> Result<Answer, EngineError> {
+        let start = Instant::now();
+        let pick = self.decoders.pick(&folder.folder)?;
+        let answer = self.decode_with(&pick, folder, chip, prompt);
+        let error = match answer {
+            Err(EngineError::Decoder(error)) if pick.accelerated.is_some() => error,
+            answer => return answer,
+        };
+        let tract = Pick { model: pick.model, accelerated: None };
+        let (decoded, family, [_, decode]) = self.decode_with(&tract, folder, chip, prompt)?;
+        self.decoders.give_up(&tract.model, &error.to_string());
+        self.prepared.retain(|(_, _, accelerated)| !accelerated);
+        Ok((decoded, family, [milliseconds(start) - decode, decode]))
+    }
+
+    fn decode_with(
+        &self,
+        pick: &Pick,
+        folder: &ServedFolder,
+        chip: usize,
+        prompt: &FramePrompt,
+    ) -> Result<Answer, EngineError> {
+        let (decoder, prepared, load) = self.load(pick, folder, chip)?;
+        let start = Instant::now();
+        let decoded = decoder.decode(&prepared, prompt)?;
+        Ok((decoded, decoder.family(), [load, milliseconds(start)]))
+    }
+
     /// The decoder and the prepared chip, and the milliseconds it took to get them (0 from the cache).
-    fn load(&self, folder: &ServedFolder, chip: usize) -> Result<Loaded, EngineError> {
-        let key = (folder.folder.manifest().to_owned(), chip);
+    fn load(&self, pick: &Pick, folder: &ServedFolder, chip: usize) -> Result<Loaded, EngineError> {
+        let key = (folder.folder.manifest().to_owned(), chip, pick.accelerated.is_some());
         if let Some(prepared) = self.prepared.get(&key) {
-            return Ok((self.decoders.for_folder(&folder.folder)?, prepared, 0.0));
+            return Ok((self.decoders.decoder(pick)?, prepared, 0.0));
         }
         let start = Instant::now();
         // Card and decoder are independent: the first prompt reads one while it builds the other.
         let (features, decoder) = std::thread::scope(|scope| {
             let reading = scope.spawn(|| folder.read_features(chip, Crc::Skip));
-            let decoder = self.decoders.for_folder(&folder.folder);
+            let decoder = self.decoders.decoder(pick);
             (reading.join(), decoder)
         });
         let decoder = decoder?;

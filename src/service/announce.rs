@@ -11,6 +11,7 @@ use super::health::{Health, Moment, Tally};
 use super::served::FolderView;
 use super::shop::Shop;
 use super::watcher::FolderNews;
+use crate::accelerator::EngineNews;
 use crate::api::{API_VERSION, Limits};
 use crate::bus::{BusClient, BusError, OutgoingMessage, Properties, Subscription, Topics};
 use crate::store::{Class, OutboxMessage, StoreLimits};
@@ -24,7 +25,6 @@ pub(super) struct Facts {
     pub per_client: usize,
     pub layers: usize,
     pub max_answer_bytes: usize,
-    pub engine: &'static str,
 }
 
 /// Builds the service's own messages.
@@ -54,8 +54,8 @@ impl Announcer {
     }
 
     /// Everything retained but `state`, which comes last, when the rest can be relied on.
-    pub fn all(&self, view: &FolderView, models: Vec<Value>) -> Vec<OutgoingMessage> {
-        let mut messages = vec![self.info(models)];
+    pub fn all(&self, view: &FolderView, shop: &Shop) -> Vec<OutgoingMessage> {
+        let mut messages = vec![self.info(shop)];
         messages.extend(view.names().map(|name| self.folder(view, name)));
         messages
     }
@@ -71,13 +71,13 @@ impl Announcer {
     }
 
     /// Versions, engine, models, limits.
-    pub fn info(&self, models: Vec<Value>) -> OutgoingMessage {
+    pub fn info(&self, shop: &Shop) -> OutgoingMessage {
         let Facts { limits, store, .. } = &self.facts;
         let info = json!({
             "api": API_VERSION,
             "software": format!("geosam-edge {}", env!("CARGO_PKG_VERSION")),
-            "engine": self.facts.engine,
-            "models": models,
+            "engine": shop.engine.decoders().engine_in_use(),
+            "models": shop.models(),
             "limits": {
                 "payload_bytes": limits.max_payload_bytes,
                 "points": limits.max_points,
@@ -132,13 +132,23 @@ impl Announcer {
         }
     }
 
+    /// The event that follows from news of an engine.
+    pub fn engine_event(&self, news: &EngineNews) -> OutboxMessage {
+        match news {
+            EngineNews::Ready { model, summary } => {
+                self.event("engine_ready", &json!({"message": format!("{model}: {summary}")}))
+            }
+            EngineNews::Fallback { message, .. } => self.problem("engine_fallback", message),
+        }
+    }
+
     /// Messages were dropped because the broker has been away for too long.
     pub fn outbox_full(&self, drops: &BTreeMap<Class, usize>) -> OutboxMessage {
         let dropped: BTreeMap<&str, usize> = drops.iter().map(|(class, n)| (class.as_str(), *n)).collect();
         self.event("outbox_full", &json!({"dropped": dropped}))
     }
 
-    /// Something was found and mended at start.
+    /// Something that is wrong, and what came of it.
     pub fn problem(&self, kind: &str, message: &str) -> OutboxMessage {
         self.event(kind, &json!({"message": message}))
     }

@@ -23,6 +23,7 @@ use super::served::FolderView;
 use super::shop::Shop;
 use super::watcher::FolderNews;
 use crate::ErrorCode;
+use crate::accelerator::EngineNews;
 use crate::api::Response;
 use crate::bus::{AckToken, BusClient, BusEvent};
 use crate::store::{Change, Class, Finish, OutboxMessage};
@@ -45,6 +46,8 @@ pub(super) enum Input {
         news: Vec<FolderNews>,
         models: bool,
     },
+    /// A model has another engine.
+    Engine(EngineNews),
     /// End in good order.
     Stop,
 }
@@ -154,9 +157,10 @@ impl<C: BusClient> Clerk<C> {
             Input::Looked { view, news, models } => {
                 self.folders(view, &news);
                 if models {
-                    self.publisher.publish_now(self.announcer.info(self.shop.models()));
+                    self.publisher.publish_now(self.announcer.info(&self.shop));
                 }
             }
+            Input::Engine(news) => self.engine(&news),
             Input::Stop => self.stopping = true,
         }
     }
@@ -201,7 +205,7 @@ impl<C: BusClient> Clerk<C> {
 
     /// Tells everything retained; that we are online only where requests reach us.
     fn announce(&mut self, online: bool) {
-        let told = self.announcer.all(&self.view, self.shop.models());
+        let told = self.announcer.all(&self.view, &self.shop);
         let online = online.then(|| self.announcer.online());
         for message in told.into_iter().chain(online) {
             self.publisher.publish_now(message);
@@ -240,6 +244,15 @@ impl<C: BusClient> Clerk<C> {
             }
             self.event(self.announcer.folder_event(item));
         }
+    }
+
+    fn engine(&mut self, news: &EngineNews) {
+        match news {
+            EngineNews::Ready { model, summary } => tracing::info!(model, summary, "the engine is ready"),
+            EngineNews::Fallback { message, .. } => tracing::error!(message, "decoding with tract"),
+        }
+        self.publisher.publish_now(self.announcer.info(&self.shop));
+        self.event(self.announcer.engine_event(news));
     }
 
     fn event(&mut self, event: OutboxMessage) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::accelerator::AcceleratorOptions;
 use crate::api::Limits;
 use crate::session::SessionLimits;
 use crate::store::StoreLimits;
@@ -46,6 +47,8 @@ pub struct ServiceOptions {
     pub threads: usize,
     /// Bytes of prepared chips kept in memory.
     pub cache_bytes: usize,
+    /// An engine beside tract.
+    pub accelerator: Option<AcceleratorOptions>,
     /// Time between two `health` messages.
     pub health_interval: Duration,
     /// Time between two looks at the feature directories.
@@ -73,6 +76,7 @@ impl Default for ServiceOptions {
             workers: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             cache_bytes: 64 << 20,
+            accelerator: None,
             health_interval: Duration::from_secs(30),
             look_interval: Duration::from_secs(2),
         }

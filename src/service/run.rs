@@ -16,6 +16,7 @@ use super::served::Served;
 use super::shop::Shop;
 use super::watcher::Watcher;
 use super::{ServiceError, ServiceOptions};
+use crate::accelerator::Accelerator;
 use crate::bus::{BusClient, BusConnection, BusError, BusEvent, Topics};
 use crate::engine::{Engine, EngineOptions};
 use crate::layers::Layers;
@@ -61,11 +62,9 @@ impl Service {
         }
 
         let pulse = Arc::new(Pulse::new());
-        let engine = Engine::open(&EngineOptions {
-            models: options.models.clone(),
-            threads: options.threads,
-            cache_bytes: options.cache_bytes,
-        })?;
+        // The receiver lives in this function until its thread has it.
+        let (clerk, inputs) = channel();
+        let engine = open_engine(&options, &clerk)?;
         let shop = Arc::new(Shop {
             engine,
             served: Served::default(),
@@ -88,10 +87,9 @@ impl Service {
             per_client: options.queue_per_client,
             previews: options.previews,
         }));
-        let (clerk, inputs) = channel();
+        view.warm_up(&shop.engine);
         take_up(&shop, &bench, &topics, &options, &clerk, &mut first)?;
         shop.store.commit(first)?;
-        // The receiver lives in this function until its thread has it.
         let _ = clerk.send(Input::Looked { view, news, models: false });
 
         let rules = IntakeRules {
@@ -140,6 +138,19 @@ impl Service {
     }
 }
 
+fn open_engine(options: &ServiceOptions, clerk: &Sender<Input>) -> Result<Engine, ServiceError> {
+    let engine = Engine::open(&EngineOptions {
+        models: options.models.clone(),
+        threads: options.threads,
+        cache_bytes: options.cache_bytes,
+    })?;
+    let Some(accelerator) = options.accelerator.clone() else { return Ok(engine) };
+    let clerk = clerk.clone();
+    // A clerk that is gone needs no news.
+    let listener = Box::new(move |news| drop(clerk.send(Input::Engine(news))));
+    Ok(engine.with_accelerator(Accelerator::new(accelerator, listener)))
+}
+
 const fn facts(options: &ServiceOptions) -> Facts {
     Facts {
         limits: options.limits,
@@ -148,7 +159,6 @@ const fn facts(options: &ServiceOptions) -> Facts {
         per_client: options.queue_per_client,
         layers: options.layers,
         max_answer_bytes: options.max_answer_bytes,
-        engine: "tract",
     }
 }
 
@@ -210,6 +220,7 @@ fn watch(mut watcher: Watcher, shop: &Shop, clerk: &Sender<Input>, every: Durati
             continue;
         }
         let view = shop.served.replace(view);
+        view.warm_up(&shop.engine);
         for (name, folder) in &before.ready {
             if !view.ready.get(name).is_some_and(|now| Arc::ptr_eq(now, folder)) {
                 shop.engine.forget(folder.folder.manifest());

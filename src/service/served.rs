@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::ErrorCode;
-use crate::engine::{EngineError, ServedFolder};
+use crate::engine::{Engine, EngineError, ServedFolder};
 
 /// Why a folder is not ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,6 +63,13 @@ impl FolderView {
         told["ready"] = false.into();
         told["problem"] = json!(problem);
         Some(told)
+    }
+
+    /// Starts the engines beside tract of the folders' models, where there are any, before the first prompt.
+    pub fn warm_up(&self, engine: &Engine) {
+        for folder in self.ready.values() {
+            engine.decoders().warm_up(&folder.folder);
+        }
     }
 }
 

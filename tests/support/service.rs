@@ -75,6 +75,11 @@ impl Board {
         self.child = Some(child.expect("the program starts"));
     }
 
+    /// Its process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Pulls the plug: SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

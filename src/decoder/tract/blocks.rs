@@ -56,7 +56,7 @@ fn gathered(pixels: ArrayView3<'_, f32>, place: impl Fn(usize, usize, usize) -> 
 /// Logits `[16, 4 P]` of rows (mask, dy2, dx2) and columns (row, column, dy1, dx1) to images `[4, 4 grid, 4 grid]`.
 ///
 /// `logits` must hold `MASKS * 16 * grid * grid` values.
-pub(super) fn images(logits: &[f32], grid: usize) -> Array3<f32> {
+pub(in crate::decoder) fn images(logits: &[f32], grid: usize) -> Array3<f32> {
     let side = 4 * grid;
     let columns = 4 * grid * grid;
     debug_assert_eq!(logits.len(), MASKS * side * side);

@@ -13,6 +13,8 @@ use ndarray::ArrayView3;
 use tract_linalg::multithread::Executor;
 use tract_onnx::prelude::Tensor;
 
+#[cfg(feature = "tensorrt")]
+pub(in crate::decoder) use blocks::images;
 use plan::finite;
 use plans::Plans;
 

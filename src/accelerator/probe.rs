@@ -1,0 +1,181 @@
+//! The probe: a chip and prompts that the program carries, decoded on tract and on another engine before the other
+//! may answer anybody.
+//!
+//! The chip is made of smooth waves, a few for each channel, with the spread of a SAM embedding. It means nothing,
+//! but every operation of the decoder takes part in its masks.
+
+use std::time::Instant;
+
+use ndarray::Array3;
+
+use super::report::Difference;
+use crate::decoder::{Decoded, DecoderError, FramePoint, FramePrompt, MaskDecoder, XorShift};
+use crate::family::Family;
+use crate::features::{ChipFeatures, HighRes};
+
+/// Standard deviation of a SAM embedding (`sam_b`, `mobile_sam`: 0.2 to 0.4).
+const SPREAD: f32 = 0.3;
+
+/// How far an answer is from tract's.
+fn difference(answer: &Decoded, reference: &Decoded) -> Difference {
+    let spread = reference.logits.std(0.0).max(f32::MIN_POSITIVE);
+    let pairs = || answer.logits.iter().zip(&reference.logits);
+    let worst = pairs().map(|(a, b)| (a - b).abs()).fold(0.0, worse);
+    let scores = answer.scores.iter().zip(&reference.scores).map(|(a, b)| (a - b).abs());
+    let other_side = pairs().filter(|(a, b)| (**a > 0.0) != (**b > 0.0)).count();
+    Difference {
+        logits: worst / spread,
+        scores: scores.fold(0.0, worse),
+        pixels: other_side as f32 / reference.logits.len().max(1) as f32,
+    }
+}
+
+/// The worse of both in everything.
+fn worst(a: Difference, b: Difference) -> Difference {
+    Difference {
+        logits: worse(a.logits, b.logits),
+        scores: worse(a.scores, b.scores),
+        pixels: worse(a.pixels, b.pixels),
+    }
+}
+
+/// The larger one, or NaN if there is one.
+fn worse(a: f32, b: f32) -> f32 {
+    if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) }
+}
+
+/// Decodes the probe on both engines: the worst difference, and milliseconds of the other's prepare and decode and of
+/// tract's decode.
+///
+/// # Errors
+/// One of them fails.
+pub(super) fn compare(
+    other: &dyn MaskDecoder,
+    tract: &dyn MaskDecoder,
+    most_tokens: usize,
+) -> Result<(Difference, [f64; 3]), DecoderError> {
+    let family = tract.family();
+    let chip = chip(family);
+    let [own, reference] = [other.prepare(&chip)?, tract.prepare(&chip)?];
+    let mut found = Difference::default();
+    for prompt in prompts(family, most_tokens) {
+        let answer = other.decode(&own, &prompt)?;
+        found = worst(found, difference(&answer, &tract.decode(&reference, &prompt)?));
+    }
+    // Everything is warm now.
+    let usual = prompt(family, 3);
+    let prepare = milliseconds(|| other.prepare(&chip).map(drop))?;
+    let decode = milliseconds(|| other.decode(&own, &usual).map(drop))?;
+    let tract_decode = milliseconds(|| tract.decode(&reference, &usual).map(drop))?;
+    Ok((found, [prepare, decode, tract_decode]))
+}
+
+/// The best of three.
+fn milliseconds(mut work: impl FnMut() -> Result<(), DecoderError>) -> Result<f64, DecoderError> {
+    let mut best = f64::INFINITY;
+    for _ in 0..3 {
+        let start = Instant::now();
+        work()?;
+        best = best.min(start.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(best)
+}
+
+/// The chip of the probe.
+pub(super) fn chip(family: Family) -> ChipFeatures {
+    let grid = family.grid();
+    let mut random = XorShift::new(2024);
+    let mut waves = |channels: usize, side: usize| waves(&mut random, channels, side);
+    let embedding = waves(256, grid);
+    let high_res = family
+        .has_high_resolution_maps()
+        .then(|| HighRes { quarter: waves(32, 4 * grid), half: waves(64, 2 * grid) });
+    ChipFeatures {
+        family,
+        checkpoint: "probe".to_owned(),
+        src_shape: (512, 512),
+        dst_shape: (family.frame(), family.frame()),
+        embedding,
+        high_res,
+    }
+}
+
+/// Channels of one wave each, as a product of a row's and a column's, so that few sines are needed.
+fn waves(random: &mut XorShift, channels: usize, side: usize) -> Array3<f32> {
+    let mut axis = |amplitude: f32| -> Vec<f32> {
+        let (cycles, phase) = (1.0 + 3.0 * random.symmetric().abs(), random.symmetric());
+        let at = |i: usize| std::f32::consts::TAU * (cycles * i as f32 / side as f32 + phase);
+        (0..side).map(|i| amplitude * at(i).sin()).collect()
+    };
+    let mut array = Array3::zeros((channels, side, side));
+    for mut channel in array.outer_iter_mut() {
+        // Products of two sines have a standard deviation of one half.
+        let (rows, columns) = (axis(2.0 * SPREAD), axis(1.0));
+        for ((row, column), value) in channel.indexed_iter_mut() {
+            *value = rows[row] * columns[column];
+        }
+    }
+    array
+}
+
+/// The prompts: the fewest tokens, the usual number, and the most that an engine takes.
+fn prompts(family: Family, most_tokens: usize) -> Vec<FramePrompt> {
+    [2, 3, most_tokens].map(|n| prompt(family, n)).into()
+}
+
+/// A prompt of this many tokens, padding included, as far as the family has one.
+fn prompt(family: Family, n: usize) -> FramePrompt {
+    let mut prompt = FramePrompt::default();
+    if n > 3 {
+        prompt.bbox = Some([100.5, 203.25, 700.0, 811.5]);
+    }
+    while prompt.token_count(family) < n {
+        let i = prompt.points.len() as f64;
+        let (x, y) = (331.5 + 37.0 * i, 600.25 - 41.0 * i);
+        prompt.points.push(FramePoint { x, y, foreground: prompt.points.len() % 3 != 1 });
+    }
+    prompt
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decoder::{FusedDecoder, Weights};
+
+    #[test]
+    fn the_probe_has_the_spread_of_an_embedding_and_says_something() {
+        let chip = chip(Family::Sam);
+        assert!((chip.embedding.std(0.0) - SPREAD).abs() < 0.05, "{}", chip.embedding.std(0.0));
+        let decoder = FusedDecoder::new(&Weights::random(Family::Sam, 1), Family::Sam, 1).unwrap();
+        let prepared = decoder.prepare(&chip).unwrap();
+        for prompt in prompts(Family::Sam, 10) {
+            assert!(decoder.decode(&prepared, &prompt).unwrap().logits.std(0.0) > 0.01);
+        }
+    }
+
+    #[test]
+    fn other_weights_are_noticed_in_any_precision_and_the_same_agree() {
+        let make = |seed| FusedDecoder::new(&Weights::random(Family::Sam, seed), Family::Sam, 1).unwrap();
+        let (one, same, other) = (make(1), make(1), make(2));
+        let (difference, times) = compare(&same, &one, 10).unwrap();
+        assert_eq!(difference, Difference::default());
+        assert!(difference.is_within(&Difference::tolerated(false)) && times.iter().all(|t| *t > 0.0));
+        let (difference, _) = compare(&other, &one, 10).unwrap();
+        assert!(!difference.is_within(&Difference::tolerated(true)), "{difference}");
+    }
+
+    #[test]
+    fn what_is_no_number_stays_the_worst() {
+        let nan = Difference { logits: f32::NAN, ..Difference::default() };
+        assert!(worst(Difference::default(), nan).logits.is_nan());
+        assert!(worst(nan, Difference::default()).logits.is_nan());
+    }
+
+    #[test]
+    fn prompts_have_the_tokens_that_the_profile_needs() {
+        for family in Family::ALL {
+            let counts: Vec<usize> = prompts(family, 9).iter().map(|p| p.token_count(family)).collect();
+            assert_eq!(counts, [2, 3, 9]);
+        }
+    }
+}

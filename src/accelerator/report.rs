@@ -1,0 +1,97 @@
+//! What an engine tells of itself, and how far it may differ from tract.
+
+use serde::{Deserialize, Serialize};
+
+use crate::decoder::onnxruntime::Provider;
+
+/// How much an engine differs from tract on the probe, at worst.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+pub struct Difference {
+    /// Of a logit, in standard deviations of tract's logits.
+    pub logits: f32,
+    /// Of a score.
+    pub scores: f32,
+    /// Share of the pixels of the four masks that lie on the other side of zero.
+    pub pixels: f32,
+}
+
+impl Difference {
+    /// What is tolerated. In single precision engines differ by the order of their sums, some 1e-5; half precision
+    /// keeps 11 bits, and the errors of some forty layers add up.
+    pub const fn tolerated(fp16: bool) -> Self {
+        if fp16 {
+            Self { logits: 0.1, scores: 0.02, pixels: 0.01 }
+        } else {
+            Self { logits: 1e-3, scores: 1e-3, pixels: 1e-3 }
+        }
+    }
+
+    /// Whether this is not more than `other` in anything; a difference that is no number is more.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.logits <= other.logits && self.scores <= other.scores && self.pixels <= other.pixels
+    }
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { logits, scores, pixels } = self;
+        write!(
+            f,
+            "logits {logits:.1e} of their spread, scores {scores:.1e}, {:.3} % of pixels",
+            pixels * 100.0
+        )
+    }
+}
+
+/// What an engine tells after it has decoded the probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Who computes.
+    pub provider: Provider,
+    /// Version of ONNX Runtime, as far as its file name tells.
+    pub onnxruntime: Option<String>,
+    /// Version of TensorRT, likewise.
+    pub tensorrt: Option<String>,
+    /// TensorRT's engines that lie ready for the next start.
+    pub engines: Option<usize>,
+    /// Seconds until the engine could decode: seconds from the cache, minutes where engines were built.
+    pub start_s: f64,
+    /// Milliseconds of `prepare` and of `decode` with three prompt tokens, on this engine.
+    pub prepare_ms: f64,
+    /// See `prepare_ms`.
+    pub decode_ms: f64,
+    /// The same on tract, with the same number of threads.
+    pub tract_decode_ms: f64,
+    /// How far the two are apart.
+    pub difference: Difference,
+}
+
+impl Report {
+    /// Versions and times on one line.
+    pub fn summary(&self) -> String {
+        let version = |name: &str, version: &Option<String>| {
+            version.as_ref().map(|version| format!("{name} {version}, ")).unwrap_or_default()
+        };
+        format!(
+            "{}{}ready after {:.1} s; prepare {:.1} ms, decode {:.1} ms (tract {:.1} ms); difference: {}",
+            version("ONNX Runtime", &self.onnxruntime),
+            version("TensorRT", &self.tensorrt),
+            self.start_s,
+            self.prepare_ms,
+            self.decode_ms,
+            self.tract_decode_ms,
+            self.difference
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_not_tolerated() {
+        let nan = Difference { logits: f32::NAN, ..Difference::default() };
+        assert!(!nan.is_within(&Difference::tolerated(true)));
+    }
+}

@@ -1,0 +1,185 @@
+//! Engines that crash, hang, lie or are not there, played by shell scripts; and ONNX Runtime's own process, which the
+//! tests of the program start (`tests/engines.rs`).
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use super::report::Report;
+use super::wire::{Tell, send};
+use super::*;
+use crate::decoder::onnxruntime::Provider;
+use crate::decoder::{FramePrompt, MaskDecoder};
+use crate::family::Family;
+use crate::models::ModelStore;
+
+fn options(library: &Path) -> OnnxRuntimeOptions {
+    OnnxRuntimeOptions {
+        library: library.to_owned(),
+        provider: Provider::Cpu,
+        threads: 1,
+        fp16: false,
+        device: 0,
+        workspace_bytes: 0,
+        engines: "/nowhere".into(),
+    }
+}
+
+fn report(difference: f32) -> Report {
+    Report {
+        provider: Provider::Cpu,
+        onnxruntime: Some("1.17.0".to_owned()),
+        tensorrt: None,
+        engines: None,
+        start_s: 1.0,
+        prepare_ms: 1.0,
+        decode_ms: 1.0,
+        tract_decode_ms: 1.0,
+        difference: Difference { logits: difference, ..Difference::default() },
+    }
+}
+
+/// A script that plays the process of an engine: it says these messages, then does something.
+fn engine(dir: &Path, says: &[Tell], then: &str) -> Launch {
+    let mut words = Vec::new();
+    for tell in says {
+        send(&mut words, tell, &[]).unwrap();
+    }
+    std::fs::write(dir.join("words"), words).unwrap();
+    let script = dir.join("engine.sh");
+    std::fs::write(&script, format!("cat {:?} >&0\n{then}\n", dir.join("words"))).unwrap();
+    Launch {
+        command: vec!["/bin/sh".into(), script],
+        start: Duration::from_secs(20),
+        answer: Duration::from_secs(20),
+    }
+}
+
+fn model() -> ModelInfo {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
+    ModelStore::open(&models).unwrap().list().iter().find(|m| m.family == Family::Sam).unwrap().clone()
+}
+
+fn start(launch: &Launch) -> Result<RemoteDecoder, AcceleratorError> {
+    RemoteDecoder::start(launch, &options(Path::new("/bin/sh")), Family::Sam, &model().dir)
+}
+
+fn stage(stage: &str) -> Tell {
+    Tell::Stage(stage.to_owned())
+}
+
+#[test]
+fn a_crash_while_the_library_is_loaded_costs_only_its_process_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let launch = engine(dir.path(), &[stage("load TensorRT")], "kill -SEGV $$");
+    let message = start(&launch).unwrap_err().to_string();
+    assert!(message.contains("signal: 11") && message.ends_with("when it was to load TensorRT"), "{message}");
+}
+
+#[test]
+fn an_engine_that_hangs_while_it_is_built_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let launch = engine(dir.path(), &[stage("load or build the engines")], "exec sleep 1000");
+    let launch = Launch { start: Duration::from_millis(500), ..launch };
+    let message = start(&launch).unwrap_err().to_string();
+    assert_eq!(message, "the engine did not load or build the engines within 500ms");
+}
+
+#[test]
+fn a_refusal_is_told_in_its_own_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let refusal = Tell::Failed("ONNX Runtime 1.11.0 is too old".to_owned());
+    let message = start(&engine(dir.path(), &[refusal], "")).unwrap_err().to_string();
+    assert_eq!(message, "ONNX Runtime 1.11.0 is too old");
+}
+
+#[test]
+fn an_engine_that_disagrees_with_tract_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let launch = engine(dir.path(), &[Tell::Ready(report(0.02))], "exec sleep 1000");
+    assert!(matches!(start(&launch), Err(AcceleratorError::Disagrees { .. })));
+    // Half precision may differ by that much.
+    let fp16 = OnnxRuntimeOptions { fp16: true, ..options(Path::new("/bin/sh")) };
+    assert!(RemoteDecoder::start(&launch, &fp16, Family::Sam, &model().dir).is_ok());
+}
+
+#[test]
+fn tensorrt_that_has_built_nothing_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let built_nothing = Report { engines: Some(0), ..report(0.0) };
+    let launch = engine(dir.path(), &[Tell::Ready(built_nothing)], "exec sleep 1000");
+    let tensorrt = OnnxRuntimeOptions { provider: Provider::TensorRt, ..options(Path::new("/bin/sh")) };
+    let refused = RemoteDecoder::start(&launch, &tensorrt, Family::Sam, &model().dir);
+    assert!(matches!(refused, Err(AcceleratorError::NoEngine)));
+}
+
+#[test]
+fn a_program_that_is_not_there_or_talks_nonsense_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let launch = engine(dir.path(), &[], "echo something else entirely >&0; exec sleep 1000");
+    assert!(matches!(start(&launch), Err(AcceleratorError::Ended { .. })));
+    let nowhere = Launch { command: vec![dir.path().join("nowhere")], ..launch };
+    assert!(matches!(start(&nowhere), Err(AcceleratorError::Spawn(_))));
+}
+
+#[test]
+fn an_engine_that_dies_or_hangs_later_gives_errors_and_no_wait_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let ready = [Tell::Ready(report(0.0)), Tell::Prepared { bytes: 5 }];
+    let dying = start(&engine(dir.path(), &ready, "kill -KILL $$")).unwrap();
+    let chip = super::probe::chip(Family::Sam);
+    assert!(dying.prepare(&chip).and_then(|p| dying.decode(&p, &FramePrompt::point(1.0, 1.0))).is_err());
+
+    let launch = engine(dir.path(), &ready, "cat <&0 >/dev/null & exec sleep 1000");
+    let hanging = start(&Launch { answer: Duration::from_millis(500), ..launch }).unwrap();
+    let prepared = hanging.prepare(&chip).unwrap();
+    assert_eq!(prepared.bytes(), 5);
+    let error = hanging.decode(&prepared, &FramePrompt::point(1.0, 1.0)).unwrap_err().to_string();
+    assert!(error.contains("did not decode a prompt within 500ms"), "{error}");
+}
+
+fn accelerator(launch: Launch, required: bool, library: &Path) -> (Accelerator, Receiver<EngineNews>) {
+    let (sender, news) = channel();
+    let options = AcceleratorOptions { onnxruntime: options(library), required, launch };
+    (Accelerator::new(options, Box::new(move |item| drop(sender.send(item)))), news)
+}
+
+#[test]
+fn a_missing_library_is_news_only_to_those_who_asked_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = dir.path().join("libonnxruntime.so");
+    let launch = engine(dir.path(), &[], "");
+    let (quiet, news) = accelerator(launch.clone(), false, &nowhere);
+    assert!(quiet.decoder(&model()).is_none());
+    assert!(news.try_recv().is_err());
+    let (loud, news) = accelerator(launch, true, &nowhere);
+    let Ok(EngineNews::Fallback { model: None, message }) = news.try_recv() else { panic!("no news") };
+    let expected =
+        if cfg!(feature = "tensorrt") { "libonnxruntime.so is not there" } else { "built without" };
+    assert!(message.contains(expected), "{message}");
+    assert_eq!(loud.in_use(), TRACT);
+}
+
+#[cfg(feature = "tensorrt")]
+#[test]
+fn a_model_moves_over_when_its_engine_is_ready_and_back_when_it_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let launch = engine(dir.path(), &[Tell::Ready(report(0.0))], "exec sleep 1000");
+    let (accelerator, news) = accelerator(launch, true, Path::new("/bin/sh"));
+    let model = model();
+    assert!(accelerator.decoder(&model).is_none(), "tract serves meanwhile");
+    assert_eq!(accelerator.in_use(), TRACT);
+    let Ok(EngineNews::Ready { model: name, summary }) = news.recv() else { panic!("it does not start") };
+    assert_eq!(name, model.name);
+    assert!(summary.contains("ONNX Runtime 1.17.0"), "{summary}");
+    assert!(accelerator.decoder(&model).is_some());
+    assert_eq!(accelerator.in_use(), "onnxruntime-cpu");
+
+    accelerator.give_up(&model, "the GPU is lost");
+    accelerator.give_up(&model, "the GPU is still lost");
+    let Ok(EngineNews::Fallback { message, .. }) = news.recv() else { panic!("it is not told") };
+    assert_eq!(message, format!("{} is decoded by tract: the GPU is lost", model.name));
+    assert!(news.try_recv().is_err(), "told once");
+    assert!(accelerator.decoder(&model).is_none(), "not tried again");
+    assert_eq!(accelerator.in_use(), TRACT);
+}

@@ -1,0 +1,238 @@
+//! The decoder itself: `prepare` and `decode`, each a graph of ONNX Runtime.
+
+use std::sync::{Mutex, PoisonError};
+
+use ndarray::ArrayView3;
+use prost::Message as _;
+
+use super::engines::gpu_name;
+use super::session::{Graph, Runner, TensorRt, Values, load_tensorrt};
+use super::{EnginePlace, OnnxRuntimeOptions, Provider, facts, library};
+use crate::decoder::error::DecoderError;
+use crate::decoder::graph::{self, Association, Audience, PromptTokens};
+use crate::decoder::tract::images;
+use crate::decoder::weights::{CHANNELS, HALF_CHANNELS, MASKS, QUARTER_CHANNELS, WeightSource, Weights};
+use crate::decoder::{Decoded, FramePrompt, MaskDecoder, PreparedChip, PromptEncoder};
+use crate::family::Family;
+use crate::features::ChipFeatures;
+
+/// The fewest prompt tokens there are: a point and its padding, or a box.
+const FEWEST_TOKENS: usize = 2;
+/// The commonest prompts: a box or two points.
+const USUAL_TOKENS: usize = 3;
+
+/// The decoder of one checkpoint, run by ONNX Runtime.
+///
+/// One graph serves every ordinary prompt: its number of tokens is left open, for TensorRT within the bounds of an
+/// optimization profile. Longer lists of points run on the CPU provider.
+#[derive(Debug)]
+pub struct OrtDecoder {
+    weights: Weights,
+    encoder: PromptEncoder,
+    environment: ort::environment::Environment,
+    threads: usize,
+    prepare: Graph,
+    decode: Graph,
+    /// For prompts of more tokens than `decode` takes; made when the first one comes.
+    long: Mutex<Option<Graph>>,
+    /// Tokens of the longest prompt that `decode` takes.
+    most_tokens: usize,
+    place: Option<EnginePlace>,
+    /// Says of a prepared chip whether it was made with these weights.
+    fingerprint: u64,
+}
+
+/// What is kept of a chip: the inputs of the decode graph that do not depend on the prompt, in its order.
+struct Content {
+    fingerprint: u64,
+    arrays: Vec<Values>,
+}
+
+impl OrtDecoder {
+    /// A decoder with the weights of a checkpoint. With TensorRT this builds engines, which takes minutes the first
+    /// time; `stage` hears what is under way.
+    ///
+    /// # Errors
+    /// Weights of another family or incomplete; a library that is missing, too old, or without the provider; engines
+    /// that cannot be built or kept.
+    pub fn new(
+        source: &dyn WeightSource,
+        family: Family,
+        options: &OnnxRuntimeOptions,
+        stage: &mut dyn FnMut(&'static str),
+    ) -> Result<Self, DecoderError> {
+        let weights = Weights::copied(source, family)?;
+        let encoder = PromptEncoder::new(&weights)?;
+        let prepare = graph::prepare(&weights, Audience::Runtime)?.encode_to_vec();
+        let any = PromptTokens::Symbolic;
+        let decode = graph::decode(&weights, any, Association::FewTokens, Audience::Engine)?.encode_to_vec();
+        let most_tokens = most_tokens(family);
+
+        stage("load ONNX Runtime");
+        let environment = library::environment(&options.library)?;
+        let cpu = Runner::Cpu { threads: options.threads };
+        let (runners, place) = match options.provider {
+            Provider::Cpu => ([cpu.clone(), cpu], None),
+            Provider::TensorRt => {
+                stage("load TensorRT");
+                load_tensorrt(&environment)?;
+                let place = place(options, [&prepare, &decode])?;
+                let of = |dir| TensorRt::new(options, dir, &place.timings);
+                let sparse = Some((
+                    "sparse_embeddings",
+                    CHANNELS,
+                    [FEWEST_TOKENS, USUAL_TOKENS.min(most_tokens), most_tokens],
+                ));
+                let decode = TensorRt { profile: sparse, ..of(&place.decode) };
+                ([Runner::TensorRt(of(&place.prepare)), Runner::TensorRt(decode)], Some(place))
+            }
+        };
+        stage("load or build the engines");
+        let prepare = Graph::load(&environment, &prepare, &runners[0])?;
+        let decode = Graph::load(&environment, &decode, &runners[1])?;
+        let fingerprint = weights.fingerprint();
+        Ok(Self {
+            weights,
+            encoder,
+            environment,
+            threads: options.threads,
+            prepare,
+            decode,
+            long: Mutex::new(None),
+            most_tokens,
+            place,
+            fingerprint,
+        })
+    }
+
+    /// Tokens of the longest prompt that the provider itself takes; longer ones run on the CPU provider.
+    pub const fn most_tokens(&self) -> usize {
+        self.most_tokens
+    }
+
+    /// Where TensorRT's engines are kept; `None` with another provider.
+    pub const fn place(&self) -> Option<&EnginePlace> {
+        self.place.as_ref()
+    }
+
+    fn run_decode(&self, n: usize, inputs: &[&Values]) -> Result<Vec<Values>, DecoderError> {
+        if n <= self.most_tokens {
+            return self.decode.run(inputs);
+        }
+        // A failed load leaves nothing behind.
+        let mut long = self.long.lock().unwrap_or_else(PoisonError::into_inner);
+        if long.is_none() {
+            let any = PromptTokens::Symbolic;
+            let model = graph::decode(&self.weights, any, Association::ManyTokens, Audience::Engine)?;
+            let runner = Runner::Cpu { threads: self.threads };
+            *long = Some(Graph::load(&self.environment, &model.encode_to_vec(), &runner)?);
+        }
+        match &*long {
+            Some(graph) => graph.run(inputs),
+            None => Err(unexpected("no graph".to_owned())),
+        }
+    }
+}
+
+impl MaskDecoder for OrtDecoder {
+    fn family(&self) -> Family {
+        self.weights.family()
+    }
+
+    fn prepare(&self, chip: &ChipFeatures) -> Result<PreparedChip, DecoderError> {
+        let family = self.family();
+        if chip.family != family {
+            return Err(DecoderError::FamilyMismatch { chip: chip.family, decoder: family });
+        }
+        let grid = family.grid();
+        let mut inputs =
+            vec![batch(family, "image embedding", chip.embedding.view(), [CHANNELS, grid, grid])?];
+        if family.has_high_resolution_maps() {
+            let quarter_shape = [QUARTER_CHANNELS, 4 * grid, 4 * grid];
+            let Some(maps) = &chip.high_res else {
+                let (tensor, expected) = ("high-resolution maps", quarter_shape.to_vec());
+                return Err(DecoderError::ChipShape { family, tensor, found: Vec::new(), expected });
+            };
+            let half_shape = [HALF_CHANNELS, 2 * grid, 2 * grid];
+            let quarter =
+                batch(family, "high-resolution map of stride 4", maps.quarter.view(), quarter_shape)?;
+            let half = batch(family, "high-resolution map of stride 8", maps.half.view(), half_shape)?;
+            inputs.extend([quarter, half]);
+        }
+        let arrays = self.prepare.run(&inputs.iter().collect::<Vec<_>>())?;
+        for array in &arrays {
+            finite(&array.values, "prepared tensors")?;
+        }
+        let bytes = arrays.iter().map(|array| array.values.len() * size_of::<f32>()).sum();
+        Ok(PreparedChip::new(family, bytes, Content { fingerprint: self.fingerprint, arrays }))
+    }
+
+    fn decode(&self, chip: &PreparedChip, prompt: &FramePrompt) -> Result<Decoded, DecoderError> {
+        let family = self.family();
+        let content = chip
+            .content::<Content>(family)
+            .filter(|content| content.fingerprint == self.fingerprint)
+            .ok_or(DecoderError::ForeignPreparedChip { decoder: family })?;
+        let tokens = self.encoder.encode(prompt)?;
+        let n = tokens.nrows();
+        let tokens = Values { shape: vec![n, CHANNELS], values: tokens.into_raw_vec_and_offset().0 };
+        let inputs: Vec<&Values> = content.arrays.iter().chain([&tokens]).collect();
+        let outputs = self.run_decode(n, &inputs)?;
+        let [logits, scores] = outputs.as_slice() else {
+            return Err(unexpected(format!("{} outputs instead of 2", outputs.len())));
+        };
+        let grid = family.grid();
+        let logits = finite(&logits.values, "logits")?;
+        let scores = finite(&scores.values, "scores")?;
+        match <[f32; MASKS]>::try_from(scores) {
+            Ok(scores) if logits.len() == MASKS * 16 * grid * grid => {
+                Ok(Decoded { logits: images(logits, grid), scores })
+            }
+            _ => Err(unexpected(format!("{} logits and {} scores", logits.len(), scores.len()))),
+        }
+    }
+}
+
+/// Tokens of the longest prompt for which the graph of few tokens is the better one.
+fn most_tokens(family: Family) -> usize {
+    let few = |n: &usize| Association::for_prompt(family, *n) == Association::FewTokens;
+    (FEWEST_TOKENS..).take_while(few).last().unwrap_or(FEWEST_TOKENS)
+}
+
+/// The place of a model's engines, after TensorRT has been loaded.
+fn place(options: &OnnxRuntimeOptions, graphs: [&[u8]; 2]) -> Result<EnginePlace, DecoderError> {
+    let gpu = gpu_name(options.device).unwrap_or_default();
+    let tensorrt = facts().tensorrt.unwrap_or_default();
+    let place = EnginePlace::new(&options.engines, &gpu, &tensorrt, graphs, options.fp16);
+    place.create().map_err(|error| DecoderError::Engine {
+        action: "make the directory of the engines",
+        message: format!("{}: {error}", place.decode.display()),
+    })?;
+    Ok(place)
+}
+
+/// A chip's array with a batch of one before it, if it has the family's shape and only finite values.
+fn batch(
+    family: Family,
+    tensor: &'static str,
+    array: ArrayView3<'_, f32>,
+    expected: [usize; 3],
+) -> Result<Values, DecoderError> {
+    if array.shape() != expected {
+        let (found, expected) = (array.shape().to_vec(), expected.to_vec());
+        return Err(DecoderError::ChipShape { family, tensor, found, expected });
+    }
+    let values: Vec<f32> = array.as_standard_layout().iter().copied().collect();
+    if !values.iter().all(|x| x.is_finite()) {
+        return Err(DecoderError::ChipNotFinite { tensor });
+    }
+    Ok(Values { shape: [&[1], expected.as_slice()].concat(), values })
+}
+
+fn finite<'v>(values: &'v [f32], output: &'static str) -> Result<&'v [f32], DecoderError> {
+    if values.iter().all(|x| x.is_finite()) { Ok(values) } else { Err(DecoderError::NotFinite { output }) }
+}
+
+fn unexpected(message: String) -> DecoderError {
+    DecoderError::Engine { action: "run a decoder graph", message }
+}
