@@ -5,10 +5,9 @@
 //! image tokens are in the cache, the next attention from the tokens to the image, its softmax kept up as the scores
 //! come.
 
-use pulp::Simd;
-
 use super::lanes::{Ops, PANEL, Row, Work, parts, rows, rows_mut};
 use super::product::{Packed, accumulate, cut, product, product_by_lane, product_of_head};
+use super::simd::Simd;
 use super::weights::Norm;
 use super::workspace::{Chunk, Scratch, Sizes};
 use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HEADS};

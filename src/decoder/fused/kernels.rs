@@ -2,9 +2,8 @@
 
 use std::sync::Mutex;
 
-use pulp::Simd;
-
 use super::lanes::{Ops, PANEL, Row, Work, rows, rows_mut};
+use super::simd::Simd;
 use super::tokens::unlocked;
 use super::weights::{CROSS_HEAD, Linear, Norm};
 use super::workspace::Chunk;

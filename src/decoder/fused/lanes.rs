@@ -3,13 +3,17 @@
 //! Here: the choice of the instruction set when the program runs, element-wise operations, exp and GELU. Not here:
 //! matrix products (`product`), and what is computed with them.
 
-use pulp::{Arch, Scalar128b, Simd, WithSimd};
+#[cfg(target_arch = "aarch64")]
+use super::simd::arm;
+#[cfg(target_arch = "x86_64")]
+use super::simd::x86;
+use super::simd::{Portable, Simd};
 
 /// Image tokens that lie side by side in memory: the lanes of one row. A cache line of `f32`.
 pub(super) const PANEL: usize = 16;
 
 /// A row of [`PANEL`] numbers in `V` vectors.
-pub(super) type Row<S, const V: usize> = [<S as Simd>::f32s; V];
+pub(super) type Row<S, const V: usize> = [<S as Simd>::Vector; V];
 
 /// Work that is compiled once for every instruction set.
 ///
@@ -25,30 +29,54 @@ pub(super) trait Work {
 
 /// The instruction set of the processor that the program runs on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Processor(Arch);
+pub(super) enum Processor {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(x86::Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(x86::Avx2),
+    #[cfg(target_arch = "aarch64")]
+    Neon(arm::Neon),
+    Portable(Portable),
+}
 
 impl Processor {
     /// Asks the processor.
     pub fn detect() -> Self {
-        Self(Arch::new())
+        Self::all().next().unwrap_or(Self::Portable(Portable))
     }
 
-    /// Every instruction set that this processor can be asked to use, the portable one among them.
-    #[cfg(test)]
-    pub fn all() -> Vec<Self> {
-        let mut all = vec![Self::detect(), Self(Arch::Scalar)];
+    /// Every instruction set that can be used here, the best first.
+    pub fn all() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
-        all.extend(pulp::x86::V3::try_new().map(|v3| Self(Arch::V3(v3))));
-        all
+        let special = [x86::Avx512::detect().map(Self::Avx512), x86::Avx2::detect().map(Self::Avx2)];
+        #[cfg(target_arch = "aarch64")]
+        let special = [arm::Neon::detect().map(Self::Neon)];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let special = [];
+        special.into_iter().flatten().chain([Self::Portable(Portable)])
     }
 
-    /// Does the work with the widest vectors there are.
+    /// Does the work with this instruction set.
     pub fn run<W: Work>(self, work: W) -> W::Output {
-        match self.0 {
-            // One number at a time would leave the compiler nothing to work with: give it four.
-            Arch::Scalar => Simd::vectorize(Scalar128b, Vectorized(work)),
-            #[allow(unreachable_patterns, reason = "some architectures know no other")]
-            arch => arch.dispatch(Vectorized(work)),
+        // A product keeps MR x NP or TM x NP rows in registers: 24 of 32 vectors with AVX-512, 12 of 16 with AVX2, 24
+        // of 32 with NEON.
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(simd) => simd.compiled_for(
+                #[inline(always)]
+                || work.run::<_, 1, 2, 12, 8>(Ops(simd)),
+            ),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(simd) => simd.compiled_for(
+                #[inline(always)]
+                || work.run::<_, 2, 1, 6, 4>(Ops(simd)),
+            ),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(simd) => simd.compiled_for(
+                #[inline(always)]
+                || work.run::<_, 4, 1, 6, 4>(Ops(simd)),
+            ),
+            Self::Portable(simd) => work.run::<_, 4, 1, 6, 4>(Ops(simd)),
         }
     }
 
@@ -71,34 +99,16 @@ impl Work for Block {
     }
 }
 
-struct Vectorized<W>(W);
-
-impl<W: Work> WithSimd for Vectorized<W> {
-    type Output = W::Output;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> W::Output {
-        // A product keeps MR x NP or TM x NP rows in registers: 24 of 32 vectors with AVX-512, 12 of 16 with AVX2,
-        // 24 of 32 with NEON.
-        match S::F32_LANES {
-            16 => self.0.run::<S, 1, 2, 12, 8>(Ops(simd)),
-            8 => self.0.run::<S, 2, 1, 6, 4>(Ops(simd)),
-            // pulp has no vectors of another size.
-            _ => self.0.run::<S, 4, 1, 6, 4>(Ops(simd)),
-        }
-    }
-}
-
 /// `values` as rows; what does not fill a row at the end is left out.
 #[inline(always)]
 pub(super) fn rows<S: Simd, const V: usize>(values: &[f32]) -> &[Row<S, V>] {
-    S::as_simd_f32s(values).0.as_chunks().0
+    S::vectors(values).as_chunks().0
 }
 
 /// `values` as rows to be written.
 #[inline(always)]
 pub(super) fn rows_mut<S: Simd, const V: usize>(values: &mut [f32]) -> &mut [Row<S, V>] {
-    S::as_mut_simd_f32s(values).0.as_chunks_mut().0
+    S::vectors_mut(values).as_chunks_mut().0
 }
 
 /// `N` neighbours among parts of `len`, from part `first` on.
@@ -114,12 +124,12 @@ pub(super) fn parts<T, const N: usize>(values: &[T], len: usize, first: usize) -
 /// An operation on two rows. (Closures and the adapters that take them are no place for vectors: what is not inlined
 /// is compiled for the least of processors.)
 macro_rules! element_wise {
-    ($name:ident, $operation:ident) => {
+    ($name:ident) => {
         #[inline(always)]
         pub fn $name(self, a: Row<S, V>, b: Row<S, V>) -> Row<S, V> {
             let mut out = a;
             for i in 0..V {
-                out[i] = self.0.$operation(a[i], b[i]);
+                out[i] = self.0.$name(a[i], b[i]);
             }
             out
         }
@@ -155,20 +165,20 @@ const GELU: [f32; 15] = [
 impl<S: Simd, const V: usize> Ops<S, V> {
     #[inline(always)]
     pub fn splat(self, x: f32) -> Row<S, V> {
-        [self.0.splat_f32s(x); V]
+        [self.0.splat(x); V]
     }
 
-    element_wise!(add, add_f32s);
-    element_wise!(sub, sub_f32s);
-    element_wise!(mul, mul_f32s);
-    element_wise!(div, div_f32s);
-    element_wise!(max, max_f32s);
-    element_wise!(min, min_f32s);
+    element_wise!(add);
+    element_wise!(sub);
+    element_wise!(mul);
+    element_wise!(div);
+    element_wise!(max);
+    element_wise!(min);
 
     #[inline(always)]
     pub fn sqrt(self, mut a: Row<S, V>) -> Row<S, V> {
         for x in &mut a {
-            *x = self.0.sqrt_f32s(*x);
+            *x = self.0.sqrt(*x);
         }
         a
     }
@@ -178,7 +188,7 @@ impl<S: Simd, const V: usize> Ops<S, V> {
     pub fn mul_add(self, a: Row<S, V>, b: Row<S, V>, c: Row<S, V>) -> Row<S, V> {
         let mut out = c;
         for i in 0..V {
-            out[i] = self.0.mul_add_e_f32s(a[i], b[i], c[i]);
+            out[i] = self.0.mul_add(a[i], b[i], c[i]);
         }
         out
     }
@@ -198,9 +208,9 @@ impl<S: Simd, const V: usize> Ops<S, V> {
     pub fn largest(self, a: Row<S, V>) -> f32 {
         let mut largest = a[0];
         for x in &a[1..] {
-            largest = self.0.max_f32s(largest, *x);
+            largest = self.0.max(largest, *x);
         }
-        self.0.reduce_max_f32s(largest)
+        self.0.largest(largest)
     }
 
     /// The sum of a row.
@@ -208,9 +218,9 @@ impl<S: Simd, const V: usize> Ops<S, V> {
     pub fn sum(self, a: Row<S, V>) -> f32 {
         let mut sum = a[0];
         for x in &a[1..] {
-            sum = self.0.add_f32s(sum, *x);
+            sum = self.0.add(sum, *x);
         }
-        self.0.reduce_sum_f32s(sum)
+        self.0.sum(sum)
     }
 
     /// e^x for x <= 0, with a relative error of 2e-7; below -87, where it is almost the smallest `f32`, that of -87.
@@ -229,10 +239,9 @@ impl<S: Simd, const V: usize> Ops<S, V> {
         for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1, 1.0, 1.0] {
             p = self.mul_add(p, r, self.splat(c));
         }
-        let (s, mut out) = (self.0, p);
+        let mut out = p;
         for i in 0..V {
-            let n = s.wrapping_dyn_shl_u32s(s.transmute_u32s_f32s(shifted[i]), s.splat_u32s(23));
-            out[i] = s.transmute_f32s_u32s(s.add_u32s(s.transmute_u32s_f32s(p[i]), n));
+            out[i] = self.0.scale(p[i], shifted[i]);
         }
         out
     }

@@ -6,7 +6,7 @@
 //! happens on the tokens' side. Nothing has to be planned for a number of prompt tokens, and in the steady state
 //! nothing is allocated but the answer.
 //!
-//! Here: the order of the work and its threads. The parts: `lanes` (vectors of the processor at hand, exp, GELU),
+//! Here: the order of the work and its threads. The parts: `simd` (vectors of the processor at hand), `lanes` (exp, GELU),
 //! `product` (matrix products), `weights` (parameters as they are read), `prepare` (once per chip), `image` (the
 //! passes), `tokens` and `kernels` (the tokens' side), `upscaling`, `workspace` (memory).
 //!
@@ -20,6 +20,7 @@ mod kernels;
 mod lanes;
 mod prepare;
 mod product;
+mod simd;
 #[cfg(test)]
 mod tests;
 mod tokens;

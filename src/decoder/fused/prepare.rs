@@ -1,13 +1,12 @@
 //! What is computed once per chip, in the layouts of the passes.
 
-use ndarray::{ArrayView3, Axis};
-use pulp::Simd;
-
 use super::lanes::{Ops, PANEL, Work, parts, rows, rows_mut};
 use super::product::product;
+use super::simd::Simd;
 use super::weights::{BLOCK, FusedWeights};
 use super::workspace::Sizes;
 use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HEADS};
+use ndarray::{ArrayView3, Axis};
 
 /// A chip as the passes take it. Every array is a sequence of panels of 16 image tokens.
 pub(super) struct Content {

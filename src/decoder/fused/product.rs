@@ -3,9 +3,8 @@
 //! All are the same outer-product scheme: a block of the result stays in registers while the sum runs. They differ in
 //! how the left factor lies in memory.
 
-use pulp::Simd;
-
 use super::lanes::{Ops, PANEL, Row, parts};
+use super::simd::Simd;
 
 /// A left factor `[rows, depth]`, cut into blocks of rows: `[depth][rows of the block]`, one block after the other.
 #[derive(Debug, Clone, Default)]

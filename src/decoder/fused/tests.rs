@@ -1,8 +1,7 @@
 //! The fused executor's own parts; that it computes what the graphs compute is tested beside them.
 
-use pulp::Simd;
-
 use super::lanes::{Ops, PANEL, Processor, Work, rows, rows_mut};
+use super::simd::Simd;
 use super::*;
 use crate::decoder::tests::{chip, difference, prompt};
 

@@ -1,10 +1,9 @@
 //! From the image tokens of a chunk to its logits, all in the cache: both transposed convolutions, the norm and the
 //! GELUs between them, and the product with the hypernetworks' weights.
 
-use pulp::Simd;
-
 use super::lanes::{Ops, PANEL, Work, parts, rows, rows_mut};
 use super::product::{Packed, product};
+use super::simd::Simd;
 use super::weights::{BLOCK, Upscaling};
 use super::workspace::{CHUNK_ROWS, Chunk, Scratch, Sizes};
 use crate::decoder::weights::{CHANNELS, HALF_CHANNELS, MASKS, QUARTER_CHANNELS};

@@ -1,10 +1,8 @@
 //! A checkpoint's parameters in the layouts in which the passes read them: packed once, when the decoder is made.
 
-use ndarray::{Array2, ArrayView2};
-use pulp::Simd;
-
 use super::lanes::{Ops, PANEL, Row, parts, rows};
 use super::product::{Packed, cut};
+use super::simd::Simd;
 use crate::decoder::error::DecoderError;
 use crate::decoder::weights::{
     CHANNELS, CROSS_CHANNELS, HALF_CHANNELS, HEADS, LAYERS, MASKS, QUARTER_CHANNELS, Weights,
@@ -12,6 +10,7 @@ use crate::decoder::weights::{
 };
 use crate::family::Family;
 use crate::models::mlp_names;
+use ndarray::{Array2, ArrayView2};
 
 /// Channels of one head of an attention between tokens and image: one row.
 pub(super) const CROSS_HEAD: usize = CROSS_CHANNELS / HEADS;
