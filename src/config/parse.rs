@@ -64,7 +64,7 @@ impl Config {
                 engine: EngineChoice::Tract,
                 workers: 1,
                 threads: 0,
-                cache_bytes: 256 * MIB,
+                cache_bytes: 64 * MIB,
             },
             health: HealthConfig { interval_s: 30 },
             fleet: FleetConfig::default(),
