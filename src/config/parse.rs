@@ -65,7 +65,7 @@ impl Config {
                 engine: EngineChoice::Auto,
                 workers: 1,
                 threads: 0,
-                cache_bytes: 256 * MIB,
+                cache_bytes: 64 * MIB,
             },
             tensorrt: TensorRtConfig::default(),
             health: HealthConfig { interval_s: 30 },
