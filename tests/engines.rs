@@ -163,7 +163,7 @@ mod with_libraries {
         let settings = format!("provider = \"cpu\"\nlibrary = {library:?}");
         let Some((_broker, mut board, mut ears)) = scene(&settings) else { return };
         for end in [|board: &mut Board| assert!(board.stop()), Board::kill] {
-            in_use(&mut ears, "onnxruntime-cpu");
+            event(&mut ears, "engine_ready");
             let process = PathBuf::from("/proc").join(engine_of(&board));
             end(&mut board);
             let start = Instant::now();

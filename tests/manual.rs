@@ -38,7 +38,7 @@ fn man_pages_and_completions_are_those_of_the_program() {
     assert_eq!(on_disk, expected.len(), "packaging/ has pages of commands that are gone");
 }
 
-/// The program as it is packaged: without the demo, which a test build may have.
+/// The program as it is packaged: without the demo, which a test build may have, and without what no user calls.
 fn program() -> Command {
     let full = Cli::command();
     let mut program = Command::new("geosam-edge")
@@ -48,7 +48,7 @@ fn program() -> Command {
         .after_help(full.get_after_help().cloned().unwrap_or_default())
         .subcommand_required(true)
         .disable_help_subcommand(true)
-        .subcommands(full.get_subcommands().filter(|command| command.get_name() != "demo").cloned());
+        .subcommands(full.get_subcommands().filter(|c| c.get_name() != "demo" && !c.is_hide_set()).cloned());
     program.build();
     program
 }

@@ -220,7 +220,8 @@ impl Engine {
         let (decoded, family, [_, decode]) = self.decode_with(&tract, folder, chip, prompt)?;
         self.decoders.give_up(&tract.model, &error.to_string());
         self.prepared.retain(|(_, _, accelerated)| !accelerated);
-        Ok((decoded, family, [milliseconds(start) - decode, decode]))
+        // All that was lost counts as loading.
+        Ok((decoded, family, [rounded(start.elapsed().as_secs_f64() * 1e3 - decode), decode]))
     }
 
     fn decode_with(
@@ -258,6 +259,10 @@ impl Engine {
 }
 
 fn milliseconds(since: Instant) -> f64 {
-    // Three decimals are more than any clock on a board can tell.
-    (since.elapsed().as_secs_f64() * 1e6).round() / 1e3
+    rounded(since.elapsed().as_secs_f64() * 1e3)
+}
+
+/// Three decimals of a millisecond are more than any clock on a board can tell.
+fn rounded(milliseconds: f64) -> f64 {
+    (milliseconds * 1e3).round() / 1e3
 }
