@@ -10,6 +10,8 @@ ok() { echo "ok: $*"; }
 fail() {
     echo "FAILED: $*"
     journalctl --no-pager -n 40 -u "$service" || true
+    mosquitto_sub -t '#' -W 2 -v | cut -c 1-300 || true
+    find "/proc/$(property MainPID)/root/media" -maxdepth 3 | head || true
     exit 1
 }
 # within SECONDS WHAT COMMAND...
@@ -69,13 +71,13 @@ life() {
     cp -r /root/model /var/lib/geosam-edge/models/demo
     mount --bind /root/card /media/geosam
     mount -o remount,bind,ro /media/geosam
-    within 20 "it finds the card that came later" says 'geosam/+/folders' meadow
+    within 20 "it finds the card that came later" says 'geosam/+/folder/meadow' '"ready": *true'
     segment || { cat /run/answer; fail "it answers over MQTT"; }
     ok "it answers over MQTT: $(wc -c </run/answer) bytes"
     ! readlink "/proc/$(property MainPID)/fd/"* | grep /media || fail "it keeps files of the card open"
     umount /media/geosam || fail "the card is busy"
     ok "it keeps no file of the card open; the card can be unmounted"
-    within 20 "it misses the card" says 'geosam/+/folders' CARD_ERROR
+    within 20 "it misses the card" says 'geosam/+/folder/meadow' CARD_ERROR
     mount --bind /root/card /media/geosam
     sleep 4
     segment || { cat /run/answer; fail "it answers again"; }
