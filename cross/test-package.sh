@@ -24,6 +24,7 @@ rm -rf "$root"
 cp -a "$clean" "$root"
 # The test starts the broker, when it is time.
 rm -f "$root"/etc/systemd/system/multi-user.target.wants/mosquitto.service
+echo '127.0.0.1 localhost' >"$root/etc/hosts"
 cp "$deb" "$root/root/package.deb"
 cp cross/test-package-inside.sh "$root/root/test.sh"
 mkdir "$root/root/card"
