@@ -52,7 +52,7 @@ impl Processor {
         #[cfg(target_arch = "aarch64")]
         let special = [arm::Neon::detect().map(Self::Neon)];
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        let special = [];
+        let special: [Option<Self>; 0] = [];
         special.into_iter().flatten().chain([Self::Portable(Portable)])
     }
 
@@ -236,7 +236,7 @@ impl<S: Simd, const V: usize> Ops<S, V> {
         let r = self.mul_add(n, self.splat(-0.693_359_4), x);
         let r = self.mul_add(n, self.splat(2.121_944_4e-4), r);
         let mut p = self.splat(1.987_569_1e-4);
-        for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1, 1.0, 1.0] {
+        for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5, 1.0, 1.0] {
             p = self.mul_add(p, r, self.splat(c));
         }
         let mut out = p;

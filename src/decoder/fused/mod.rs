@@ -15,6 +15,11 @@
 //! holds one channel of many tokens: norms, softmax over the tokens, GELU and the hypernetworks' product are
 //! element-wise, and every panel is the right factor of a product as it lies there.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops go over several arrays at once, and adapters cost calls"
+)]
+
 mod image;
 mod kernels;
 mod lanes;

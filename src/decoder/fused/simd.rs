@@ -66,13 +66,16 @@ macro_rules! arrays {
 /// Operations that are one intrinsic each.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! intrinsics {
-    ($($name:ident($($argument:ident),+) = $intrinsic:ident;)+) => {
+    ($register:ty: $($name:ident($($argument:ident),+) = $intrinsic:ident;)+) => {
         $(
             #[inline(always)]
             fn $name(self, $($argument: Self::Vector),+) -> Self::Vector {
                 // SAFETY: `self` proves that the processor has the instruction. Vector registers and arrays of as many
                 // `f32` have the same size, and all bits are valid in both.
-                unsafe { transmute($intrinsic($(transmute($argument)),+)) }
+                unsafe {
+                    let result = $intrinsic($(transmute::<Self::Vector, $register>($argument)),+);
+                    transmute::<$register, Self::Vector>(result)
+                }
             }
         )+
     };
@@ -130,7 +133,7 @@ pub(super) mod x86 {
     impl Simd for Avx512 {
         arrays!(16);
 
-        intrinsics! {
+        intrinsics! { __m512:
             add(a, b) = _mm512_add_ps;
             sub(a, b) = _mm512_sub_ps;
             mul(a, b) = _mm512_mul_ps;
@@ -144,7 +147,7 @@ pub(super) mod x86 {
         #[inline(always)]
         fn splat(self, x: f32) -> Self::Vector {
             // SAFETY: as for `intrinsics`.
-            unsafe { transmute(_mm512_set1_ps(x)) }
+            unsafe { transmute::<__m512, Self::Vector>(_mm512_set1_ps(x)) }
         }
 
         #[inline(always)]
@@ -152,7 +155,8 @@ pub(super) mod x86 {
             // SAFETY: as for `intrinsics`; integers have no invalid bits either.
             unsafe {
                 let n = _mm512_slli_epi32::<MANTISSA>(transmute::<Self::Vector, __m512i>(n));
-                transmute(_mm512_add_epi32(transmute::<Self::Vector, __m512i>(a), n))
+                let sum = _mm512_add_epi32(transmute::<Self::Vector, __m512i>(a), n);
+                transmute::<__m512i, Self::Vector>(sum)
             }
         }
 
@@ -172,7 +176,7 @@ pub(super) mod x86 {
     impl Simd for Avx2 {
         arrays!(8);
 
-        intrinsics! {
+        intrinsics! { __m256:
             add(a, b) = _mm256_add_ps;
             sub(a, b) = _mm256_sub_ps;
             mul(a, b) = _mm256_mul_ps;
@@ -186,7 +190,7 @@ pub(super) mod x86 {
         #[inline(always)]
         fn splat(self, x: f32) -> Self::Vector {
             // SAFETY: as for `intrinsics`.
-            unsafe { transmute(_mm256_set1_ps(x)) }
+            unsafe { transmute::<__m256, Self::Vector>(_mm256_set1_ps(x)) }
         }
 
         #[inline(always)]
@@ -194,7 +198,8 @@ pub(super) mod x86 {
             // SAFETY: as for `intrinsics`; integers have no invalid bits either.
             unsafe {
                 let n = _mm256_slli_epi32::<{ MANTISSA as i32 }>(transmute::<Self::Vector, __m256i>(n));
-                transmute(_mm256_add_epi32(transmute::<Self::Vector, __m256i>(a), n))
+                let sum = _mm256_add_epi32(transmute::<Self::Vector, __m256i>(a), n);
+                transmute::<__m256i, Self::Vector>(sum)
             }
         }
 
@@ -236,7 +241,7 @@ pub(super) mod arm {
     impl Simd for Neon {
         arrays!(4);
 
-        intrinsics! {
+        intrinsics! { float32x4_t:
             add(a, b) = vaddq_f32;
             sub(a, b) = vsubq_f32;
             mul(a, b) = vmulq_f32;
@@ -254,7 +259,12 @@ pub(super) mod arm {
         #[inline(always)]
         fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
             // SAFETY: as for `intrinsics`.
-            unsafe { transmute(vfmaq_f32(transmute(c), transmute(a), transmute(b))) }
+            unsafe {
+                let a = transmute::<Self::Vector, float32x4_t>(a);
+                let b = transmute::<Self::Vector, float32x4_t>(b);
+                let c = transmute::<Self::Vector, float32x4_t>(c);
+                transmute::<float32x4_t, Self::Vector>(vfmaq_f32(c, a, b))
+            }
         }
 
         #[inline(always)]
@@ -262,7 +272,8 @@ pub(super) mod arm {
             // SAFETY: as for `intrinsics`; integers have no invalid bits either.
             unsafe {
                 let n = vshlq_n_s32::<{ MANTISSA as i32 }>(transmute::<Self::Vector, int32x4_t>(n));
-                transmute(vaddq_s32(transmute::<Self::Vector, int32x4_t>(a), n))
+                let sum = vaddq_s32(transmute::<Self::Vector, int32x4_t>(a), n);
+                transmute::<int32x4_t, Self::Vector>(sum)
             }
         }
 
