@@ -1,20 +1,22 @@
 #!/usr/bin/env python3
 """Asks two builds of the program the same prompts and compares what they compute.
 
-    cross/agree.py REFERENCE PROGRAM...
+    cross/agree.py [--prompts N] REFERENCE PROGRAM...
 
 REFERENCE is the program of this machine; PROGRAM the other one, with the emulator before it if it needs one. The
 folders are the project's own: the fixtures, written and answered by geosam, and the demo. Logits and scores must agree
-within 1e-4; pixels of masks that differ are counted, since a logit on the threshold may fall to either side. Needs nothing
-but Python.
+within 1e-4; pixels of masks that differ are counted, since a logit on the threshold may fall to either side. An emulator
+needs half a minute a prompt: --prompts asks the first N of each folder only. Needs nothing but Python.
 """
 
+import argparse
 import array
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +44,7 @@ def ask(program, folder, requests, dump):
     environment = {k: v for k, v in os.environ.items() if k != "GEOSAM_EDGE_MODELS"}
     done = subprocess.run([*program, *arguments], input=lines, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
-        sys.exit(f"{' '.join(program)} failed on {folder}: {done.stderr}{done.stdout[-500:]}")
+        raise RuntimeError(f"{' '.join(program)} failed on {folder}: {done.stderr}{done.stdout[-500:]}")
     return {answer["id"]: answer for answer in map(json.loads, done.stdout.splitlines())}
 
 
@@ -56,7 +58,6 @@ def read_npy(path):
 
 
 def compare(folder, requests, reference, program):
-    requests = list(requests)
     worst_logit = worst_score = 0.0
     pixels = prompts = 0
     with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as theirs:
@@ -77,20 +78,30 @@ def compare(folder, requests, reference, program):
             worst_logit = max(worst_logit, max(abs(a - b) for a, b in zip(here, there)))
     print(
         f"{folder.relative_to(ROOT)}: {prompts} prompts; largest difference: logit {worst_logit:.1e}, "
-        f"score {worst_score:.1e}, mask {pixels} pixels"
+        f"score {worst_score:.1e}, mask {pixels} pixels",
+        flush=True,
     )
     return prompts > 0 and worst_logit <= TOLERANCE and worst_score <= TOLERANCE
 
 
 def main():
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    reference, program = [sys.argv[1]], sys.argv[2:]
-    agree = [
-        compare(ROOT / "tests/fixtures/folder_sam", fixture_prompts("folder_sam"), reference, program),
-        compare(ROOT / "tests/fixtures/folder_sam2", fixture_prompts("folder_sam2"), reference, program),
-        compare(ROOT / "models/demo/features", demo_prompts(), reference, program),
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prompts", type=int)
+    parser.add_argument("reference")
+    parser.add_argument("program", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    folders = [
+        (ROOT / "tests/fixtures/folder_sam", fixture_prompts("folder_sam")),
+        (ROOT / "tests/fixtures/folder_sam2", fixture_prompts("folder_sam2")),
+        (ROOT / "models/demo/features", demo_prompts()),
     ]
+
+    def check(folder):
+        path, prompts = folder
+        return compare(path, list(prompts)[: arguments.prompts], [arguments.reference], arguments.program)
+
+    with ThreadPoolExecutor() as pool:
+        agree = list(pool.map(check, folders))
     if not all(agree):
         sys.exit(f"they do not agree within {TOLERANCE}")
 

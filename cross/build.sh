@@ -19,7 +19,9 @@ features=()
 if [ "$DEB_ARCH" = arm64 ] && grep -q '^tensorrt = ' Cargo.toml; then features=(--features tensorrt); fi
 cargo fetch --locked --target "$TRIPLE" >&2
 if [ "$profile" = board ]; then hide_paths; fi
-cargo zigbuild --locked --profile "$profile" --target "$TARGET" --bin geosam-edge "${features[@]}" >&2
+# zig takes "strip debug information", which cargo asks for where there is none, for "strip all".
+cargo-zigbuild rustc --locked --profile "$profile" --target "$TARGET" --bin geosam-edge "${features[@]}" \
+    -- -C strip=none >&2
 
 built="$CARGO_TARGET_DIR/$TRIPLE/$profile/geosam-edge"
 strip_symbols "$built" "$built.stripped"

@@ -41,6 +41,7 @@ fn man_pages_and_completions_are_those_of_the_program() {
 /// The program as it is packaged: without the demo, which a test build may have, and without what no user calls.
 fn program() -> Command {
     let full = Cli::command();
+    let packaged = |command: &&Command| command.get_name() != "demo" && !command.is_hide_set();
     let mut program = Command::new("geosam-edge")
         .version(env!("CARGO_PKG_VERSION"))
         .about(full.get_about().cloned().unwrap_or_default())

@@ -1,0 +1,95 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_geosam_edge_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_geosam_edge_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_geosam_edge_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_geosam_edge_using_subcommand
+    set -l cmd (__fish_geosam_edge_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -s V -l version -d 'Print version'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "import-model" -d 'Take the decoder out of a SAM checkpoint'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "export-onnx" -d 'Write an imported decoder as ONNX files, for other runtimes'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "info" -d 'Tell what a folder holds'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "verify" -d 'Read every chip of a folder and report the bad ones'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "footprint" -d 'Draw where the chips of a folder lie'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "segment" -d 'Segment the object under a prompt'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "serve" -d 'Serve prompts over MQTT: the appliance'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "pack" -d 'Copy a folder with its chips in half precision'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "bench" -d 'Measure this machine: where the time of a prompt goes'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "engine-probe" -d 'Try TensorRT, and compare it with tract'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "export" -d 'Write a layer of saved objects as GeoJSON, KML or FlatGeobuf'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l models -d 'Directory of imported models [default: /var/lib/geosam-edge/models]' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l name -d 'Name of the model\'s directory [default: the checkpoint\'s name without its extension]' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l half -d 'Store the weights in half precision: half the space, but masks may change slightly unless the weights were halves to begin with'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export-onnx" -l models -d 'Directory of imported models [default: /var/lib/geosam-edge/models]' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export-onnx" -l output -d 'Directory to write into' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export-onnx" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand info" -l json -d 'Print a JSON array with one object a folder'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand footprint" -l output -d 'Where the drawing goes: an SVG with the chips\' ids, or a PNG with their places in the manifest; `-` writes the SVG to standard output' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand footprint" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l models -d 'Directory of imported models [default: `models` beside the folder, else /var/lib/geosam-edge/models]' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l point -d 'A point; LABEL is 1 for foreground (default) or 0 for background. Repeatable' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l box -d 'A box around the object: west, south, east, north' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l crs -d 'CRS of the coordinates given: EPSG:n, or `source` for the folder\'s own' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l request -d 'Requests in the JSON of the MQTT interface, one a line; `-` reads standard input' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l output -d 'Where the answer goes; `-` is standard output' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l output-crs -d 'CRS of the answer: EPSG:n, or `source` for the folder\'s own' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l vectorization -d 'How polygons are drawn: along pixel edges, or simplified with the topology kept' -r -f -a "pixel\t'Along the pixel edges'
+simplified\t'Simplified by the tolerance'"
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l tolerance -d 'Tolerance of simplification, in source pixels' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l overlay -d 'A picture of the first mask over the raster beside the folder, with the prompt drawn; a PNG' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l threads -d 'Threads of the decoder [default: all cores]' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l dump -d 'Write `<id>.logits.npy` and `<id>.mask.png` of every request here; without an id its line number' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l largest-only -d 'Keep only the largest polygon'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l multimask -d 'Return the model\'s three candidate masks instead of the best one'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l config -d 'Configuration file (TOML); systemd/geosam-edge.example.toml explains every key. Without one the folders below ./features are served with models from ./models against a broker on localhost' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l broker -d 'Address of the broker: mqtt://HOST:PORT, or mqtts:// for TLS' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l device -d 'Name of this board in topics; default: the host\'s name' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l features -d 'Directory of feature folders; may be repeated. Takes the place of the file\'s list' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l models -d 'Directory of imported models' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l state -d 'Directory of what must survive a restart' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l check -d 'Check the configuration, print what is in force as TOML, and exit'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -s h -l help -d 'Print help'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand pack" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -l models -d 'Directory of imported models' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -l threads -d 'Threads of the decoder, one report for each count [default: 1 and all cores]' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -l chips -d 'Chips to measure with, spread over the folder' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -l rounds -d 'Repetitions on each chip' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -l json -d 'Print the report as JSON'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -l config -d 'Configuration of the service (TOML): models, state and the section [tensorrt]' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -l models -d 'Directory of imported models' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -l state -d 'State directory, which keeps the engines' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -l model -d 'Only the model of this name; default: all' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -l library -d 'libonnxruntime.so, in place of the configured one' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l state -d 'State directory of the service; it may be running' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l format -d 'Format to write' -r -f -a "geojson\t'One GeoJSON FeatureCollection (RFC 7946)'
+geojsonl\t'One GeoJSON Feature a line (GDAL\'s GeoJSONSeq), as layers are kept'
+kml\t'OGC KML 2.2, as Google Earth and ground stations read'
+flatgeobuf\t'FlatGeobuf 3 with a spatial index, the fastest to open in QGIS'"
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -s o -l output -d 'File to write, replaced only when the export is whole; `-` is standard output' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -s h -l help -d 'Print help (see more with \'--help\')'
