@@ -60,7 +60,7 @@ pub struct Report {
     pub prepare_ms: f64,
     /// See `prepare_ms`.
     pub decode_ms: f64,
-    /// The same on tract, with the same number of threads.
+    /// Milliseconds of a decode on our own engine, with the same number of threads.
     pub tract_decode_ms: f64,
     /// How far the two are apart.
     pub difference: Difference,

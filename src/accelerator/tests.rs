@@ -130,12 +130,13 @@ fn an_engine_that_dies_or_hangs_later_gives_errors_and_no_wait_for_ever() {
     let chip = super::probe::chip(Family::Sam);
     assert!(dying.prepare(&chip).and_then(|p| dying.decode(&p, &FramePrompt::point(1.0, 1.0))).is_err());
 
-    let launch = engine(dir.path(), &ready, "cat <&0 >/dev/null & exec sleep 1000");
-    let hanging = start(&Launch { answer: Duration::from_millis(500), ..launch }).unwrap();
-    let prepared = hanging.prepare(&chip).unwrap();
-    assert_eq!(prepared.bytes(), 5);
-    let error = hanging.decode(&prepared, &FramePrompt::point(1.0, 1.0)).unwrap_err().to_string();
-    assert!(error.contains("did not decode a prompt within 500ms"), "{error}");
+    let silent = engine(dir.path(), &ready[..1], "exec sleep 1000");
+    let hanging = start(&Launch { answer: Duration::from_millis(500), ..silent }).unwrap();
+    let error = hanging.prepare(&chip).unwrap_err().to_string();
+    assert!(error.contains("did not prepare a chip within 500ms"), "{error}");
+    // Its process is gone: nobody waits for it again.
+    let error = hanging.prepare(&chip).unwrap_err().to_string();
+    assert!(error.contains("ended"), "{error}");
 }
 
 fn accelerator(launch: Launch, required: bool, library: &Path) -> (Accelerator, Receiver<EngineNews>) {

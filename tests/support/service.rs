@@ -149,6 +149,16 @@ impl Ears {
 
     /// The first message that fits.
     pub fn wait(&mut self, what: &str, fits: impl Fn(&Received) -> bool) -> Received {
+        self.wait_patiently(what, PATIENCE * 2, fits)
+    }
+
+    /// The same for what takes its time.
+    pub fn wait_patiently(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        fits: impl Fn(&Received) -> bool,
+    ) -> Received {
         let start = Instant::now();
         let mut index = 0;
         loop {
@@ -161,7 +171,7 @@ impl Ears {
                     validate(&message);
                     self.heard.push(message);
                 }
-                None if start.elapsed() < PATIENCE * 2 => {}
+                None if start.elapsed() < patience => {}
                 None => {
                     let topics: Vec<_> = self.heard.iter().map(|m| (&m.topic, m.text())).collect();
                     panic!("{what} does not come; there is {topics:#?}");
