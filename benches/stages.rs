@@ -61,11 +61,15 @@ fn drawing(c: &mut Criterion) {
             b.iter(|| drawn.iter().map(|d| geodesic_area(black_box(&d.geometry))).sum::<f64>());
         });
         group.bench_function("serialize", |b| {
-            b.iter(|| drawn.iter().map(|d| serde_json::to_vec(&d.geometry).map_or(0, |v| v.len())).sum::<usize>());
+            b.iter(|| {
+                drawn.iter().map(|d| serde_json::to_vec(&d.geometry).map_or(0, |v| v.len())).sum::<usize>()
+            });
         });
         let mut simplifier = Simplifier::default();
         group.bench_function("simplify", |b| {
-            b.iter(|| polygons.iter().map(|p| simplifier.simplify(&p.rings, 1.5).vertex_count()).sum::<usize>());
+            b.iter(|| {
+                polygons.iter().map(|p| simplifier.simplify(&p.rings, 1.5).vertex_count()).sum::<usize>()
+            });
         });
         group.finish();
     }
