@@ -36,6 +36,13 @@ pub(super) struct Ways {
     to_wgs84: Option<Projector>,
 }
 
+impl Ways {
+    /// Blocks learnt, half a kilobyte each at the most.
+    pub fn blocks(&self) -> usize {
+        self.to_output.blocks() + self.to_wgs84.as_ref().map_or(0, Projector::blocks)
+    }
+}
+
 /// Writes the masks of one chip.
 pub(super) struct Writer<'a> {
     folder: &'a ServedFolder,

@@ -8,8 +8,10 @@ use super::ServedFolder;
 use super::answer::Ways;
 use crate::api::CrsChoice;
 
-/// Chips whose ways are kept; those of a rough mask over a whole chip take 100 KB.
+/// Chips whose ways are kept; those of a rough mask over a whole chip of 1024 x 1024 take 100 KB.
 const CHIPS: usize = 16;
+/// Ways over more blocks, of masks larger than 2000 x 2000, are not kept: half a megabyte.
+const MAX_BLOCKS: usize = 1024;
 
 struct Entry {
     /// The very folder: one that was read again may have other grids.
@@ -46,6 +48,9 @@ impl Kept {
     pub fn put(&self, folder: &Arc<ServedFolder>, chip: usize, crs: CrsChoice, ways: Ways) {
         let mut entries = self.entries();
         entries.retain(|entry| !entry.is_of(folder, chip, crs) && entry.folder.strong_count() > 0);
+        if ways.blocks() > MAX_BLOCKS {
+            return;
+        }
         entries.truncate(CHIPS - 1);
         entries.push_front(Entry { folder: Arc::downgrade(folder), chip, crs, ways });
     }

@@ -69,6 +69,11 @@ impl Projector {
         }
     }
 
+    /// Blocks of the chip that it has learnt to project: half a kilobyte of memory each at the most.
+    pub fn blocks(&self) -> usize {
+        self.map.blocks()
+    }
+
     /// A polygon of pixel corners `[column, row]`: rings are closed and may run either way.
     ///
     /// The result is valid after rounding if the polygon was valid before. Where rounding makes rings meet (pixels

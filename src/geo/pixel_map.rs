@@ -72,6 +72,11 @@ impl PixelMap {
         self.scale
     }
 
+    /// How many blocks it has learnt of, each half a kilobyte at the most.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// Output coordinates of any place, in pixels, the exact way.
     ///
     /// # Errors
@@ -135,15 +140,15 @@ impl PixelMap {
     ) -> Result<(), GeoError> {
         let seen = match self.blocks.get(&key) {
             Some(Block::New(seen)) => Some(*seen),
-            Some(_) => None,
+            Some(Block::Rough | Block::Smooth(_)) => None,
             None => Some(0),
         };
         if let Some(seen) = seen {
             let seen = seen.saturating_add(corners.len() as u32);
-            let block = match (seen > FEW, seen > FEW && self.is_worth_a_try(key)) {
-                (false, _) => Block::New(seen),
-                (true, true) => self.nodes(key).map_or(Block::Rough, |nodes| Block::Smooth(Box::new(nodes))),
-                (true, false) => Block::Rough,
+            let block = if seen <= FEW {
+                Block::New(seen)
+            } else {
+                self.nodes(key).map_or(Block::Rough, |nodes| Block::Smooth(Box::new(nodes)))
             };
             self.blocks.insert(key, block);
         }
@@ -163,11 +168,6 @@ impl PixelMap {
             });
         }
         Ok(())
-    }
-
-    /// Whether a block lies where corners of a chip can: far outside, the grid itself is doubtful.
-    fn is_worth_a_try(&self, key: [i32; 2]) -> bool {
-        key.iter().all(|k| k.unsigned_abs() < 1 << 20)
     }
 
     /// The nodes of a block, where they represent it well.
