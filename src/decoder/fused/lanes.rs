@@ -1,6 +1,6 @@
 //! The arithmetic of the passes: rows of 16 numbers, held in as many vectors as the processor needs for them.
 //!
-//! Here: the choice of the instruction set when the program runs, element-wise operations, exp and GELU. Not here:
+//! Here: the choice of the instruction set when the program runs, element-wise operations, exp, GELU and LayerNorm. Not here:
 //! matrix products (`product`), and what is computed with them.
 
 #[cfg(target_arch = "aarch64")]
@@ -276,5 +276,50 @@ impl<S: Simd, const V: usize> Ops<S, V> {
         for row in rest {
             *row = self.gelu(*row);
         }
+    }
+}
+
+impl<S: Simd, const V: usize> Ops<S, V> {
+    /// LayerNorm down the rows, for every lane.
+    #[inline(always)]
+    pub fn norm(self, rows: &mut [Row<S, V>], weight: &[f32], bias: &[f32], epsilon: f32) {
+        let share = self.splat((rows.len() as f32).recip());
+        let mean = self.mul(
+            self.sum_of(
+                rows,
+                #[inline(always)]
+                |x| x,
+            ),
+            share,
+        );
+        let variance = self.mul(
+            self.sum_of(
+                rows,
+                #[inline(always)]
+                |x| {
+                    let x = self.sub(x, mean);
+                    self.mul(x, x)
+                },
+            ),
+            share,
+        );
+        let deviation = self.sqrt(self.add(variance, self.splat(epsilon)));
+        let scale = self.div(self.splat(1.0), deviation);
+        for ((row, weight), bias) in rows.iter_mut().zip(weight).zip(bias) {
+            let x = self.mul(self.sub(*row, mean), scale);
+            *row = self.mul_add(x, self.splat(*weight), self.splat(*bias));
+        }
+    }
+
+    /// The sum of `f` of every row, in four parts that do not wait for each other.
+    #[inline(always)]
+    fn sum_of(self, rows: &[Row<S, V>], f: impl Fn(Row<S, V>) -> Row<S, V>) -> Row<S, V> {
+        let mut sums = [self.splat(0.0); 4];
+        for four in rows.as_chunks::<4>().0 {
+            for i in 0..4 {
+                sums[i] = self.add(sums[i], f(four[i]));
+            }
+        }
+        self.add(self.add(sums[0], sums[1]), self.add(sums[2], sums[3]))
     }
 }
