@@ -49,7 +49,7 @@ fn program() -> Command {
         .after_help(full.get_after_help().cloned().unwrap_or_default())
         .subcommand_required(true)
         .disable_help_subcommand(true)
-        .subcommands(full.get_subcommands().filter(|c| c.get_name() != "demo" && !c.is_hide_set()).cloned());
+        .subcommands(full.get_subcommands().filter(packaged).cloned());
     program.build();
     program
 }

@@ -17,6 +17,9 @@ use geosam_edge::store::{
     SessionChange, Store, StoreLimits,
 };
 
+/// The versions whose format today's program still has to read.
+const VERSIONS: &[&str] = &["0.1.0"];
+
 const OBJECT: &str =
     r#"{"type":"Feature","id":"a1","geometry":{"type":"Point","coordinates":[9.1,47.6]},"properties":{}}"#;
 
@@ -131,7 +134,7 @@ fn the_state_of_every_older_version_is_taken_over_whole() {
     if let Some(version) = std::env::var_os("GEOSAM_WRITE_STATE") {
         pack(&fixture(version.to_str().unwrap()));
     }
-    for version in ["0.1.0"] {
+    for version in VERSIONS {
         let state = tempfile::tempdir().unwrap();
         let from = fixture(version);
         let mut database = Vec::new();
