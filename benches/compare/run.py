@@ -91,7 +91,7 @@ def main():
     import service
 
     release = REPOSITORY / "target/release"
-    program, examples = release / "geosam-edge", options.examples or release / "examples"
+    program, examples = release / "geosam-edge", (options.examples or release / "examples").resolve()
     begin = [f"Measured on {datetime.date.today()}: {machine()}.", f"Peers: {peers.versions()}.", ""]
     rows, more = [], []
     if "decode" in options.only:
