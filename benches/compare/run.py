@@ -8,7 +8,10 @@
 The peers (geosam, ultralytics, torch, ONNX Runtime, rasterio) are installed from PyPI into a virtual environment below
 target/, unless the Python that runs this has them. Ours is built with `cargo build --release`. Ours and theirs take turns; the
 answers are compared before any time counts. mosquitto is needed for goals 5 and 7. Run it on a quiet machine: the load
-average at the start is printed.
+average at the start is printed. Building the examples in release rebuilds some dependencies; to take those of the other profile instead:
+
+    CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo build --features demo --examples && cargo build --release
+    python3 benches/compare/run.py --no-build --examples target/debug/examples
 """
 
 import argparse
@@ -35,12 +38,12 @@ def build(options):
     subprocess.run(["cargo", "build", "--release", "--bin", "geosam-edge", *examples], cwd=REPOSITORY, check=True)
 
 
-def decode(options):
+def decode(examples):
     """Goal 1 is measured by a program of its own, whose tables are taken as they are."""
     script = REPOSITORY / "benches/compare/decode.py"
     if not script.exists():
         return [], "decode.py is not here: goal 1 is not measured"
-    run = subprocess.run([sys.executable, script], cwd=REPOSITORY, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, script, "--example", examples / "decode_time"], cwd=REPOSITORY, capture_output=True, text=True)
     return [], run.stdout + ("" if run.returncode == 0 else f"\ndecode.py failed:\n\n{run.stderr[-2000:]}")
 
 
@@ -88,11 +91,11 @@ def main():
     import service
 
     release = REPOSITORY / "target/release"
-    program, examples = release / "geosam-edge", options.examples or release / "examples"
+    program, examples = release / "geosam-edge", (options.examples or release / "examples").resolve()
     begin = [f"Measured on {datetime.date.today()}: {machine()}.", f"Peers: {peers.versions()}.", ""]
     rows, more = [], []
     if "decode" in options.only:
-        found, text = decode(options)
+        found, text = decode(examples)
         rows, more = rows + found, [text.strip(), ""]
         print(text, flush=True)
 
