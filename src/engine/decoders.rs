@@ -141,7 +141,7 @@ impl Decoders {
         Ok(Pick { model, accelerated })
     }
 
-    /// The decoder for a folder's checkpoint; see [`Self::pick`].
+    /// The decoder for a folder's checkpoint: the accelerator where it is in use, otherwise our own.
     ///
     /// # Errors
     /// The model is not imported, is of another family, or its files are unreadable.

@@ -1,6 +1,6 @@
 //! The decoder on ONNX Runtime: on an NVIDIA GPU through its TensorRT provider, or on its CPU provider.
 //!
-//! Here: which library, which of its providers; and with the cargo feature `tensorrt` the decoder, [`OrtDecoder`], over
+//! Here: which library, which of its providers; and with the cargo feature `tensorrt` the decoder, `OrtDecoder`, over
 //! the same graphs that tract runs. Not here: in which process it runs and what becomes of its failures
 //! (`accelerator`). The library is loaded from a path when the program runs; nothing is linked or downloaded.
 
