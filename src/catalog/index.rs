@@ -15,6 +15,9 @@ type Leaf = GeomWithData<Rectangle<[f64; 2]>, u32>;
 /// How many chips are compared to find the nearest one. Footprints that are no boxes may be farther than
 /// their bounds, and equally near chips are many only where a raster was encoded again and again.
 const NEAREST: usize = 256;
+/// The tree's squared distances and the squares of ours round differently: only what is farther by more than that is
+/// farther. Otherwise of two chips at one place the second could win.
+const ROUNDING: f64 = 1.0 + 1e-12;
 
 /// An R-tree over bounds, by their position.
 #[derive(Debug)]
@@ -51,7 +54,7 @@ impl SpatialIndex {
     ) -> Option<(usize, f64)> {
         let mut best: Option<(f64, f64, usize)> = None;
         for (leaf, least2) in self.tree.nearest_neighbor_iter_with_distance_2([x, y]).take(NEAREST) {
-            if best.is_some_and(|(nearest, ..)| least2 > nearest * nearest) {
+            if best.is_some_and(|(nearest, ..)| least2 > nearest * nearest * ROUNDING) {
                 break;
             }
             let chip = position(leaf);
@@ -114,6 +117,24 @@ mod tests {
         let index = SpatialIndex::new(&[]);
         assert_eq!(index.covering(&Bounds::new(0.0, 0.0, 0.0, 0.0)).count(), 0);
         assert_eq!(index.nearest((0.0, 0.0), |_| (0.0, 0.0)), None);
+    }
+
+    #[test]
+    fn of_chips_equally_near_the_first_wins_whatever_is_rounded() {
+        for (dx, dy) in (0..40).flat_map(|dx| (0..40).map(move |dy| (f64::from(dx) + 0.1, f64::from(dy)))) {
+            let mut all = [(dx, dy), (dy, dx)]
+                .map(|(x, y)| [(x, y), (-x - 9.0, y), (x, -y - 9.0), (-x - 9.0, -y - 9.0)])
+                .concat();
+            for _ in 0..all.len() {
+                all.rotate_left(1);
+                let bounds: Vec<Bounds> =
+                    all.iter().map(|&(x, y)| Bounds::new(x, y, x + 9.0, y + 9.0)).collect();
+                let distance = |chip: usize| (bounds[chip].distance_to(0.0, 0.0), 0.0);
+                let first = (0..bounds.len()).min_by(|&a, &b| distance(a).0.total_cmp(&distance(b).0));
+                let nearest = SpatialIndex::new(&bounds).nearest((0.0, 0.0), distance);
+                assert_eq!(nearest.map(|(chip, _)| chip), first, "{bounds:?}");
+            }
+        }
     }
 
     fn some_bounds() -> impl Strategy<Value = Vec<Bounds>> {
