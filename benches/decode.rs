@@ -1,10 +1,11 @@
 //! Micro-benchmarks of the decoder on random weights: one prompt on a prepared chip, and the preparation of a chip.
 //!
-//! `cargo bench --bench decode`; `benches/compare/decode.py` compares with ONNX Runtime.
+//! `cargo bench --bench decode`, with `--features tract` beside the plain graphs on tract;
+//! `benches/compare/decode.py` compares with ONNX Runtime.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use geosam_edge::Family;
-use geosam_edge::decoder::{FramePrompt, FusedDecoder, MaskDecoder, TractDecoder, Weights, XorShift};
+use geosam_edge::decoder::{FramePrompt, FusedDecoder, MaskDecoder, Weights, XorShift};
 use geosam_edge::features::{ChipFeatures, HighRes};
 use ndarray::Array3;
 
@@ -34,10 +35,16 @@ fn decode(criterion: &mut Criterion) {
     for family in [Family::Sam, Family::Sam2] {
         let weights = Weights::random(family, 1);
         let chip = chip(family);
-        let engines: [(&str, Box<dyn MaskDecoder>); 3] = [
+        let engines: Vec<(&str, Box<dyn MaskDecoder>)> = vec![
             ("fused, 1 thread", Box::new(FusedDecoder::new(&weights, family, 1).expect("complete weights"))),
             ("fused, 2 threads", Box::new(FusedDecoder::new(&weights, family, 2).expect("complete weights"))),
-            ("tract, 1 thread", Box::new(TractDecoder::new(&weights, family, 1).expect("complete weights"))),
+            #[cfg(feature = "tract")]
+            (
+                "tract, 1 thread",
+                Box::new(
+                    geosam_edge::decoder::TractDecoder::new(&weights, family, 1).expect("complete weights"),
+                ),
+            ),
         ];
         let prompt = FramePrompt::point(400.0, 600.0);
         for (name, decoder) in &engines {

@@ -2,7 +2,7 @@
 //!
 //! `decode_time FAMILY THREADS [PROMPT_TOKENS [ROUNDS]]` prints a line per round: the milliseconds of one decode, and
 //! (on Linux) those that its threads spent on a processor, which other programs disturb less.
-//! - `--engine tract`: with the plain graphs on tract instead of the fused executor;
+//! - `--engine tract` (needs `--features tract`): with the plain graphs on tract instead of the fused executor;
 //! - `--export DIR`: writes the same weights as ONNX files there first, the chip and the answer as `.npy` files;
 //! - `--step`: waits for a line on standard input before each round, so that another process can take turns with it.
 
@@ -12,9 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use geosam_edge::Family;
-use geosam_edge::decoder::{
-    FramePoint, FramePrompt, FusedDecoder, MaskDecoder, TractDecoder, Weights, XorShift, graph,
-};
+use geosam_edge::decoder::{FramePoint, FramePrompt, FusedDecoder, MaskDecoder, Weights, XorShift, graph};
 use geosam_edge::features::{ChipFeatures, HighRes};
 use geosam_edge::mask::write_npy;
 use ndarray::{Array3, ArrayView3};
@@ -80,8 +78,9 @@ fn main() -> Result<()> {
     let started = Instant::now();
     let decoder: Box<dyn MaskDecoder> = match engine.as_str() {
         "fused" => Box::new(FusedDecoder::new(&weights, family, threads)?),
-        "tract" => Box::new(TractDecoder::new(&weights, family, threads)?),
-        other => bail!("no engine {other}"),
+        #[cfg(feature = "tract")]
+        "tract" => Box::new(geosam_edge::decoder::TractDecoder::new(&weights, family, threads)?),
+        other => bail!("no engine {other}; tract needs --features tract"),
     };
     timed("new", started);
 

@@ -1,13 +1,13 @@
 """The time of one decode, prompt to low-resolution logits on a hot chip: geosam-edge against ONNX Runtime.
 
-    cargo build --release --example decode_time
+    cargo build --release --example decode_time [--features tract]
     python benches/compare/decode.py
 
 Needs numpy and onnxruntime. Both run the same random weights, chip and prompt (one point), in turns, each in a process
 that waits meanwhile: ONNX Runtime the usual export (the whole decoder, as Segment Anything is exported everywhere),
 geosam-edge its decode on a prepared chip. The answers are compared first. For every family and number of threads the
 table gives the medians, the quartiles, the best rounds, and the ratio of medians and of best rounds; the same for
-processor time, which other programs on the machine disturb less. `--tract` adds the plain graphs on tract.
+processor time, which other programs on the machine disturb less. `--tract` adds the plain graphs on tract (needs that feature).
 """
 
 import argparse

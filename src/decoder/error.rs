@@ -143,7 +143,8 @@ impl DecoderError {
         move |error| Self::Engine { action, message: error.to_string() }
     }
 
-    /// Wraps an error of the engine, with its whole chain of causes.
+    /// Wraps an error of tract, with its whole chain of causes.
+    #[cfg(any(test, feature = "tract"))]
     pub(crate) fn engine(action: &'static str) -> impl Fn(anyhow::Error) -> Self {
         move |error| Self::Engine { action, message: format!("{error:#}") }
     }

@@ -1,14 +1,17 @@
 //! From a chip's features and a prompt to low-resolution logits and scores.
 //!
 //! Here: the [`MaskDecoder`] trait, the prompt encoder, the executor that decodes ([`FusedDecoder`]), the decoder's
-//! graphs (ONNX, built in Rust), their run on tract ([`TractDecoder`]: what the executor is verified against) and on
-//! ONNX Runtime, the cache of prepared chips, and the choice among the four masks. Not here: reading chips (`features`)
+//! graphs (ONNX, built in Rust), their run on tract (`TractDecoder`: what the executor is verified against; in tests and
+//! with the feature `tract`) and on ONNX Runtime, the cache of prepared chips, and the choice among the four masks. Not here: reading chips (`features`)
 //! and checkpoints (`models`), where on the earth a chip lies (`geo`), and what becomes of the logits (`mask`).
 //!
 //! The work is split in two. [`MaskDecoder::prepare`] does once per chip what no prompt changes;
 //! [`MaskDecoder::decode`] does the rest for every prompt.
 
+#[cfg(any(test, feature = "tensorrt", feature = "tract"))]
+mod blocks;
 mod cache;
+mod chip;
 mod error;
 mod fused;
 pub mod graph;
@@ -19,6 +22,7 @@ mod select;
 mod suite;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "tract"))]
 mod tract;
 mod weights;
 
@@ -29,6 +33,7 @@ pub use error::DecoderError;
 pub use fused::FusedDecoder;
 pub use prompt::{FramePoint, FramePrompt, PromptEncoder};
 pub use select::{Decoded, SelectedMask};
+#[cfg(any(test, feature = "tract"))]
 pub use tract::TractDecoder;
 pub use weights::{WeightSource, Weights, XorShift};
 

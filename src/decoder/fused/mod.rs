@@ -36,15 +36,16 @@ mod workspace;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::{Array3, ArrayView3};
+use ndarray::Array3;
 
 use self::image::{FirstPass, ImageQueries, LayerPass};
 use self::lanes::{PANEL, Processor};
-use self::prepare::{Content, PreparePass, all_finite, panels};
+use self::prepare::{Content, PreparePass, panels};
 use self::tokens::{TokenSide, unlocked};
 use self::upscaling::UpscalingPass;
 use self::weights::FusedWeights;
 use self::workspace::{CHUNK_ROWS, Chunk, Scratch, Sizes, Workspace};
+use super::chip::{CheckedChip, all_finite};
 use super::error::DecoderError;
 use super::weights::{
     CHANNELS, CROSS_CHANNELS, HALF_CHANNELS, MASKS, QUARTER_CHANNELS, WeightSource, Weights,
@@ -148,41 +149,6 @@ impl FusedDecoder {
         }
     }
 
-    /// A chip's array, if it has the family's shape and only finite values.
-    fn checked<'a>(
-        &self,
-        tensor: &'static str,
-        array: ArrayView3<'a, f32>,
-        expected: [usize; 3],
-    ) -> Result<ArrayView3<'a, f32>, DecoderError> {
-        if array.shape() != expected {
-            let (found, expected) = (array.shape().to_vec(), expected.to_vec());
-            return Err(DecoderError::ChipShape { family: self.family, tensor, found, expected });
-        }
-        let finite = match array.as_slice_memory_order() {
-            Some(values) => all_finite(values),
-            None => array.iter().all(|x| x.is_finite()),
-        };
-        if finite { Ok(array) } else { Err(DecoderError::ChipNotFinite { tensor }) }
-    }
-
-    fn maps(&self, chip: &ChipFeatures, sizes: Sizes) -> Result<Option<[Vec<f32>; 2]>, DecoderError> {
-        let family = self.family;
-        if !family.has_high_resolution_maps() {
-            return Ok(None);
-        }
-        let grid = sizes.grid;
-        let half_shape = [HALF_CHANNELS, 2 * grid, 2 * grid];
-        let quarter_shape = [QUARTER_CHANNELS, 4 * grid, 4 * grid];
-        let Some(maps) = &chip.high_res else {
-            let (tensor, expected) = ("high-resolution maps", quarter_shape.to_vec());
-            return Err(DecoderError::ChipShape { family, tensor, found: Vec::new(), expected });
-        };
-        let half = self.checked("high-resolution map of stride 8", maps.half.view(), half_shape)?;
-        let quarter = self.checked("high-resolution map of stride 4", maps.quarter.view(), quarter_shape)?;
-        Ok(Some([panels(half, sizes, 1), panels(quarter, sizes, 2)]))
-    }
-
     /// The three passes and the upscaling; the answer is left in the workspace.
     fn passes(&self, chip: &Content, prompt: &[f32], sizes: Sizes, workspace: &mut Workspace) {
         let Workspace { tokens, chunks, scratch } = workspace;
@@ -260,13 +226,10 @@ impl MaskDecoder for FusedDecoder {
 
     fn prepare(&self, chip: &ChipFeatures) -> Result<PreparedChip, DecoderError> {
         let family = self.family;
-        if chip.family != family {
-            return Err(DecoderError::FamilyMismatch { chip: chip.family, decoder: family });
-        }
+        let CheckedChip { embedding, maps } = CheckedChip::new(chip, family)?;
         let grid = family.grid();
         let sizes = Sizes { grid, tokens: 0 };
-        let embedding = self.checked("image embedding", chip.embedding.view(), [CHANNELS, grid, grid])?;
-        let maps = self.maps(chip, sizes)?;
+        let maps = maps.map(|maps| [panels(maps.half, sizes, 1), panels(maps.quarter, sizes, 2)]);
 
         let cross = || vec![0.0; CROSS_CHANNELS * grid * grid];
         let keys = panels(embedding, sizes, 0);

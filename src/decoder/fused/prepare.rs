@@ -5,6 +5,7 @@ use super::product::product;
 use super::simd::Simd;
 use super::weights::{BLOCK, FusedWeights};
 use super::workspace::Sizes;
+use crate::decoder::chip::all_finite;
 use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HEADS};
 use ndarray::{ArrayView3, Axis};
 
@@ -33,11 +34,6 @@ impl Content {
     pub fn finite(&self) -> bool {
         [&self.keys, &self.k, &self.q, &self.v].into_iter().all(|values| all_finite(values))
     }
-}
-
-/// Whether all are finite; without a branch for each, unlike `all`.
-pub(super) fn all_finite(values: &[f32]) -> bool {
-    values.chunks(4096).all(|chunk| chunk.iter().fold(true, |finite, x| finite & x.is_finite()))
 }
 
 /// Layer 0's projections of some panels of image tokens.

@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 
 use ndarray::{ArrayBase, Data, Dimension};
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::{Dimension as ShapeDim, dimension};
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
-    TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
+
+use super::onnx::{
+    AttributeProto, AttributeType, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto,
+    NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorType,
+    TypeProto, TypeValue, ValueInfoProto,
 };
 
 /// Operator set of every graph: the newest that all of tract, ONNX Runtime and TensorRT 8.6 read, and the first with
@@ -104,7 +103,6 @@ impl GraphBuilder {
                 data_type: DataType::Float as i32,
                 dims: values.shape().iter().map(|&d| d as i64).collect(),
                 raw_data: values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-                ..TensorProto::default()
             });
         }
         Edge(name.to_owned())
@@ -124,7 +122,6 @@ impl GraphBuilder {
                 data_type: DataType::Int64 as i32,
                 dims: vec![values.len() as i64],
                 raw_data: values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-                ..TensorProto::default()
             });
         }
         Edge(name)
@@ -156,7 +153,6 @@ impl GraphBuilder {
                 .map(|(key, value)| StringStringEntryProto { key: (*key).to_owned(), value: value.clone() })
                 .collect(),
             graph: Some(self.graph),
-            ..ModelProto::default()
         }
     }
 }
@@ -252,7 +248,6 @@ fn node(op: &str, name: &str, inputs: &[&Edge], attributes: &[(&str, Attr)]) -> 
         input: inputs.iter().map(|edge| edge.0.clone()).collect(),
         output: vec![name.to_owned()],
         attribute: attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
-        ..NodeProto::default()
     }
 }
 
@@ -279,22 +274,17 @@ fn attribute(name: &str, value: &Attr) -> AttributeProto {
 fn value_info(name: &str, shape: &[Dim], doc: &str) -> ValueInfoProto {
     let dim = shape
         .iter()
-        .map(|dim| ShapeDim {
+        .map(|dim| DimensionProto {
             value: Some(match dim {
-                Dim::Fixed(size) => dimension::Value::DimValue(*size as i64),
-                Dim::Named(name) => dimension::Value::DimParam((*name).to_owned()),
+                Dim::Fixed(size) => DimensionValue::DimValue(*size as i64),
+                Dim::Named(name) => DimensionValue::DimParam((*name).to_owned()),
             }),
-            ..ShapeDim::default()
         })
         .collect();
-    let tensor =
-        type_proto::Tensor { elem_type: DataType::Float as i32, shape: Some(TensorShapeProto { dim }) };
+    let tensor = TensorType { elem_type: DataType::Float as i32, shape: Some(TensorShapeProto { dim }) };
     ValueInfoProto {
         name: name.to_owned(),
         doc_string: doc.to_owned(),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            ..TypeProto::default()
-        }),
+        r#type: Some(TypeProto { value: Some(TypeValue::TensorType(tensor)) }),
     }
 }

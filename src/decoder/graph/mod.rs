@@ -15,6 +15,7 @@ mod attention;
 pub mod builder;
 mod export;
 mod layers;
+pub mod onnx;
 mod split;
 mod transformer;
 mod upscaling;

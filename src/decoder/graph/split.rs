@@ -1,10 +1,9 @@
 //! The decoder in two graphs: `prepare`, once per chip, and `decode`, once per prompt.
 
-use tract_onnx::pb::ModelProto;
-
 use super::attention::{CROSS_HEAD, ImageSide, ImageTokens};
 use super::builder::{Dim, Edge};
 use super::layers::Net;
+use super::onnx::ModelProto;
 use super::transformer::{FINAL, layer_name};
 use super::whole::fixed;
 use super::{Audience, PromptTokens, embedding_shape, high_resolution_maps, image_tokens};

@@ -1,9 +1,8 @@
 //! The whole decoder in its usual form: image embedding and prompt in, logits and scores out.
 
-use tract_onnx::pb::ModelProto;
-
 use super::builder::Dim;
 use super::layers::Net;
+use super::onnx::ModelProto;
 use super::{Audience, PromptTokens, embedding_shape, high_resolution_maps};
 use crate::decoder::error::DecoderError;
 use crate::decoder::weights::{CHANNELS, MASKS, Weights};

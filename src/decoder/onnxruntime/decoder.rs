@@ -8,10 +8,11 @@ use prost::Message as _;
 use super::engines::gpu_name;
 use super::session::{Graph, Runner, TensorRt, Values, load_tensorrt};
 use super::{EnginePlace, OnnxRuntimeOptions, Provider, facts, library};
+use crate::decoder::blocks::images;
+use crate::decoder::chip::{CheckedChip, all_finite};
 use crate::decoder::error::DecoderError;
 use crate::decoder::graph::{self, Association, Audience, PromptTokens};
-use crate::decoder::tract::images;
-use crate::decoder::weights::{CHANNELS, HALF_CHANNELS, MASKS, QUARTER_CHANNELS, WeightSource, Weights};
+use crate::decoder::weights::{CHANNELS, MASKS, WeightSource, Weights};
 use crate::decoder::{Decoded, FramePrompt, MaskDecoder, PreparedChip, PromptEncoder};
 use crate::family::Family;
 use crate::features::ChipFeatures;
@@ -141,23 +142,10 @@ impl MaskDecoder for OrtDecoder {
 
     fn prepare(&self, chip: &ChipFeatures) -> Result<PreparedChip, DecoderError> {
         let family = self.family();
-        if chip.family != family {
-            return Err(DecoderError::FamilyMismatch { chip: chip.family, decoder: family });
-        }
-        let grid = family.grid();
-        let mut inputs =
-            vec![batch(family, "image embedding", chip.embedding.view(), [CHANNELS, grid, grid])?];
-        if family.has_high_resolution_maps() {
-            let quarter_shape = [QUARTER_CHANNELS, 4 * grid, 4 * grid];
-            let Some(maps) = &chip.high_res else {
-                let (tensor, expected) = ("high-resolution maps", quarter_shape.to_vec());
-                return Err(DecoderError::ChipShape { family, tensor, found: Vec::new(), expected });
-            };
-            let half_shape = [HALF_CHANNELS, 2 * grid, 2 * grid];
-            let quarter =
-                batch(family, "high-resolution map of stride 4", maps.quarter.view(), quarter_shape)?;
-            let half = batch(family, "high-resolution map of stride 8", maps.half.view(), half_shape)?;
-            inputs.extend([quarter, half]);
+        let CheckedChip { embedding, maps } = CheckedChip::new(chip, family)?;
+        let mut inputs = vec![batch(embedding)];
+        if let Some(maps) = maps {
+            inputs.extend([batch(maps.quarter), batch(maps.half)]);
         }
         let arrays = self.prepare.run(&inputs.iter().collect::<Vec<_>>())?;
         for array in &arrays {
@@ -211,26 +199,14 @@ fn place(options: &OnnxRuntimeOptions, graphs: [&[u8]; 2]) -> Result<EnginePlace
     Ok(place)
 }
 
-/// A chip's array with a batch of one before it, if it has the family's shape and only finite values.
-fn batch(
-    family: Family,
-    tensor: &'static str,
-    array: ArrayView3<'_, f32>,
-    expected: [usize; 3],
-) -> Result<Values, DecoderError> {
-    if array.shape() != expected {
-        let (found, expected) = (array.shape().to_vec(), expected.to_vec());
-        return Err(DecoderError::ChipShape { family, tensor, found, expected });
-    }
-    let values: Vec<f32> = array.as_standard_layout().iter().copied().collect();
-    if !values.iter().all(|x| x.is_finite()) {
-        return Err(DecoderError::ChipNotFinite { tensor });
-    }
-    Ok(Values { shape: [&[1], expected.as_slice()].concat(), values })
+/// A chip's array with a batch of one before it.
+fn batch(array: ArrayView3<'_, f32>) -> Values {
+    let values = array.as_standard_layout().iter().copied().collect();
+    Values { shape: [&[1], array.shape()].concat(), values }
 }
 
 fn finite<'v>(values: &'v [f32], output: &'static str) -> Result<&'v [f32], DecoderError> {
-    if values.iter().all(|x| x.is_finite()) { Ok(values) } else { Err(DecoderError::NotFinite { output }) }
+    if all_finite(values) { Ok(values) } else { Err(DecoderError::NotFinite { output }) }
 }
 
 fn unexpected(message: String) -> DecoderError {

@@ -1,8 +1,6 @@
-//! Between images and block order (see [`graph`](crate::decoder::graph)), and from chip arrays to token order.
+//! From chip arrays to token and block order (see [`graph`](crate::decoder::graph)).
 
-use ndarray::{Array3, ArrayView3, s};
-
-use crate::decoder::weights::MASKS;
+use ndarray::{ArrayView3, s};
 
 /// `[C, side, side]` in any memory order to tokens `[side * side, C]`; one copy where it is channels last already.
 pub(super) fn tokens(array: ArrayView3<'_, f32>) -> Vec<f32> {
@@ -53,36 +51,13 @@ fn gathered(pixels: ArrayView3<'_, f32>, place: impl Fn(usize, usize, usize) -> 
     rows
 }
 
-/// Logits `[16, 4 P]` of rows (mask, dy2, dx2) and columns (row, column, dy1, dx1) to images `[4, 4 grid, 4 grid]`.
-///
-/// `logits` must hold `MASKS * 16 * grid * grid` values.
-pub(in crate::decoder) fn images(logits: &[f32], grid: usize) -> Array3<f32> {
-    let side = 4 * grid;
-    let columns = 4 * grid * grid;
-    debug_assert_eq!(logits.len(), MASKS * side * side);
-    let mut images = Vec::with_capacity(logits.len());
-    for mask in 0..MASKS {
-        for y in 0..side {
-            let (row, dy1, dy2) = (y / 4, y / 2 % 2, y % 2);
-            let line = |dx2: usize| {
-                let start = (mask * 4 + dy2 * 2 + dx2) * columns + row * grid * 4 + dy1 * 2;
-                // Of the four pixels (dy1, dx1) of each token, the two of this dy1.
-                logits[start..].chunks(4).take(grid)
-            };
-            for (left, right) in line(0).zip(line(1)) {
-                images.extend_from_slice(&[left[0], right[0], left[1], right[1]]);
-            }
-        }
-    }
-    // The loops above push MASKS * side * side values.
-    Array3::from_shape_vec((MASKS, side, side), images).unwrap_or_else(|_| Array3::zeros((MASKS, side, side)))
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::Array3;
 
     use super::*;
+    use crate::decoder::blocks::images;
+    use crate::decoder::weights::MASKS;
 
     /// A map whose value says where it is.
     fn map(channels: usize, side: usize) -> Array3<f32> {

@@ -9,12 +9,9 @@ mod plans;
 
 use std::sync::Arc;
 
-use ndarray::ArrayView3;
 use tract_linalg::multithread::Executor;
 use tract_onnx::prelude::Tensor;
 
-#[cfg(feature = "tensorrt")]
-pub(in crate::decoder) use blocks::images;
 use plan::finite;
 use plans::Plans;
 
@@ -22,6 +19,8 @@ use plans::Plans;
 pub(in crate::decoder) use plan::values;
 pub(in crate::decoder) use plan::{Plan, tensor};
 
+use super::blocks::images;
+use super::chip::CheckedChip;
 use super::error::DecoderError;
 use super::graph::{self, Association, Audience, PromptTokens};
 use super::weights::{CHANNELS, HALF_CHANNELS, MASKS, QUARTER_CHANNELS, WeightSource, Weights};
@@ -90,46 +89,6 @@ impl TractDecoder {
             Plan::load(&model, &self.executor)
         })
     }
-
-    /// A chip's array, if it has the family's shape and only finite values.
-    fn checked<'a>(
-        &self,
-        name: &'static str,
-        array: ArrayView3<'a, f32>,
-        expected: [usize; 3],
-    ) -> Result<ArrayView3<'a, f32>, DecoderError> {
-        if array.shape() != expected {
-            let found = array.shape().to_vec();
-            let expected = expected.to_vec();
-            return Err(DecoderError::ChipShape { family: self.family(), tensor: name, found, expected });
-        }
-        if !array.iter().all(|x| x.is_finite()) {
-            return Err(DecoderError::ChipNotFinite { tensor: name });
-        }
-        Ok(array)
-    }
-
-    /// The high-resolution maps in block order.
-    fn map_blocks(&self, chip: &ChipFeatures) -> Result<Vec<Arc<Tensor>>, DecoderError> {
-        let family = self.family();
-        if !family.has_high_resolution_maps() {
-            return Ok(Vec::new());
-        }
-        let grid = family.grid();
-        let half_shape = [HALF_CHANNELS, 2 * grid, 2 * grid];
-        let quarter_shape = [QUARTER_CHANNELS, 4 * grid, 4 * grid];
-        let Some(maps) = &chip.high_res else {
-            let expected = quarter_shape.to_vec();
-            let tensor = "high-resolution maps";
-            return Err(DecoderError::ChipShape { family, tensor, found: Vec::new(), expected });
-        };
-        let half = self.checked("high-resolution map of stride 8", maps.half.view(), half_shape)?;
-        let quarter = self.checked("high-resolution map of stride 4", maps.quarter.view(), quarter_shape)?;
-        Ok(vec![
-            tensor(&[4 * grid * grid, HALF_CHANNELS], &blocks::half_blocks(half))?,
-            tensor(&[16 * grid * grid, QUARTER_CHANNELS], &blocks::quarter_blocks(quarter))?,
-        ])
-    }
 }
 
 impl MaskDecoder for TractDecoder {
@@ -139,19 +98,19 @@ impl MaskDecoder for TractDecoder {
 
     fn prepare(&self, chip: &ChipFeatures) -> Result<PreparedChip, DecoderError> {
         let family = self.family();
-        if chip.family != family {
-            return Err(DecoderError::FamilyMismatch { chip: chip.family, decoder: family });
-        }
+        let CheckedChip { embedding, maps } = CheckedChip::new(chip, family)?;
         let grid = family.grid();
-        let embedding = self.checked("image embedding", chip.embedding.view(), [CHANNELS, grid, grid])?;
-        let maps = self.map_blocks(chip)?;
         let tokens = tensor(&[grid * grid, CHANNELS], &blocks::tokens(embedding))?;
 
         let mut tensors = self.prepare.run([tokens])?;
         for prepared in &tensors {
             finite(prepared, "prepared tensors")?;
         }
-        tensors.extend(maps);
+        if let Some(maps) = maps {
+            let (half, quarter) = (blocks::half_blocks(maps.half), blocks::quarter_blocks(maps.quarter));
+            tensors.push(tensor(&[4 * grid * grid, HALF_CHANNELS], &half)?);
+            tensors.push(tensor(&[16 * grid * grid, QUARTER_CHANNELS], &quarter)?);
+        }
         let bytes = tensors.iter().map(|t| t.len() * size_of::<f32>()).sum();
         Ok(PreparedChip::new(family, bytes, Content { fingerprint: self.fingerprint, tensors }))
     }
@@ -177,7 +136,7 @@ impl MaskDecoder for TractDecoder {
         let scores = finite(scores, "scores")?;
         match <[f32; MASKS]>::try_from(scores) {
             Ok(scores) if logits.len() == MASKS * 16 * grid * grid => {
-                Ok(Decoded { logits: blocks::images(logits, grid), scores })
+                Ok(Decoded { logits: images(logits, grid), scores })
             }
             _ => {
                 let message = format!("{} logits and {} scores", logits.len(), scores.len());

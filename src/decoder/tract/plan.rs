@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use tract_linalg::multithread::Executor;
-use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::IntoArcTensor;
 use tract_onnx::tract_core::runtime::RunOptions;
 
 use crate::decoder::error::DecoderError;
+use crate::decoder::graph::onnx::ModelProto;
 
 /// An optimised graph, ready to run; threads may share it.
 #[derive(Debug)]
@@ -18,8 +19,11 @@ impl Plan {
     /// Loads and optimises a graph. `executor` is where its larger products run.
     pub fn load(model: &ModelProto, executor: &Executor) -> Result<Self, DecoderError> {
         let load = || {
+            // Through the bytes of a file, so that what is verified is what other runtimes read.
+            let bytes = model.encode_to_vec();
+            let model = tract_onnx::pb::ModelProto::decode(bytes.as_slice())?;
             // Output shapes may hold symbols that tract's own inference states in another form.
-            let model = tract_onnx::onnx().with_ignore_output_shapes(true).model_for_proto_model(model)?;
+            let model = tract_onnx::onnx().with_ignore_output_shapes(true).model_for_proto_model(&model)?;
             let options = RunOptions { executor: Some(executor.clone()), ..RunOptions::default() };
             model.into_optimized()?.into_runnable_with_options(&options)
         };
