@@ -83,11 +83,15 @@ fn requests_wait_in_the_broker_while_the_board_is_down() {
     board.start();
     ears.online(&board);
     assert!(board.stop());
-    for id in ["w1", "w2"] {
+    // More than a decoder has worked off before the last one comes; none is BUSY.
+    let ids: Vec<String> = (0..150).map(|i| format!("w{i}")).collect();
+    for id in &ids {
         broker.publish(&board.request("c1", "segment"), nowhere(id).as_bytes(), &[]);
     }
     board.start();
-    assert_eq!((code(&ears.answer("w1")), code(&ears.answer("w2"))), ("NO_CHIP_COVERS", "NO_CHIP_COVERS"));
+    for id in &ids {
+        assert_eq!(code(&ears.answer(id)), "NO_CHIP_COVERS", "{id}");
+    }
 }
 
 #[test]

@@ -208,6 +208,11 @@ pub struct IncomingMessage {
 pub enum PublishOutcome {
     /// It is the broker's now.
     Accepted,
+    /// The broker cannot take it now (a quota, trouble of its own): it is to be sent again after a while.
+    Deferred {
+        /// The broker's reason.
+        reason: String,
+    },
     /// The broker will not take it, now or later: sending it again is no use.
     Refused {
         /// The broker's reason.

@@ -200,7 +200,14 @@ fn acknowledged(puback: &PubAck) -> Step {
         refusal => {
             let said = puback.properties.as_ref().and_then(|p| p.reason_string.as_deref());
             let reason = said.map_or_else(|| format!("{refusal:?}"), |said| format!("{refusal:?}: {said}"));
-            PublishOutcome::Refused { reason }
+            match refusal {
+                // These say nothing of the message (MQTT 5, 3.4.2.1), and pass.
+                PubAckReason::UnspecifiedError
+                | PubAckReason::ImplementationSpecificError
+                | PubAckReason::PacketIdentifierInUse
+                | PubAckReason::QuotaExceeded => PublishOutcome::Deferred { reason },
+                _ => PublishOutcome::Refused { reason },
+            }
         }
     };
     Step::PublishAcked { packet: puback.pkid, outcome }

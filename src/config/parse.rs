@@ -46,8 +46,8 @@ impl Config {
             limits: LimitsConfig {
                 request: api::Limits::default(),
                 answer_bytes: 256 << 10,
-                queue: 64,
-                client_queue: 32,
+                queue: 2048,
+                client_queue: 1024,
                 sessions: 256,
                 session_age_s: 7 * DAY_S,
                 layers: 64,

@@ -1,5 +1,7 @@
 //! A feature folder as it is served: the catalogue's folder, the name it is asked for by, its CRS.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::api::CrsChoice;
 use crate::catalog::{ChipRef, Folder, FolderSummary, check_against_manifest};
 use crate::engine::EngineError;
@@ -14,7 +16,11 @@ pub struct ServedFolder {
     /// Manifest, footprints and chips.
     pub folder: Folder,
     crs: Result<Crs, GeoError>,
+    /// Tells this opening of the folder from any other of the same path in this process.
+    pub(super) opening: u64,
 }
+
+static OPENINGS: AtomicU64 = AtomicU64::new(0);
 
 impl ServedFolder {
     /// A folder under a name. A CRS that is not supported is no error yet: prompts in the folder's own
@@ -23,7 +29,7 @@ impl ServedFolder {
         let told = folder.crs();
         // The code says more than the WKT: some WKTs are ambiguous.
         let crs = told.epsg.map_or_else(|| Crs::parse(&told.text), Crs::from_epsg);
-        Self { name, folder, crs }
+        Self { name, folder, crs, opening: OPENINGS.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// A chip that [`Folder::choose`] has chosen.

@@ -30,8 +30,18 @@ pub struct EngineOptions {
     pub cache_bytes: usize,
 }
 
-/// A chip in the cache: the manifest it belongs to, its row there, and whether the accelerator has prepared it.
-type ChipKey = (PathBuf, usize, bool);
+/// A chip in the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ChipKey {
+    /// The manifest it belongs to.
+    manifest: PathBuf,
+    /// Which opening of the folder: a chip that is being read while its card is changed must not answer for the new one.
+    opening: u64,
+    /// Its row in the manifest.
+    row: usize,
+    /// Whether the accelerator has prepared it.
+    accelerated: bool,
+}
 
 /// A decoder, a chip that it has prepared, and the milliseconds it took to get them.
 type Loaded = (Arc<dyn MaskDecoder>, Arc<PreparedChip>, f64);
@@ -141,7 +151,7 @@ impl Engine {
 
     /// Forgets the prepared chips of a manifest, when its card is gone or its folder has changed.
     pub fn forget(&self, manifest: &std::path::Path) {
-        self.prepared.retain(|(of, _, _)| of != manifest);
+        self.prepared.retain(|key| key.manifest != manifest);
     }
 
     /// Looks at the models directory again, and says whether its models have changed.
@@ -219,7 +229,7 @@ impl Engine {
         let tract = Pick { model: pick.model, accelerated: None };
         let (decoded, family, [_, decode]) = self.decode_with(&tract, folder, chip, prompt)?;
         self.decoders.give_up(&tract.model, &error.to_string());
-        self.prepared.retain(|(_, _, accelerated)| !accelerated);
+        self.prepared.retain(|key| !key.accelerated);
         // All that was lost counts as loading.
         Ok((decoded, family, [rounded(start.elapsed().as_secs_f64() * 1e3 - decode), decode]))
     }
@@ -239,7 +249,12 @@ impl Engine {
 
     /// The decoder and the prepared chip, and the milliseconds it took to get them (0 from the cache).
     fn load(&self, pick: &Pick, folder: &ServedFolder, chip: usize) -> Result<Loaded, EngineError> {
-        let key = (folder.folder.manifest().to_owned(), chip, pick.accelerated.is_some());
+        let key = ChipKey {
+            manifest: folder.folder.manifest().to_owned(),
+            opening: folder.opening,
+            row: chip,
+            accelerated: pick.accelerated.is_some(),
+        };
         if let Some(prepared) = self.prepared.get(&key) {
             return Ok((self.decoders.decoder(pick)?, prepared, 0.0));
         }

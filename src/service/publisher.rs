@@ -3,6 +3,7 @@
 //! its next commit.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use crate::bus::{BusClient, BusError, OutgoingMessage, Properties, PublishOutcome, PublishToken, QoS};
 use crate::store::{OutboxEntry, OutboxMessage, Store, StoreError};
@@ -11,6 +12,9 @@ use crate::store::{OutboxEntry, OutboxMessage, Store, StoreError};
 const WINDOW: usize = 64;
 /// Bytes of them.
 const WINDOW_BYTES: usize = 4 << 20;
+
+/// How long a broker that cannot take a message is left alone.
+const DEFERRAL: Duration = Duration::from_secs(5);
 
 /// The state of delivery on one connection.
 pub(super) struct Publisher<C> {
@@ -24,6 +28,8 @@ pub(super) struct Publisher<C> {
     acked: BTreeSet<u64>,
     /// Never to be delivered, and not yet out of the store.
     discarded: BTreeSet<u64>,
+    /// Until when nothing is sent, where the broker could not take a message.
+    deferred_until: Option<Instant>,
 }
 
 /// A message that no broker of ours takes, with its size and the limit.
@@ -44,6 +50,7 @@ impl<C: BusClient> Publisher<C> {
             bytes_in_flight: 0,
             acked: BTreeSet::new(),
             discarded: BTreeSet::new(),
+            deferred_until: None,
         }
     }
 
@@ -61,6 +68,7 @@ impl<C: BusClient> Publisher<C> {
     pub fn connected(&mut self) {
         self.connected = true;
         self.cursor = 0;
+        self.deferred_until = None;
     }
 
     /// A connection is gone, and with it what was published on it and not acknowledged.
@@ -82,12 +90,19 @@ impl<C: BusClient> Publisher<C> {
     pub fn published(&mut self, token: PublishToken, outcome: &PublishOutcome) {
         let Some(seq) = self.landed(token) else { return };
         match outcome {
-            PublishOutcome::Accepted => self.acked.insert(seq),
+            PublishOutcome::Accepted => {
+                self.acked.insert(seq);
+            }
+            PublishOutcome::Deferred { reason } => {
+                tracing::warn!(seq, reason, "the broker cannot take a message now; it is sent again");
+                self.cursor = self.cursor.min(seq.saturating_sub(1));
+                self.deferred_until = Some(Instant::now() + DEFERRAL);
+            }
             PublishOutcome::Refused { reason } => {
                 tracing::warn!(seq, reason, "the broker refuses a message for good; it is discarded");
-                self.discarded.insert(seq)
+                self.discarded.insert(seq);
             }
-        };
+        }
     }
 
     /// Delivered messages that the store still holds.
@@ -117,6 +132,10 @@ impl<C: BusClient> Publisher<C> {
     /// The store cannot be read.
     pub fn pump(&mut self, store: &Store) -> Result<Vec<Oversized>, StoreError> {
         let mut oversized = Vec::new();
+        // The clerk comes by at least once a second.
+        if self.deferred_until.is_some_and(|until| until > Instant::now()) {
+            return Ok(oversized);
+        }
         while self.connected && self.in_flight.len() < WINDOW && self.bytes_in_flight < WINDOW_BYTES {
             let room = WINDOW - self.in_flight.len();
             let entries = store.outbox_after(self.cursor, room, WINDOW_BYTES - self.bytes_in_flight)?;

@@ -112,6 +112,20 @@ fn an_answer_whose_acknowledgement_is_lost_is_sent_again_on_the_next_connection(
 }
 
 #[test]
+fn an_answer_that_the_broker_cannot_take_now_is_sent_again_on_the_same_connection() {
+    let scene = scene();
+    scene.broker.set_policy(PublishPolicy::Defer("QuotaExceeded".to_owned()));
+    let id = scene.ask("a");
+    scene.until("the acknowledgement", || scene.broker.acknowledged().contains(&id));
+    // Long enough for the answer to have been refused.
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(scene.answered().is_empty());
+    scene.broker.set_policy(PublishPolicy::Accept);
+    scene.until("the answer", || scene.answered() == ["a"]);
+    scene.service.stop();
+}
+
+#[test]
 fn a_request_that_comes_again_gets_the_answer_that_it_got() {
     let scene = scene();
     scene.ask("a");

@@ -153,6 +153,8 @@ impl Place {
     fn is_same(&self, candidate: &Candidate) -> bool {
         match (&candidate.source, &self.state) {
             (Err(now), Err(then)) => now == then,
+            // A card that could not be read may recover without any file changing.
+            (Ok(_), Err(problem)) if problem.code == ErrorCode::CardError => false,
             _ => !self.seen.is_empty() && self.seen == candidate.seen,
         }
     }

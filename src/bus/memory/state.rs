@@ -20,6 +20,8 @@ pub enum PublishPolicy {
     LoseAck,
     /// It is lost on the way.
     LoseMessage,
+    /// Cannot take it now, for a reason.
+    Defer(String),
     /// Refuses it for a reason.
     Refuse(String),
 }
@@ -227,6 +229,10 @@ impl BrokerState {
             }
             PublishPolicy::LoseAck => self.arrived(message),
             PublishPolicy::LoseMessage => {}
+            PublishPolicy::Defer(reason) => {
+                let outcome = PublishOutcome::Deferred { reason };
+                self.steps.push_back(Step::PublishAcked { packet, outcome });
+            }
             PublishPolicy::Refuse(reason) => {
                 let outcome = PublishOutcome::Refused { reason };
                 self.steps.push_back(Step::PublishAcked { packet, outcome });
