@@ -31,9 +31,10 @@ mkdir -p "$root/DEBIAN" dist
 put() { install -D -m "$1" "$2" "$root/$3"; }
 
 put 755 "$binary" usr/bin/geosam-edge
-put 644 systemd/geosam-edge.service usr/lib/systemd/system/geosam-edge.service
-put 644 systemd/media-geosam.mount usr/lib/systemd/system/media-geosam.mount
-put 644 systemd/geosam-edge-card.rules usr/lib/udev/rules.d/90-geosam-edge-card.rules
+# Below /lib: where that is not the same as /usr/lib (Ubuntu 18.04), systemd's helpers and udev look there only.
+put 644 systemd/geosam-edge.service lib/systemd/system/geosam-edge.service
+put 644 systemd/media-geosam.mount lib/systemd/system/media-geosam.mount
+put 644 systemd/geosam-edge-card.rules lib/udev/rules.d/90-geosam-edge-card.rules
 put 644 systemd/geosam-edge.sysusers usr/lib/sysusers.d/geosam-edge.conf
 for file in systemd/drop-ins/*.conf; do put 644 "$file" "usr/share/geosam-edge/${file##*/}"; done
 for page in packaging/man/*.1; do
@@ -44,7 +45,7 @@ put 644 packaging/completions/geosam-edge usr/share/bash-completion/completions/
 put 644 packaging/completions/_geosam-edge usr/share/zsh/vendor-completions/_geosam-edge
 put 644 packaging/completions/geosam-edge.fish usr/share/fish/vendor_completions.d/geosam-edge.fish
 doc=usr/share/doc/geosam-edge
-for file in README.md LICENSE-MIT LICENSE-APACHE docs/boards.md docs/mqtt.md docs/prepare-a-card.md docs/asyncapi.yaml \
+for file in README.md LICENSE-MIT LICENSE-APACHE docs/boards.md docs/mqtt.md docs/prepare-a-card.md docs/tensorrt.md docs/asyncapi.yaml \
     packaging/debian/copyright; do
     put 644 "$file" "$doc/${file##*/}"
 done
@@ -62,10 +63,12 @@ set_line() {
 }
 set_line 'features = ["./features"]' 'features = ["/media/geosam", "/var/lib/geosam-edge/features"]'
 set_line 'models = "./models"' 'models = "/var/lib/geosam-edge/models"'
+# Said, for commands outside the unit and for systemd before 240, which tells no $STATE_DIRECTORY.
+set_line '# state = "./state"' 'state = "/var/lib/geosam-edge"'
 
 echo /etc/geosam-edge/geosam-edge.toml >"$root/DEBIAN/conffiles"
 for script in postinst prerm postrm; do install -m 755 "packaging/debian/$script" "$root/DEBIAN/$script"; done
-(cd "$root" && find usr etc -type f | LC_ALL=C sort | xargs md5sum >DEBIAN/md5sums)
+(cd "$root" && find usr etc lib -type f | LC_ALL=C sort | xargs md5sum >DEBIAN/md5sums)
 # By content, not by `du`: blocks depend on the file system.
 size="$(find "$root" -type f -printf '%s\n' | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum }')"
 sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$DEB_ARCH/" -e "s/@SIZE@/$size/" \

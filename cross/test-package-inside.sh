@@ -59,8 +59,8 @@ life() {
     geosam-edge --version
     [ -e /usr/share/man/man1/geosam-edge-segment.1.gz ] || [ -e /etc/dpkg/dpkg.cfg.d/excludes ] || fail "no man page"
     [ -e /usr/share/bash-completion/completions/geosam-edge ] || fail "no completions"
-    said="$(systemd-analyze verify --man=no /usr/lib/systemd/system/geosam-edge.service \
-        /usr/lib/systemd/system/media-geosam.mount 2>&1)" || true
+    said="$(systemd-analyze verify --man=no /lib/systemd/system/geosam-edge.service \
+        /lib/systemd/system/media-geosam.mount 2>&1)" || true
     [ -z "$said" ] || fail "systemd-analyze verify says: $said"
     ok "systemd-analyze verify says nothing"
     systemd-analyze security --no-pager "$service" | tail -n 1

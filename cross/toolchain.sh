@@ -33,11 +33,16 @@ name_target() {
 
 # Zig and cargo-zigbuild in a Python environment of their own.
 install_zig() {
-    if [ ! -x "$TOOLS/bin/cargo-zigbuild" ]; then
+    # Build scripts run on this machine.
+    command -v cc >/dev/null || die "a C compiler for this machine is needed (Debian: gcc libc6-dev)"
+    # Again when other versions are wanted: the same commit shall give the same bytes.
+    if ! cmp -s cross/requirements.txt "$TOOLS/requirements.txt"; then
         say "installing zig and cargo-zigbuild into target/cross/tools"
+        rm -rf "$TOOLS"
         mkdir -p "$TOOLS"
         python3 -m venv "$TOOLS" || die "python3 with its venv module is needed (Debian: python3-venv)"
         "$TOOLS/bin/pip" install --quiet --disable-pip-version-check -r cross/requirements.txt
+        cp cross/requirements.txt "$TOOLS/requirements.txt"
     fi
     PATH="$TOOLS/bin:$PATH"
 }

@@ -33,6 +33,9 @@ verify() {
 verify geosam-edge.service media-geosam.mount
 systemd-analyze security --no-pager --offline=true --threshold=20 "$units/geosam-edge.service" | tail -n 1
 mkdir "$units/geosam-edge.service.d"
+cp drop-ins/00-before-239.conf "$units/geosam-edge.service.d/"
+verify geosam-edge.service
+rm "$units/geosam-edge.service.d/00-before-239.conf"
 cp drop-ins/cuda.conf "$units/geosam-edge.service.d/"
 verify geosam-edge.service
 systemd-analyze security --no-pager --offline=true --root="$root" geosam-edge.service | tail -n 1 | sed 's/$/ (with cuda.conf)/'

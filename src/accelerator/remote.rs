@@ -68,7 +68,8 @@ impl Drop for RemoteChip {
 /// The connection; a failure ends the process and with it the connection.
 struct Line {
     stream: UnixStream,
-    child: Child,
+    /// Until it has been ended.
+    child: Option<Child>,
     /// What was asked for last.
     stage: String,
 }
@@ -214,7 +215,7 @@ impl Line {
                 command.env(name, value);
             }
         }
-        Ok(Self { stream, child: command.spawn()?, stage: String::new() })
+        Ok(Self { stream, child: Some(command.spawn()?), stage: String::new() })
     }
 
     fn say(
@@ -249,10 +250,10 @@ impl Line {
         }
         // A process whose end of the socket is closed is about to end by itself: its status tells more than a kill.
         for _ in 0..100 {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return AcceleratorError::Ended { how: status.to_string(), stage },
-                Ok(None) => std::thread::sleep(Duration::from_millis(10)),
-                Err(_) => break,
+            match self.child.as_mut().map(Child::try_wait) {
+                Some(Ok(Some(status))) => return AcceleratorError::Ended { how: status.to_string(), stage },
+                Some(Ok(None)) => std::thread::sleep(Duration::from_millis(10)),
+                Some(Err(_)) | None => break,
             }
         }
         self.end();
@@ -260,9 +261,17 @@ impl Line {
     }
 
     fn end(&mut self) {
-        // Both fail only for a process that has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let Some(mut child) = self.child.take() else { return };
+        // Fails only for a process that has ended.
+        let _ = child.kill();
+        for _ in 0..50 {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // It hangs in a driver, where no signal reaches it: nobody who has prompts to answer waits for that.
+        let _ = std::thread::Builder::new().name("engine-end".to_owned()).spawn(move || child.wait());
     }
 }
 

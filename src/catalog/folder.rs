@@ -17,6 +17,7 @@ use super::names::{folder_name, unique_names};
 use super::prompt::PromptGeometry;
 use super::{CatalogError, v1};
 use crate::Family;
+use crate::geo::Bounds;
 
 /// An open feature folder. Its manifest is in memory; chips' files are looked at when they are used.
 #[derive(Debug)]
@@ -148,6 +149,11 @@ impl Folder {
     #[expect(clippy::len_without_is_empty, reason = "a folder without chips is not opened")]
     pub const fn len(&self) -> usize {
         self.chips.len()
+    }
+
+    /// Bounds around the footprints of all chips, in the folder's CRS.
+    pub fn extent(&self) -> Bounds {
+        self.index.extent()
     }
 
     /// Memory that the chips and their index take, in bytes.

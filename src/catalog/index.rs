@@ -69,6 +69,13 @@ impl SpatialIndex {
         best.map(|(nearest, _, chip)| (chip, nearest))
     }
 
+    /// Bounds around all; of an empty index they hold nothing.
+    pub(super) fn extent(&self) -> Bounds {
+        let around = self.tree.root().envelope();
+        let ([min_x, min_y], [max_x, max_y]) = (around.lower(), around.upper());
+        Bounds { min_x, min_y, max_x, max_y }
+    }
+
     /// Bytes taken.
     pub(super) fn bytes(&self) -> usize {
         // Nodes lie in vectors of their parent, one after another.

@@ -12,9 +12,10 @@ use crate::api::{Limits, PromptItem, Request, Response, parse_request};
 use crate::catalog::Folder;
 use crate::engine::{Engine, EngineOptions, Segmentation, ServedFolder};
 
-/// A request file is the user's own, so a line may be far longer than an MQTT payload.
+/// A request file is the user's own, so a line may be far longer than an MQTT payload. A point takes 0.2 MB while it is
+/// decoded.
 const LIMITS: Limits =
-    Limits { max_payload_bytes: 64 << 20, max_points: 10_000, max_prompts: 100_000, max_depth: 64 };
+    Limits { max_payload_bytes: 64 << 20, max_points: 1000, max_prompts: 100_000, max_depth: 64 };
 
 /// Prepared chips kept between requests: some 25 chips of SAM, 11 of SAM 2.
 const CACHE_BYTES: usize = 256 << 20;
@@ -33,7 +34,7 @@ pub(super) fn run(args: &Args) -> Result<bool, CliError> {
     match &args.request {
         Some(requests) => batch.answer_lines(requests, &args.output),
         None => {
-            let item = args.item()?;
+            let item = args.item(LIMITS.max_points)?;
             let segmentation = batch.segment(&item, "1")?;
             if let Some(overlay) = &args.overlay {
                 super::overlay::write(&segmentation, &item.prompt.foreground, overlay)?;

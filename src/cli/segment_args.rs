@@ -110,8 +110,8 @@ pub enum Drawing {
 }
 
 impl Args {
-    /// The one prompt that the flags describe.
-    pub(super) fn item(&self) -> Result<PromptItem, CliError> {
+    /// The one prompt that the flags describe, of so many points at the most.
+    pub(super) fn item(&self, max_points: usize) -> Result<PromptItem, CliError> {
         let prompt = PromptSet {
             points: self.points.iter().map(|p| p.position).collect(),
             foreground: self.points.iter().map(|p| p.foreground).collect(),
@@ -120,6 +120,11 @@ impl Args {
         if prompt.is_empty() {
             let message = "nothing to segment: give --point X,Y, --box W,S,E,N or --request FILE";
             return Err(CliError::Usage(message.to_owned()));
+        }
+        if prompt.points.len() > max_points {
+            let message =
+                format!("{} points are given; a prompt has {max_points} at the most", prompt.points.len());
+            return Err(CliError::Usage(message));
         }
         Ok(PromptItem { id: None, folder: None, crs: self.crs, prompt, output: self.output_options() })
     }

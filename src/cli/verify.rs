@@ -1,5 +1,6 @@
 //! `verify`: every chip of a folder, read as a prompt would read it, checksums included.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
@@ -29,7 +30,7 @@ impl Args {
         let discovered = Folder::discover(&self.folder)?;
         let mut bad = discovered.problems.len();
         for problem in &discovered.problems {
-            println!("{problem}");
+            say(problem);
         }
         let chips: usize = discovered.folders.iter().map(Folder::len).sum();
         let bar = ProgressBar::new(chips as u64);
@@ -41,7 +42,7 @@ impl Args {
             for index in 0..folder.folder.len() {
                 if let Err(error) = folder.read_features(index, Crc::Verify) {
                     bad += 1;
-                    bar.suspend(|| println!("{error}"));
+                    bar.suspend(|| say(&error));
                 }
                 bar.inc(1);
             }
@@ -50,4 +51,9 @@ impl Args {
         eprintln!("{chips} chips read, {bad} problems");
         Ok(bad == 0)
     }
+}
+
+/// A line of the report. Whoever has stopped reading (`| head`) still gets the status.
+fn say(problem: &impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{problem}");
 }

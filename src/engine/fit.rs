@@ -9,6 +9,10 @@ use crate::api::{FeatureCollection, OnTooLarge, OutputOptions};
 /// The coarsest outline tried, in source pixels: an object of a chip has some hundred.
 const COARSEST: f64 = 64.0;
 
+/// The finest outline tried after one that was too large, in source pixels: below it hardly a step of a pixel's edge
+/// gives way, and a request may ask for any tolerance above 0.
+const FINEST_RETRY: f64 = 0.5;
+
 /// The tolerance to try next.
 pub(super) struct Coarseness {
     limit: Option<usize>,
@@ -42,7 +46,7 @@ impl Coarseness {
         if bytes <= limit {
             return Ok(true);
         }
-        let next = self.tolerance.map_or(1.5, |t| t * 2.0);
+        let next = self.tolerance.map_or(1.5, |t| (t * 2.0).max(FINEST_RETRY));
         if !self.may_coarsen || next > COARSEST {
             let coarsest = match self.tolerance {
                 Some(tolerance) if self.tried => format!(" (simplified by {tolerance} pixels)"),
@@ -72,4 +76,26 @@ fn written_bytes(collection: &FeatureCollection) -> usize {
     // A counter does not fail, and numbers, strings and lists can all be written.
     let _ = serde_json::to_writer(&mut counter, collection);
     counter.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Vectorization;
+
+    #[test]
+    fn a_tolerance_however_small_is_given_up_after_a_few_outlines() {
+        for tolerance in [5e-324, 1e-300, 0.1, 3.0] {
+            let mut options = OutputOptions {
+                vectorization: Vectorization::Simplified,
+                tolerance,
+                ..OutputOptions::default()
+            };
+            options.max_bytes = Some(1);
+            let mut coarseness = Coarseness::new(&options);
+            let nothing = FeatureCollection { bbox: None, crs: None, features: Vec::new() };
+            let outlines = (1..).find(|_| coarseness.fits(&nothing).is_err());
+            assert!(outlines.is_some_and(|n| (5..=10).contains(&n)), "{tolerance}: {outlines:?}");
+        }
+    }
 }

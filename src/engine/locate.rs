@@ -6,7 +6,7 @@ use super::{EngineError, ServedFolder};
 use crate::api::PromptItem;
 use crate::catalog::{CatalogError, ChipRef, PromptGeometry};
 use crate::decoder::{FramePoint, FramePrompt};
-use crate::geo::{Crs, Transform};
+use crate::geo::{Bounds, Crs, Transform};
 
 /// Points an edge when a box is reprojected (GDAL's `transform_bounds`).
 const EDGE_POINTS: usize = 21;
@@ -60,9 +60,31 @@ fn unknown_folder(name: &str, folders: &[Arc<ServedFolder>]) -> EngineError {
 
 fn locate_in(folder: &Arc<ServedFolder>, item: &PromptItem) -> Result<Located, EngineError> {
     let transform = folder.transform_from(item.crs)?;
-    let prompt = to_folder_crs(item, transform.as_ref())?;
+    let mut prompt = to_folder_crs(item, transform.as_ref())?;
+    if folder.crs().is_ok_and(Crs::is_geographic) {
+        bring_home(&mut prompt, &folder.folder.extent());
+    }
     let chip = folder.folder.choose(&prompt)?;
     Ok(Located { folder: Arc::clone(folder), chip, prompt })
+}
+
+/// Rasters in degrees may go on beyond 180, or count from 0 to 360, while answers and other CRSs do not: longitudes are
+/// taken to be those nearest to the raster.
+fn bring_home(prompt: &mut PromptGeometry, extent: &Bounds) {
+    if extent.min_x >= -180.0 && extent.max_x <= 180.0 {
+        return;
+    }
+    let middle = extent.center().0;
+    let home = |x: f64| {
+        let is_home = (extent.min_x..=extent.max_x).contains(&x);
+        if is_home { x } else { x + ((middle - x) / 360.0).round() * 360.0 }
+    };
+    for (x, _) in &mut prompt.points {
+        *x = home(*x);
+    }
+    if let Some(b) = &mut prompt.bbox {
+        (b.min_x, b.max_x) = (home(b.min_x), home(b.max_x));
+    }
 }
 
 fn to_folder_crs(item: &PromptItem, transform: Option<&Transform>) -> Result<PromptGeometry, EngineError> {
@@ -111,7 +133,9 @@ fn distance_from_center(found: &Located) -> f64 {
         Some((a, b)) => {
             let metres_per_degree = 111_195.0;
             let shrink = ((a.1 + b.1) / 2.0).to_radians().cos();
-            ((a.0 - b.0) * shrink).hypot(a.1 - b.1) * metres_per_degree
+            // The shorter way round.
+            let across = (a.0 - b.0 + 180.0).rem_euclid(360.0) - 180.0;
+            (across * shrink).hypot(a.1 - b.1) * metres_per_degree
         }
         None => (chip.0 - prompt.0).hypot(chip.1 - prompt.1),
     }
@@ -135,5 +159,39 @@ impl Located {
         }
         let pixel_box = self.prompt.bbox.as_ref().map(|bounds| chip.box_to_pixel(bounds)).transpose()?;
         Ok(FramePrompt { points, bbox: pixel_box.map(|sides| sides.map(|v| v * gain)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn brought_home(x: f64, west_east: [f64; 2], extent: [f64; 2]) -> (f64, [f64; 2]) {
+        let mut prompt = PromptGeometry {
+            points: vec![(x, 1.0)],
+            bbox: Some(Bounds::new(west_east[0], 0.0, west_east[1], 2.0)),
+        };
+        bring_home(&mut prompt, &Bounds::new(extent[0], 0.0, extent[1], 2.0));
+        let bbox = prompt.bbox.unwrap();
+        (prompt.points[0].0, [bbox.min_x, bbox.max_x])
+    }
+
+    #[test]
+    fn longitudes_are_those_of_rasters_that_go_beyond_180() {
+        // As answers tell them, for a raster of 0 to 360.
+        let (x, [west, east]) = brought_home(-90.0, [-90.25, -89.75], [0.0, 360.0]);
+        assert_eq!((x, west, east), (270.0, 269.75, 270.25));
+        // As another CRS gives a box across the antimeridian.
+        let (x, [west, east]) = brought_home(-179.75, [179.75, -179.75], [179.5, 180.5]);
+        assert_eq!((x, west, east), (180.25, 179.75, 180.25));
+        let (x, _) = brought_home(179.75, [0.0, 1.0], [-180.5, -179.5]);
+        assert_eq!(x, -180.25);
+    }
+
+    #[test]
+    fn longitudes_of_ordinary_rasters_stay_as_they_are() {
+        assert_eq!(brought_home(200.0, [-170.0, 170.0], [9.0, 10.0]), (200.0, [-170.0, 170.0]));
+        // Within the raster already.
+        assert_eq!(brought_home(270.5, [0.0, 359.0], [0.0, 360.0]), (270.5, [0.0, 359.0]));
     }
 }

@@ -14,7 +14,7 @@ use super::{Decoders, EngineError, ServedFolder};
 use crate::accelerator::Accelerator;
 use crate::api::{FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, Timing};
 use crate::catalog::PromptGeometry;
-use crate::decoder::{Decoded, FramePrompt, MaskDecoder, PreparedCache, PreparedChip};
+use crate::decoder::{Decoded, DecoderError, FramePrompt, MaskDecoder, PreparedCache, PreparedChip};
 use crate::family::Family;
 use crate::features::Crc;
 use crate::mask::Mask;
@@ -241,10 +241,17 @@ impl Engine {
         chip: usize,
         prompt: &FramePrompt,
     ) -> Result<Answer, EngineError> {
-        let (decoder, prepared, load) = self.load(pick, folder, chip)?;
-        let start = Instant::now();
-        let decoded = decoder.decode(&prepared, prompt)?;
-        Ok((decoded, decoder.family(), [load, milliseconds(start)]))
+        let (mut decoder, mut prepared, mut load) = self.load(pick, folder, chip)?;
+        let mut start = Instant::now();
+        let mut decoded = decoder.decode(&prepared, prompt);
+        if matches!(decoded, Err(DecoderError::ForeignPreparedChip { .. })) {
+            // The model was replaced while the chip was being prepared by the old one.
+            self.prepared.retain(|key| key.opening != folder.opening || key.row != chip);
+            (decoder, prepared, load) = self.load(pick, folder, chip)?;
+            start = Instant::now();
+            decoded = decoder.decode(&prepared, prompt);
+        }
+        Ok((decoded?, decoder.family(), [load, milliseconds(start)]))
     }
 
     /// The decoder and the prepared chip, and the milliseconds it took to get them (0 from the cache).

@@ -69,6 +69,11 @@ impl Projector {
         }
     }
 
+    /// Whether it writes degrees.
+    pub const fn is_geographic(&self) -> bool {
+        self.geographic
+    }
+
     /// Blocks of the chip that it has learnt to project: half a kilobyte of memory each at the most.
     pub fn blocks(&self) -> usize {
         self.map.blocks()

@@ -55,6 +55,9 @@ use super::{Decoded, FramePrompt, MaskDecoder, PreparedChip, PromptEncoder};
 use crate::family::Family;
 use crate::features::ChipFeatures;
 
+/// Tokens up to which a workspace is kept for the next prompt: each takes about 0.2 MB.
+const KEPT_TOKENS: usize = 64;
+
 /// The decoder of one checkpoint.
 #[derive(Debug)]
 pub struct FusedDecoder {
@@ -276,7 +279,9 @@ impl MaskDecoder for FusedDecoder {
         workspace.reserve(sizes, self.threads, self.processor.block());
         self.passes(content, prompt, sizes, &mut workspace);
         let decoded = decoded(sizes, &mut workspace);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+        if sizes.tokens <= KEPT_TOKENS {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+        }
         decoded
     }
 }
