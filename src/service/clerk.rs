@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::announce::Announcer;
 use super::bench::Bench;
+use super::forward::Permit;
 use super::health::Tally;
 use super::intake::IntakeRules;
 use super::job::Job;
@@ -37,15 +38,12 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// What the clerk is told.
 pub(super) enum Input {
-    Bus(BusEvent),
+    /// From the bus, with what lets the next one come.
+    Bus(BusEvent, Permit),
     /// A worker has run a request.
     Performed(Box<Job>, Box<Performed>),
     /// The watcher has looked; `models` says whether others are there than before.
-    Looked {
-        view: Arc<FolderView>,
-        news: Vec<FolderNews>,
-        models: bool,
-    },
+    Looked { view: Arc<FolderView>, news: Vec<FolderNews>, models: bool },
     /// A model has another engine.
     Engine(EngineNews),
     /// End in good order.
@@ -152,7 +150,7 @@ impl<C: BusClient> Clerk<C> {
 
     fn take(&mut self, input: Input) {
         match input {
-            Input::Bus(event) => self.bus_event(event),
+            Input::Bus(event, _permit) => self.bus_event(event),
             Input::Performed(job, performed) => self.performed(job, &performed),
             Input::Looked { view, news, models } => {
                 self.folders(view, &news);

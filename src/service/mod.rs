@@ -7,7 +7,8 @@
 //!            watcher --------^
 //! ```
 //!
-//! - The *bus thread* hands events on and never waits for the card or the decoder.
+//! - The *bus thread* hands events on, a few ahead of the clerk. The rest waits in the bus's bounded queue, so the
+//!   connection itself never waits for the card or the decoder.
 //! - The *clerk* is the only one that changes the store. It commits what has gathered, then acknowledges, runs,
 //!   publishes. A request is acknowledged when it is durable; an answer leaves the outbox on the broker's PUBACK.
 //! - *Workers* take requests from the bench (real ones before previews) and give their outcome to the clerk.
@@ -19,6 +20,7 @@ mod announce;
 mod bench;
 mod clerk;
 mod error;
+mod forward;
 mod health;
 mod intake;
 mod job;

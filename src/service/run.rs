@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use super::announce::{Announcer, Facts};
 use super::bench::Bench;
 use super::clerk::{Clerk, Input};
+use super::forward::hand_on;
 use super::intake::IntakeRules;
-use super::pulse::{Organ, Pulse, feed_watchdog, tell_systemd};
+use super::pulse::{Pulse, feed_watchdog, tell_systemd};
 use super::recovery::{Recovered, recover};
 use super::schedule::Bounds;
 use super::served::Served;
@@ -17,7 +18,7 @@ use super::shop::Shop;
 use super::watcher::Watcher;
 use super::{ServiceError, ServiceOptions};
 use crate::accelerator::Accelerator;
-use crate::bus::{BusClient, BusConnection, BusError, BusEvent, Topics};
+use crate::bus::{BusClient, BusConnection, Topics};
 use crate::engine::{Engine, EngineOptions};
 use crate::layers::Layers;
 use crate::session::SessionTable;
@@ -189,25 +190,6 @@ fn take_up(
         }
     }
     Ok(())
-}
-
-fn hand_on(mut events: impl BusConnection, clerk: &Sender<Input>, pulse: &Pulse) {
-    loop {
-        pulse.beat(Organ::Bus);
-        match events.next_event(Some(Duration::from_secs(1))) {
-            Ok(None) => {}
-            Ok(Some(event)) => {
-                let last = matches!(event, BusEvent::Stopped { .. });
-                // After the clerk has gone the farewell is still on its way: go on until the bus has ended.
-                let _ = clerk.send(Input::Bus(event));
-                if last {
-                    return;
-                }
-            }
-            Err(BusError::Stopped) => return,
-            Err(error) => tracing::error!(%error, "the bus"),
-        }
-    }
 }
 
 /// Looks again and again, until nobody holds the other end of `ended`.
