@@ -5,6 +5,7 @@
 //! messages are taken out of the outbox with the next commit, or after a short while.
 
 mod commit;
+mod journal;
 mod reception;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::accelerator::EngineNews;
 use crate::api::Response;
 use crate::bus::{AckToken, BusClient, BusEvent};
 use crate::store::{Change, Class, Finish, OutboxMessage};
+pub(super) use journal::Backlog;
 
 /// Inputs taken in before a commit, so that one flood does not keep the rest waiting.
 const BATCH: usize = 256;
@@ -62,6 +64,13 @@ enum Then {
     TakenOut((Vec<u64>, Vec<u64>)),
 }
 
+/// What a start has found, for the clerk to go on from.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Layer changes that are not in their files.
+    pub backlog: Backlog,
+}
+
 pub(super) struct Clerk<C> {
     pub rules: IntakeRules,
     pub shop: Arc<Shop>,
@@ -71,13 +80,11 @@ pub(super) struct Clerk<C> {
     pub pulse: Arc<Pulse>,
     pub tally: Tally,
     staged: Vec<(Change, Then)>,
-    /// Layer changes that are in their files.
-    journal_done: Vec<u64>,
+    backlog: Backlog,
     /// Since when something waits for the next commit only to be taken out.
     lingering_since: Option<Instant>,
-    /// When a failed commit, or a failed write to a layer, is tried again.
+    /// When a failed commit is tried again. Nothing is committed before.
     retry_at: Option<Instant>,
-    journal_failed: bool,
     next_health: Instant,
     view: Arc<FolderView>,
     stopping: bool,
@@ -91,6 +98,7 @@ impl<C: BusClient> Clerk<C> {
         client: C,
         announcer: Announcer,
         pulse: Arc<Pulse>,
+        found: Found,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -103,10 +111,9 @@ impl<C: BusClient> Clerk<C> {
             pulse,
             tally: Tally::new(now),
             staged: Vec::new(),
-            journal_done: Vec::new(),
+            backlog: found.backlog,
             lingering_since: None,
             retry_at: None,
-            journal_failed: false,
             next_health: now,
             stopping: false,
         }
@@ -139,11 +146,11 @@ impl<C: BusClient> Clerk<C> {
         let now = Instant::now();
         let mut until = now + Duration::from_secs(1);
         until = until.min(self.next_health);
-        if let Some(since) = self.lingering_since {
-            until = until.min(since + LINGER);
-        }
-        if let Some(retry) = self.retry_at {
-            until = until.min(retry);
+        // While a failed commit waits nothing else can be done: to wake for it would be to spin.
+        let lingering = self.lingering_since.map(|since| since + LINGER);
+        let due = self.retry_at.or_else(|| lingering.into_iter().chain(self.backlog.retry_at()).min());
+        if let Some(due) = due {
+            until = until.min(due);
         }
         until.saturating_duration_since(now)
     }
@@ -269,9 +276,7 @@ impl<C: BusClient> Clerk<C> {
                 self.staged.push((Change::Session(expired), Then::Nothing));
             }
         }
-        if self.journal_failed && self.retry_at.is_none_or(|at| at <= now) {
-            self.apply_journal();
-        }
+        self.retry_layers(now);
     }
 
     fn publish(&mut self) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::announce::{Announcer, Facts};
 use super::bench::Bench;
-use super::clerk::{Clerk, Input};
+use super::clerk::{Backlog, Clerk, Found, Input};
 use super::forward::hand_on;
 use super::intake::IntakeRules;
 use super::pulse::{Pulse, feed_watchdog, tell_systemd};
@@ -49,8 +49,11 @@ impl Service {
         let opened = Store::open(&options.state, options.store)?;
         let store = opened.store;
         let layers = Layers::open(&options.state)?;
-        let half_made = layers.apply(&store.journal()?);
-        let mut first = vec![Change::JournalDone(half_made.done)];
+        let journal = store.journal()?;
+        let half_made = layers.apply(&journal);
+        let mut backlog = Backlog::of(&journal, half_made);
+        drop(journal);
+        let mut first = vec![Change::JournalDone(backlog.take_done())];
         let (sessions, unreadable) =
             SessionTable::restore(options.sessions, &store.sessions()?, store.clock_ms());
         for error in unreadable {
@@ -99,8 +102,9 @@ impl Service {
             response_prefixes: options.response_prefixes.clone(),
             previews: options.previews > 0,
         };
-        let office =
-            Clerk::new(rules, Arc::clone(&shop), Arc::clone(&bench), client, announcer, Arc::clone(&pulse));
+        let found = Found { backlog };
+        let (of_clerk, beating) = (Arc::clone(&shop), Arc::clone(&pulse));
+        let office = Clerk::new(rules, of_clerk, Arc::clone(&bench), client, announcer, beating, found);
         let mut threads = vec![spawn("clerk", move || office.work(&inputs))?];
         for _ in 0..options.workers {
             let (bench, shop, pulse, clerk) =

@@ -1,6 +1,8 @@
 //! The service on a bus without a network: duplicates, lost acknowledgements, reconnects. No request here
 //! needs a decoder.
 
+mod layers;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -72,6 +72,6 @@ pub struct Depths {
     pub answer_bytes: u64,
     /// Changes of layer files not yet known to be on the card.
     pub journal: usize,
-    /// Their bytes. When layer files cannot be written this grows: refuse to save beyond a few MB.
+    /// Their bytes. When layer files cannot be written this grows, and `save` is refused beyond a few MB.
     pub journal_bytes: u64,
 }

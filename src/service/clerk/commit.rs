@@ -1,5 +1,4 @@
-//! The commit: what is staged becomes durable, and only then follows what depends on it. Layer files are written
-//! here too, since their changes are in the journal by then.
+//! The commit: what is staged becomes durable, and only then follows what depends on it.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -9,7 +8,6 @@ use super::{Clerk, LINGER, RETRY, Then};
 use crate::ErrorCode;
 use crate::api::Response;
 use crate::bus::{AckToken, BusClient};
-use crate::layers::Applied;
 use crate::service::job::Job;
 use crate::store::{Change, Class, Committed, DropCause, Finish, Outcome};
 
@@ -25,15 +23,19 @@ impl<C: BusClient> Clerk<C> {
         if self.staged.is_empty() && !overdue && !self.stopping {
             return;
         }
+        // Before what follows, which may leave something to be taken out later.
+        self.lingering_since = None;
         let mut first = true;
         while first || !self.staged.is_empty() {
             first = false;
-            if self.publisher.delivered() > 0 {
+            // After a commit that failed they are staged already.
+            let leaving = self.staged.iter().any(|(_, then)| matches!(then, Then::TakenOut(_)));
+            if self.publisher.delivered() > 0 && !leaving {
                 let out = self.publisher.to_take_out();
                 self.staged.push((Change::Acked(out.0.clone()), Then::Nothing));
                 self.staged.push((Change::Discard(out.1.clone()), Then::TakenOut(out)));
             }
-            let journal_done = std::mem::take(&mut self.journal_done);
+            let journal_done = self.backlog.take_done();
             if !journal_done.is_empty() {
                 self.staged.push((Change::JournalDone(journal_done), Then::Nothing));
             }
@@ -50,18 +52,15 @@ impl<C: BusClient> Clerk<C> {
                     // Nothing is acknowledged that is not durable: the broker keeps it meanwhile.
                     tracing::error!(%error, "the state cannot be written; trying again");
                     self.retry_at = Some(now + RETRY);
+                    self.backlog.doubt();
                     return;
                 }
             }
         }
-        self.lingering_since = None;
     }
 
     fn follow(&mut self, staged: Vec<(Change, Then)>, committed: Committed) {
-        if !committed.journal.is_empty() {
-            let applied = self.shop.layers.apply(&committed.journal);
-            self.layers_applied(applied);
-        }
+        self.write_layers(committed.journal);
         let mut drops: BTreeMap<Class, usize> = BTreeMap::new();
         // What cannot be delivered has been told when that was found.
         for dropped in committed.dropped.iter().filter(|dropped| dropped.cause == DropCause::Full) {
@@ -107,29 +106,6 @@ impl<C: BusClient> Clerk<C> {
             }
             Outcome::InboxFull { .. } => self.refuse(&job.reply, &busy(&job), ack),
             Outcome::Finished { .. } | Outcome::NotInInbox | Outcome::Done => self.acknowledge(ack),
-        }
-    }
-
-    /// Layer changes that could not be written when they were committed.
-    pub(super) fn apply_journal(&mut self) {
-        match self.shop.store.journal() {
-            Ok(journal) => {
-                let applied = self.shop.layers.apply(&journal);
-                self.layers_applied(applied);
-            }
-            Err(error) => tracing::error!(%error, "cannot read the journal of layers"),
-        }
-    }
-
-    fn layers_applied(&mut self, applied: Applied) {
-        self.journal_done.extend(applied.done);
-        self.journal_failed = !applied.failed.is_empty();
-        for error in &applied.failed {
-            tracing::error!(%error, "a saved object is not in its layer yet; it is tried again");
-            self.retry_at = Some(Instant::now() + RETRY);
-        }
-        if !self.journal_done.is_empty() {
-            self.lingering_since.get_or_insert_with(Instant::now);
         }
     }
 }

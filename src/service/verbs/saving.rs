@@ -11,11 +11,22 @@ use crate::service::saved::{self, Origin};
 use crate::service::shop::Shop;
 use crate::store::{Class, LayerChange, OutboxMessage};
 
+/// Bytes of objects that may wait for their layer files to be writable again; the card is small.
+const MOST_WAITING: u64 = 4 << 20;
+
 impl Shop {
     pub(super) fn save(&self, job: &Job) -> Result<Performed, Refusal> {
         let key = Self::key(job);
         let mut session = self.session(&key)?;
         session.to_save()?;
+        let waiting = self.store.depths().journal_bytes;
+        if waiting > MOST_WAITING {
+            let text = format!(
+                "{waiting} bytes of saved objects are not in their layers yet, because a layer's file cannot be \
+                 written; see the log for why, mend that, and save again"
+            );
+            return Err(Refusal(ErrorCode::CardError, text));
+        }
         let layer = job.request.layer.clone().unwrap_or_default();
         if let Some(name) = saved::clash(&job.request.properties) {
             let text =

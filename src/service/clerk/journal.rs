@@ -1,0 +1,106 @@
+//! Layer files. Their changes are in the journal before they are written, so a file that cannot be written holds up
+//! nothing but its own layer: what is owed to it is tried again, from the journal and in its order.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::Clerk;
+use crate::bus::BusClient;
+use crate::layers::{Applied, JournalEntry};
+
+/// How long to wait before a layer that could not be written is tried again. Each try reads the file from its
+/// beginning, on the clerk's thread.
+const LAYER_RETRY: Duration = Duration::from_secs(10);
+
+/// What of the journal is not in the files yet, and what is there and not struck yet.
+#[derive(Debug, Default)]
+pub(in crate::service) struct Backlog {
+    /// Layers with a change that could not be written. Later ones wait behind it: a removal that went before its
+    /// append would find nothing, and the object would stay.
+    behind: BTreeSet<String>,
+    /// The journal may hold changes that nobody was told of: a commit that failed may be on the card.
+    unread: bool,
+    retry_at: Option<Instant>,
+    done: Vec<u64>,
+}
+
+impl Backlog {
+    /// What is left of a journal that a start has applied.
+    pub fn of(journal: &[JournalEntry], applied: Applied) -> Self {
+        let mut backlog = Self::default();
+        backlog.note(journal, applied);
+        backlog
+    }
+
+    /// Changes that are in their files, to be struck from the journal.
+    pub fn take_done(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// A commit failed, and what it would have put into the journal may be there.
+    pub const fn doubt(&mut self) {
+        self.unread = true;
+    }
+
+    /// When what could not be written is tried again.
+    pub const fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    fn note(&mut self, entries: &[JournalEntry], applied: Applied) {
+        for error in &applied.failed {
+            tracing::error!(%error, "a saved object is not in its layer yet; it is tried again");
+        }
+        let open = entries.iter().filter(|entry| applied.done.binary_search(&entry.seq).is_err());
+        self.behind.extend(open.map(|entry| entry.op.layer().to_owned()));
+        self.done.extend(applied.done);
+        if !applied.failed.is_empty() {
+            self.retry_at.get_or_insert_with(|| Instant::now() + LAYER_RETRY);
+        }
+    }
+}
+
+impl<C: BusClient> Clerk<C> {
+    /// Writes what a commit has put into the journal, as far as nothing older of its layer waits.
+    pub(super) fn write_layers(&mut self, mut committed: Vec<JournalEntry>) {
+        if self.backlog.unread {
+            self.apply_journal();
+            return;
+        }
+        committed.retain(|entry| !self.backlog.behind.contains(entry.op.layer()));
+        if !committed.is_empty() {
+            self.apply(&committed);
+        }
+    }
+
+    /// Tries again what could not be written, if it is time. Not while the state cannot be written either: what the
+    /// journal holds is known only after the next commit.
+    pub(super) fn retry_layers(&mut self, now: Instant) {
+        if self.retry_at.is_none() && self.backlog.retry_at.is_some_and(|at| at <= now) {
+            self.apply_journal();
+        }
+    }
+
+    fn apply_journal(&mut self) {
+        match self.shop.store.journal() {
+            Ok(journal) => {
+                let done = self.backlog.take_done();
+                self.backlog = Backlog { done, ..Backlog::default() };
+                self.apply(&journal);
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot read the journal of layers");
+                self.backlog.unread = true;
+                self.backlog.retry_at = Some(Instant::now() + LAYER_RETRY);
+            }
+        }
+    }
+
+    fn apply(&mut self, entries: &[JournalEntry]) {
+        let applied = self.shop.layers.apply(entries);
+        self.backlog.note(entries, applied);
+        if !self.backlog.done.is_empty() {
+            self.lingering_since.get_or_insert_with(Instant::now);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Layers that cannot be written for a while. A directory stands in a file's place: not even root writes to it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+use crate::layers::LayerOp;
+use crate::store::{Change, Finish, LayerChange, Store, StoreLimits};
+
+/// A prompt inside `folder_sam`.
+const POINT: &str = r#""folder":"folder_sam","crs":"EPSG:32633","points":[[458120,5427215]]"#;
+
+fn path(dir: &TempDir, layer: &str) -> PathBuf {
+    dir.path().join("state/layers").join(format!("{layer}.geojsonl"))
+}
+
+/// A directory for a service, in which this layer cannot be written.
+fn blocked(layer: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(path(&dir, layer)).unwrap();
+    dir
+}
+
+/// The ids of a layer's objects, as they stand in its file.
+fn objects(dir: &TempDir, layer: &str) -> Vec<String> {
+    let text = fs::read_to_string(path(dir, layer)).unwrap_or_default();
+    let id = |line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
+    text.lines().map(id).collect()
+}
+
+impl Scene {
+    /// Sends a request, and waits until it is acknowledged and answered.
+    fn served(&self, verb: &str, id: &str, members: &str) -> Value {
+        let payload = format!(r#"{{"id":"{id}",{members}}}"#);
+        let request = OutgoingMessage::new(format!("geosam/edge/request/c1/{verb}"), payload);
+        let Delivery::Taken(delivery) = self.broker.publish(request) else { panic!("not subscribed") };
+        let topic = format!("geosam/edge/response/c1/{verb}");
+        let answer = || -> Option<Value> {
+            let published = self.broker.published();
+            let answers = published.iter().filter(|m| m.topic == topic);
+            let mut answers = answers.map(|m| serde_json::from_slice::<Value>(&m.payload).unwrap());
+            answers.find(|answer| answer["id"] == id)
+        };
+        self.until(id, || self.broker.acknowledged().contains(&delivery) && answer().is_some());
+        answer().unwrap()
+    }
+
+    fn save(&self, id: &str, layer: &str) -> Value {
+        let added = self.served("add", &format!("add-{id}"), &format!(r#""session":"s",{POINT}"#));
+        assert_eq!(added["status"], "ok", "{added}");
+        self.served("save", id, &format!(r#""session":"s","layer":"{layer}""#))
+    }
+
+    /// Saves an object, and returns its id.
+    fn saved(&self, id: &str, layer: &str) -> String {
+        let answer = self.save(id, layer);
+        answer["saved"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+}
+
+#[test]
+fn a_layer_that_cannot_be_written_holds_up_nothing_but_itself() {
+    let scene = scene_in(blocked("ponds"), ServiceOptions::default());
+    let pond = scene.saved("1", "ponds");
+    let road = scene.saved("2", "roads");
+    assert_eq!(objects(&scene.dir, "roads"), [road.as_str()], "a client sees what it has just saved");
+    fs::remove_dir(path(&scene.dir, "ponds")).unwrap();
+    scene.until("the object", || !objects(&scene.dir, "ponds").is_empty());
+    scene.service.stop();
+    assert_eq!(objects(&scene.dir, "ponds"), [pond.as_str()]);
+}
+
+#[test]
+fn an_object_that_a_start_cannot_write_is_written_in_that_run() {
+    let scene = scene_in(blocked("ponds"), ServiceOptions::default());
+    let pond = scene.saved("1", "ponds");
+    scene.service.stop();
+
+    let scene = scene_in(scene.dir, ServiceOptions::default());
+    fs::remove_dir(path(&scene.dir, "ponds")).unwrap();
+    scene.until("the object", || !objects(&scene.dir, "ponds").is_empty());
+    scene.service.stop();
+
+    let scene = scene_in(scene.dir, ServiceOptions::default());
+    scene.service.stop();
+    assert_eq!(objects(&scene.dir, "ponds"), [pond.as_str()], "once");
+}
+
+#[test]
+fn an_object_taken_back_before_it_could_be_written_does_not_come_after_all() {
+    let scene = scene_in(blocked("ponds"), ServiceOptions::default());
+    scene.saved("1", "ponds");
+    // The trouble is over, and nobody has tried again yet.
+    fs::remove_dir(path(&scene.dir, "ponds")).unwrap();
+    fs::write(path(&scene.dir, "ponds"), "").unwrap();
+    let unsaved = scene.served("unsave", "u", r#""session":"s","layer":"ponds""#);
+    assert_eq!(unsaved["status"], "ok", "{unsaved}");
+    let kept = scene.saved("2", "ponds");
+    scene.service.stop();
+
+    let scene = scene_in(scene.dir, ServiceOptions::default());
+    scene.service.stop();
+    assert_eq!(objects(&scene.dir, "ponds"), [kept.as_str()]);
+}
+
+#[test]
+fn saving_is_refused_while_megabytes_wait_for_a_layer() {
+    let dir = blocked("ponds");
+    let waiting = (0..5).map(|n| {
+        let padding = "x".repeat(1 << 20);
+        let line = format!(
+            r#"{{"type":"Feature","id":"{n}","geometry":null,"properties":{{"padding":"{padding}"}}}}"#
+        );
+        let op = LayerOp::append("ponds", &n.to_string(), line).unwrap();
+        LayerChange { op, client: "c1".to_owned(), session: "s".to_owned() }
+    });
+    let finish = Finish { layers: waiting.collect(), ..Finish::default() };
+    let opened = Store::open(&dir.path().join("state"), StoreLimits::default()).unwrap();
+    opened.store.commit(vec![Change::Finish(Box::new(finish))]).unwrap();
+    drop(opened);
+
+    let scene = scene_in(dir, ServiceOptions::default());
+    let refused = scene.save("1", "roads");
+    assert_eq!(refused["error"]["code"], "CARD_ERROR", "{refused}");
+    assert_eq!(objects(&scene.dir, "roads"), [] as [&str; 0]);
+    fs::remove_dir(path(&scene.dir, "ponds")).unwrap();
+    scene.until("the objects", || objects(&scene.dir, "ponds").len() == 5);
+    // The session is as it was. They are struck from the journal a little later than they are written.
+    let mut round = 1;
+    scene.until("room", || {
+        round += 1;
+        let answer = scene.served("save", &round.to_string(), r#""session":"s","layer":"roads""#);
+        answer["status"] == "ok"
+    });
+    assert_eq!(objects(&scene.dir, "roads").len(), 1);
+    scene.service.stop();
+}
