@@ -15,6 +15,8 @@ pub(super) struct Meter {
     syncs: AtomicU64,
     #[cfg(test)]
     pub fail: std::sync::Mutex<Option<io::ErrorKind>>,
+    #[cfg(test)]
+    pub fail_syncs: std::sync::atomic::AtomicBool,
     /// Held by a test, it makes a sync take as long as on a very slow card.
     #[cfg(test)]
     pub slow: std::sync::Mutex<()>,
@@ -68,6 +70,10 @@ impl StorageBackend for Backend {
 
     fn sync_data(&self) -> io::Result<()> {
         self.meter.check()?;
+        #[cfg(test)]
+        if self.meter.fail_syncs.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the card does not sync"));
+        }
         self.meter.syncs.fetch_add(1, Ordering::Relaxed);
         #[cfg(test)]
         let _slow = self.meter.slow.lock();

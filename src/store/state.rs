@@ -142,7 +142,11 @@ impl Store {
             }
             *db = Some(ready.db);
             *unpoisoned(self.depths.lock()) = ready.index.depths();
-            *writer = Writer { index: ready.index, stale: false };
+            let mut index = ready.index;
+            // Where a new database had to be begun its places would start over, and requests that are under way
+            // hold places of the old one.
+            index.next_seq = index.next_seq.max(writer.index.next_seq);
+            *writer = Writer { index, stale: false };
         }
         Ok(writer)
     }
@@ -206,6 +210,12 @@ impl Store {
     /// Syncs of the card by the database since it was opened, those of opening it among them.
     pub fn syncs(&self) -> u64 {
         self.meter.syncs()
+    }
+
+    /// Lets all syncs of the card fail, though what was written before them can be read again.
+    #[cfg(test)]
+    pub(crate) fn fail_syncs(&self, fail: bool) {
+        self.meter.fail_syncs.store(fail, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// The caps.

@@ -236,6 +236,18 @@ fn after_a_failed_write_the_store_tells_what_is_on_the_card() {
 }
 
 #[test]
+fn a_batch_whose_sync_failed_may_be_on_the_card_and_is_recognised() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let request = || receive(entry("a", "save", "1", b"x"));
+    store.fail_syncs(true);
+    store.commit(vec![request()]).unwrap_err();
+    store.fail_syncs(false);
+    assert!(matches!(one(&store, request()), Outcome::Pending(_)));
+    assert_eq!(store.depths().inbox, 1);
+}
+
+#[test]
 fn reading_does_not_wait_for_a_slow_card() {
     let fixture = Fixture::new();
     let store = fixture.open();

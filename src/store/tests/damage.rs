@@ -188,3 +188,17 @@ fn a_state_directory_that_cannot_be_made_is_an_error_with_its_path() {
     fs::File::open(&blocked).unwrap().read_to_string(&mut text).unwrap();
     assert!(text.is_empty());
 }
+
+#[test]
+fn places_go_on_in_a_database_begun_because_the_old_one_was_found_damaged_under_way() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let before = received(&one(&store, receive(entry("a", "segment", "1", b"x"))));
+    store.fail_syncs(true);
+    store.commit(vec![receive(entry("a", "segment", "2", b"y"))]).unwrap_err();
+    store.fail_syncs(false);
+    overwrite(&fixture, 0, &[0; 512]);
+    let after = received(&one(&store, receive(entry("a", "segment", "2", b"y"))));
+    assert!(fixture.dir.path().join("state.redb.bad-1").exists(), "it was damaged");
+    assert!(after > before, "{after}: the request in place {before} may be under way");
+}
