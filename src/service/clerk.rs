@@ -7,6 +7,8 @@
 mod commit;
 mod journal;
 mod reception;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -69,6 +71,8 @@ enum Then {
 pub(super) struct Found {
     /// Layer changes that are not in their files.
     pub backlog: Backlog,
+    /// The highest place of a request that waited; all up to it are on the bench.
+    pub highest: u64,
 }
 
 pub(super) struct Clerk<C> {
@@ -81,6 +85,8 @@ pub(super) struct Clerk<C> {
     pub tally: Tally,
     staged: Vec<(Change, Then)>,
     backlog: Backlog,
+    /// The highest place of a request that was put on the bench, or had been before the start.
+    highest: u64,
     /// Since when something waits for the next commit only to be taken out.
     lingering_since: Option<Instant>,
     /// When a failed commit is tried again. Nothing is committed before.
@@ -112,6 +118,7 @@ impl<C: BusClient> Clerk<C> {
             tally: Tally::new(now),
             staged: Vec::new(),
             backlog: found.backlog,
+            highest: found.highest,
             lingering_since: None,
             retry_at: None,
             next_health: now,

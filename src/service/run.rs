@@ -92,7 +92,7 @@ impl Service {
             previews: options.previews,
         }));
         view.warm_up(&shop.engine);
-        take_up(&shop, &bench, &topics, &options, &clerk, &mut first)?;
+        let highest = take_up(&shop, &bench, &topics, &options, &clerk, &mut first)?;
         shop.store.commit(first)?;
         let _ = clerk.send(Input::Looked { view, news, models: false });
 
@@ -102,7 +102,7 @@ impl Service {
             response_prefixes: options.response_prefixes.clone(),
             previews: options.previews > 0,
         };
-        let found = Found { backlog };
+        let found = Found { backlog, highest };
         let (of_clerk, beating) = (Arc::clone(&shop), Arc::clone(&pulse));
         let office = Clerk::new(rules, of_clerk, Arc::clone(&bench), client, announcer, beating, found);
         let mut threads = vec![spawn("clerk", move || office.work(&inputs))?];
@@ -156,7 +156,7 @@ fn open_engine(options: &ServiceOptions, clerk: &Sender<Input>) -> Result<Engine
     Ok(engine.with_accelerator(Accelerator::new(accelerator, listener)))
 }
 
-const fn facts(options: &ServiceOptions) -> Facts {
+pub(super) const fn facts(options: &ServiceOptions) -> Facts {
     Facts {
         limits: options.limits,
         store: options.store,
@@ -167,7 +167,7 @@ const fn facts(options: &ServiceOptions) -> Facts {
     }
 }
 
-/// Requests that were acknowledged and not answered before the last end.
+/// Requests that were acknowledged and not answered before the last end; returns the highest place of one.
 fn take_up(
     shop: &Shop,
     bench: &Bench,
@@ -175,8 +175,9 @@ fn take_up(
     options: &ServiceOptions,
     clerk: &Sender<Input>,
     changes: &mut Vec<Change>,
-) -> Result<(), ServiceError> {
+) -> Result<u64, ServiceError> {
     let waiting = shop.store.inbox()?;
+    let highest = waiting.iter().map(|request| request.seq).max().unwrap_or(0);
     if !waiting.is_empty() {
         tracing::info!(requests = waiting.len(), "taking up requests from before the restart");
     }
@@ -193,7 +194,7 @@ fn take_up(
             }
         }
     }
-    Ok(())
+    Ok(highest)
 }
 
 /// Looks again and again, until nobody holds the other end of `ended`.

@@ -86,13 +86,11 @@ impl<C: BusClient> Clerk<C> {
         }
     }
 
-    fn accepted(&mut self, mut job: Box<Job>, ack: Option<AckToken>, outcome: Outcome) {
+    fn accepted(&mut self, job: Box<Job>, ack: Option<AckToken>, outcome: Outcome) {
         match outcome {
-            Outcome::Received(seq) => {
-                self.acknowledge(ack);
-                job.seq = Some(seq);
-                self.bench.restore(job);
-            }
+            Outcome::Received(seq) => self.take_on(job, seq, ack),
+            // Places only grow, so nobody has this one: its commit was told to have failed, and is on the card.
+            Outcome::Pending(seq) if seq > self.highest => self.take_on(job, seq, ack),
             // It came again before it was answered: it will be answered once.
             Outcome::Pending(_) => self.acknowledge(ack),
             Outcome::Answered(answer) => {
@@ -107,5 +105,13 @@ impl<C: BusClient> Clerk<C> {
             Outcome::InboxFull { .. } => self.refuse(&job.reply, &busy(&job), ack),
             Outcome::Finished { .. } | Outcome::NotInInbox | Outcome::Done => self.acknowledge(ack),
         }
+    }
+
+    /// A request that is durable, in this place.
+    fn take_on(&mut self, mut job: Box<Job>, seq: u64, ack: Option<AckToken>) {
+        self.acknowledge(ack);
+        self.highest = seq;
+        job.seq = Some(seq);
+        self.bench.restore(job);
     }
 }
