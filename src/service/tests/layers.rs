@@ -21,11 +21,11 @@ fn blocked(layer: &str) -> TempDir {
     dir
 }
 
-/// The ids of a layer's objects, as they stand in its file.
+/// The ids of a layer's objects, as they stand in its file; a line that is being written is none yet.
 fn objects(dir: &TempDir, layer: &str) -> Vec<String> {
     let text = fs::read_to_string(path(dir, layer)).unwrap_or_default();
     let id = |line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
-    text.lines().map(id).collect()
+    text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(id).collect()
 }
 
 impl Scene {
