@@ -119,7 +119,9 @@ fn a_program_that_is_not_there_or_talks_nonsense_is_an_error() {
     let launch = engine(dir.path(), &[], "echo something else entirely >&0; exec sleep 1000");
     assert!(matches!(start(&launch), Err(AcceleratorError::Ended { .. })));
     let nowhere = Launch { command: vec![dir.path().join("nowhere")], ..launch };
-    assert!(matches!(start(&nowhere), Err(AcceleratorError::Spawn(_))));
+    // An emulated system (qemu-user) does not tell the parent that its child found no program.
+    let error = start(&nowhere).unwrap_err();
+    assert!(matches!(error, AcceleratorError::Spawn(_) | AcceleratorError::Ended { .. }), "{error}");
 }
 
 #[test]
