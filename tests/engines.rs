@@ -7,7 +7,7 @@ mod mosquitto;
 #[path = "support/service.rs"]
 mod service;
 
-use mosquitto::{Mosquitto, PATIENCE, Setup};
+use mosquitto::{Mosquitto, Setup, patience};
 use serde_json::Value;
 use service::{Board, Ears, POINT, SMALL, code};
 
@@ -26,7 +26,7 @@ fn scene(settings: &str) -> Option<(Mosquitto, Board, Ears)> {
 fn event(ears: &mut Ears, kind: &str) -> String {
     let topic = format!("geosam/b1/event/{kind}");
     // An unoptimised program decodes the probe six times first, beside the other tests.
-    let event = ears.wait_patiently(kind, PATIENCE * 9, |m| m.topic == topic).json();
+    let event = ears.wait_patiently(kind, patience() * 9, |m| m.topic == topic).json();
     event["message"].as_str().expect("a message").to_owned()
 }
 
@@ -169,7 +169,7 @@ mod with_libraries {
             end(&mut board);
             let start = Instant::now();
             while process.exists() {
-                assert!(start.elapsed() < PATIENCE, "{} is still there", process.display());
+                assert!(start.elapsed() < patience(), "{} is still there", process.display());
                 std::thread::sleep(Duration::from_millis(50));
             }
             board.start();

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use certificates::{Authority, Identity};
-use mosquitto::{Mosquitto, PATIENCE, Setup, Tls, free_port};
+use mosquitto::{Mosquitto, Setup, Tls, free_port, patience};
 use serde_json::{Value, json};
 use service::{Board, Ears, POINT, SMALL, code, copy, fixture, is_answer, long_batch};
 
@@ -232,7 +232,7 @@ fn a_full_outbox_drops_masks_first_counts_them_and_tells() {
     }
     let start = Instant::now();
     while accepted(broker.log()) < before + REQUESTS + 1 {
-        assert!(start.elapsed() < PATIENCE, "the requests are not accepted");
+        assert!(start.elapsed() < patience(), "the requests are not accepted");
         std::thread::sleep(Duration::from_millis(10));
     }
     broker.stop();
@@ -289,7 +289,7 @@ impl Supervisor {
     fn wait(&self, wanted: &str) -> Vec<String> {
         let (start, mut heard) = (Instant::now(), Vec::new());
         while !heard.iter().any(|line: &String| line.starts_with(wanted)) {
-            assert!(start.elapsed() < PATIENCE * 3, "{wanted} does not come: {heard:?}");
+            assert!(start.elapsed() < patience() * 3, "{wanted} does not come: {heard:?}");
             heard.extend(self.hear(Duration::from_millis(200)));
         }
         heard

@@ -7,7 +7,7 @@ mod service;
 
 use std::time::{Duration, Instant};
 
-use mosquitto::{Mosquitto, PATIENCE, Setup};
+use mosquitto::{Mosquitto, Setup, patience};
 use serde_json::{Value, json};
 use service::{Board, Ears, POINT, SMALL, code, copy, fixture, is_answer, long_batch, publish_lines};
 
@@ -20,7 +20,7 @@ fn acknowledged(broker: &Mosquitto, board: &Board, count: usize) {
     let start = Instant::now();
     let line = format!("Received PUBACK from geosam-{} ", board.device);
     while broker.log().matches(&line).count() < count {
-        assert!(start.elapsed() < PATIENCE, "{count} acknowledgements do not come:\n{}", broker.log());
+        assert!(start.elapsed() < patience(), "{count} acknowledgements do not come:\n{}", broker.log());
         std::thread::sleep(Duration::from_millis(10));
     }
 }

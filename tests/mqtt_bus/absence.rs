@@ -7,7 +7,7 @@ use geosam_edge::bus::{
     Protocol, PublishOutcome,
 };
 
-use crate::mosquitto::{Mosquitto, PATIENCE, Setup, free_port};
+use crate::mosquitto::{Mosquitto, Setup, free_port, patience};
 use crate::{BOTH, Bus, options};
 
 #[test]
@@ -203,7 +203,7 @@ fn nothing_is_lost_either_way_while_the_broker_restarts() {
         let (mut got, mut next, mut restarts, mut asked) = (std::collections::BTreeSet::new(), 0, 0, 0);
         let start = Instant::now();
         while next < COUNT || !open.is_empty() || got.len() < asked {
-            assert!(start.elapsed() < 3 * PATIENCE, "{} open, {} of {asked} got", open.len(), got.len());
+            assert!(start.elapsed() < 3 * patience(), "{} open, {} of {asked} got", open.len(), got.len());
             if next < COUNT {
                 open.insert(next);
                 let message = OutgoingMessage::new("out", next.to_string());

@@ -8,7 +8,7 @@ use geosam_edge::bus::{
     Subscription,
 };
 
-use crate::mosquitto::{Mosquitto, PATIENCE, Setup};
+use crate::mosquitto::{Mosquitto, Setup, patience};
 use crate::{BOTH, Bus, options};
 
 #[test]
@@ -135,7 +135,7 @@ fn a_shared_subscription_gives_each_request_to_one_board() {
     }
     let mut got = Vec::new();
     let start = Instant::now();
-    while got.len() < 20 && start.elapsed() < PATIENCE {
+    while got.len() < 20 && start.elapsed() < patience() {
         for board in &mut boards {
             while let Ok(Some(BusEvent::Message(message))) =
                 board.events.next_event(Some(Duration::from_millis(20)))

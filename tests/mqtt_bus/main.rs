@@ -17,7 +17,7 @@ mod exchange;
 mod mosquitto;
 mod sizes;
 
-use mosquitto::{Mosquitto, PATIENCE};
+use mosquitto::{Mosquitto, patience};
 
 const BOTH: [Protocol; 2] = [Protocol::V5, Protocol::V311];
 
@@ -68,7 +68,7 @@ impl Bus {
                 }
                 index += 1;
             }
-            let left = PATIENCE.saturating_sub(start.elapsed());
+            let left = patience().saturating_sub(start.elapsed());
             match self.events.next_event(Some(left)) {
                 Ok(Some(event)) => self.seen.push(event),
                 other => panic!("{what} does not come ({other:?}) after {:?}", self.seen),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::mosquitto::{Mosquitto, PATIENCE, Peer, Received};
+use crate::mosquitto::{Mosquitto, Peer, Received, patience};
 
 /// A small answer: tests look at few vertices.
 pub const SMALL: &str = r#""output":{"vectorization":"simplified","tolerance":30,"largest_only":true}"#;
@@ -104,7 +104,7 @@ impl Board {
     pub fn wait_for_log(&self, text: &str) {
         let start = Instant::now();
         while !self.log().contains(text) {
-            assert!(start.elapsed() < PATIENCE * 3, "{text:?} is not logged");
+            assert!(start.elapsed() < patience() * 3, "{text:?} is not logged");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -149,9 +149,7 @@ impl Ears {
 
     /// The first message that fits.
     pub fn wait(&mut self, what: &str, fits: impl Fn(&Received) -> bool) -> Received {
-        // An emulated processor decodes for half a minute.
-        let slow = if std::env::var_os("GEOSAM_TEST_RUNNER").is_some() { 10 } else { 1 };
-        self.wait_patiently(what, PATIENCE * 2 * slow, fits)
+        self.wait_patiently(what, patience() * 2, fits)
     }
 
     /// The same for what takes its time.
