@@ -1,8 +1,28 @@
-//! From block order (see [`graph`](super::graph)) to images.
+//! From the outputs of a decode graph, in block order (see [`graph`](super::graph)), to an answer.
 
 use ndarray::Array3;
 
+use super::Decoded;
+use super::chip::finite;
+use super::error::DecoderError;
 use super::weights::MASKS;
+
+/// The answer in the outputs of a decode graph: logits in block order, and scores.
+///
+/// # Errors
+/// Values that are not finite, and outputs of other sizes than a decoder of this grid gives.
+pub(super) fn answer(logits: &[f32], scores: &[f32], grid: usize) -> Result<Decoded, DecoderError> {
+    let logits = finite(logits, "logits")?;
+    match <[f32; MASKS]>::try_from(finite(scores, "scores")?) {
+        Ok(scores) if logits.len() == MASKS * 16 * grid * grid => {
+            Ok(Decoded { logits: images(logits, grid), scores })
+        }
+        _ => {
+            let message = format!("{} logits and {} scores", logits.len(), scores.len());
+            Err(DecoderError::Engine { action: "run a decoder graph", message })
+        }
+    }
+}
 
 /// Logits `[16, 4 P]` of rows (mask, dy2, dx2) and columns (row, column, dy1, dx1) to images `[4, 4 grid, 4 grid]`.
 ///

@@ -1,4 +1,4 @@
-//! What every engine checks of a chip before it prepares it.
+//! What every engine checks: a chip before it is prepared, and that what comes out is finite.
 
 use ndarray::ArrayView3;
 
@@ -58,6 +58,14 @@ impl<'a> CheckedChip<'a> {
         let quarter = checked("high-resolution map of stride 4", &maps.quarter, quarter_shape)?;
         Ok(Self { embedding, maps: Some(CheckedMaps { half, quarter }) })
     }
+}
+
+/// The values of an output, if all are finite.
+///
+/// # Errors
+/// [`DecoderError::NotFinite`], which names the output.
+pub(super) fn finite<'v>(values: &'v [f32], output: &'static str) -> Result<&'v [f32], DecoderError> {
+    if all_finite(values) { Ok(values) } else { Err(DecoderError::NotFinite { output }) }
 }
 
 /// Whether all are finite; without a branch for each, unlike `all`.

@@ -2,8 +2,9 @@
 //!
 //! Here: the [`MaskDecoder`] trait, the prompt encoder, the executor that decodes ([`FusedDecoder`]), the decoder's
 //! graphs (ONNX, built in Rust), their run on tract (`TractDecoder`: what the executor is verified against; in tests and
-//! with the feature `tract`) and on ONNX Runtime, the cache of prepared chips, and the choice among the four masks. Not here: reading chips (`features`)
-//! and checkpoints (`models`), where on the earth a chip lies (`geo`), and what becomes of the logits (`mask`).
+//! with the feature `tract`) and on ONNX Runtime, the cache of prepared chips, and the choice among the four masks. Not
+//! here: reading chips (`features`) and checkpoints (`models`), where on the earth a chip lies (`geo`), and what becomes
+//! of the logits (`mask`).
 //!
 //! The work is split in two. [`MaskDecoder::prepare`] does once per chip what no prompt changes;
 //! [`MaskDecoder::decode`] does the rest for every prompt.

@@ -123,6 +123,7 @@ impl<'a> Writer<'a> {
         let mut simplifier = Simplifier::default();
         let mut features = Vec::new();
         let mut bounds: Option<Bounds> = None;
+        let geographic = self.ways.to_output.is_geographic();
         for (index, mask) in masks.iter().enumerate() {
             let largest = mask.polygons.iter().max_by_key(|p| p.pixels);
             let wanted: &[PixelPolygon] = match largest {
@@ -143,7 +144,6 @@ impl<'a> Writer<'a> {
                 if area_m2.is_some_and(|area| area < options.min_area_m2) {
                     continue;
                 }
-                let geographic = self.ways.to_output.is_geographic();
                 let around = |b: Bounds| around_both(&b, &projected.bounds, geographic);
                 bounds = Some(bounds.map_or(projected.bounds, around));
                 let properties = MaskProperties {

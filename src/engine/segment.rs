@@ -31,11 +31,9 @@ pub struct EngineOptions {
 }
 
 /// A chip in the cache.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct ChipKey {
-    /// The manifest it belongs to.
-    manifest: PathBuf,
-    /// Which opening of the folder: a chip that is being read while its card is changed must not answer for the new one.
+    /// Which opening of its folder: a chip that is being read while its card is changed must not answer for the new one.
     opening: u64,
     /// Its row in the manifest.
     row: usize,
@@ -149,9 +147,9 @@ impl Engine {
         self.prepared.bytes()
     }
 
-    /// Forgets the prepared chips of a manifest, when its card is gone or its folder has changed.
-    pub fn forget(&self, manifest: &std::path::Path) {
-        self.prepared.retain(|key| key.manifest != manifest);
+    /// Forgets the prepared chips of a folder, when its card is gone or it has changed.
+    pub fn forget(&self, folder: &ServedFolder) {
+        self.prepared.retain(|key| key.opening != folder.opening);
     }
 
     /// Looks at the models directory again, and says whether its models have changed.
@@ -241,27 +239,25 @@ impl Engine {
         chip: usize,
         prompt: &FramePrompt,
     ) -> Result<Answer, EngineError> {
-        let (mut decoder, mut prepared, mut load) = self.load(pick, folder, chip)?;
-        let mut start = Instant::now();
-        let mut decoded = decoder.decode(&prepared, prompt);
-        if matches!(decoded, Err(DecoderError::ForeignPreparedChip { .. })) {
-            // The model was replaced while the chip was being prepared by the old one.
-            self.prepared.retain(|key| key.opening != folder.opening || key.row != chip);
-            (decoder, prepared, load) = self.load(pick, folder, chip)?;
-            start = Instant::now();
-            decoded = decoder.decode(&prepared, prompt);
+        let attempt = || {
+            let (decoder, prepared, load) = self.load(pick, folder, chip)?;
+            let start = Instant::now();
+            let decoded = decoder.decode(&prepared, prompt)?;
+            Ok((decoded, decoder.family(), [load, milliseconds(start)]))
+        };
+        match attempt() {
+            Err(EngineError::Decoder(DecoderError::ForeignPreparedChip { .. })) => {
+                // The model was replaced while the chip was being prepared by the old one.
+                self.prepared.retain(|key| key.opening != folder.opening || key.row != chip);
+                attempt()
+            }
+            answer => answer,
         }
-        Ok((decoded?, decoder.family(), [load, milliseconds(start)]))
     }
 
     /// The decoder and the prepared chip, and the milliseconds it took to get them (0 from the cache).
     fn load(&self, pick: &Pick, folder: &ServedFolder, chip: usize) -> Result<Loaded, EngineError> {
-        let key = ChipKey {
-            manifest: folder.folder.manifest().to_owned(),
-            opening: folder.opening,
-            row: chip,
-            accelerated: pick.accelerated.is_some(),
-        };
+        let key = ChipKey { opening: folder.opening, row: chip, accelerated: pick.accelerated.is_some() };
         if let Some(prepared) = self.prepared.get(&key) {
             return Ok((self.decoders.decoder(pick)?, prepared, 0.0));
         }

@@ -210,7 +210,7 @@ fn watch(mut watcher: Watcher, shop: &Shop, clerk: &Sender<Input>, every: Durati
         view.warm_up(&shop.engine);
         for (name, folder) in &before.ready {
             if !view.ready.get(name).is_some_and(|now| Arc::ptr_eq(now, folder)) {
-                shop.engine.forget(folder.folder.manifest());
+                shop.engine.forget(folder);
             }
         }
         if clerk.send(Input::Looked { view, news, models }).is_err() {

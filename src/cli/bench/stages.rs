@@ -58,7 +58,7 @@ pub(super) fn measure(
         // The decoder is there from here on.
         engine.decoders().for_folder(&folder.folder)?;
         for _ in 0..rounds {
-            engine.forget(folder.folder.manifest());
+            engine.forget(folder);
             drop_from_page_cache(folder, chip)?;
             time(&mut times.cold, || answer(&engine, folder, chip))?;
         }

@@ -45,7 +45,7 @@ use self::tokens::{TokenSide, unlocked};
 use self::upscaling::UpscalingPass;
 use self::weights::FusedWeights;
 use self::workspace::{CHUNK_ROWS, Chunk, Scratch, Sizes, Workspace};
-use super::chip::{CheckedChip, all_finite};
+use super::chip::{CheckedChip, finite};
 use super::error::DecoderError;
 use super::weights::{
     CHANNELS, CROSS_CHANNELS, HALF_CHANNELS, MASKS, QUARTER_CHANNELS, WeightSource, Weights,
@@ -296,12 +296,8 @@ fn decoded(sizes: Sizes, workspace: &mut Workspace) -> Result<Decoded, DecoderEr
         }
     }
     let scores = workspace.tokens.scores;
-    if !all_finite(&images) {
-        return Err(DecoderError::NotFinite { output: "logits" });
-    }
-    if !all_finite(&scores) {
-        return Err(DecoderError::NotFinite { output: "scores" });
-    }
+    finite(&images, "logits")?;
+    finite(&scores, "scores")?;
     let logits = Array3::from_shape_vec((MASKS, side, side), images)
         .map_err(DecoderError::shape("shape the logits"))?;
     Ok(Decoded { logits, scores })

@@ -8,11 +8,11 @@ use prost::Message as _;
 use super::engines::gpu_name;
 use super::session::{Graph, Runner, TensorRt, Values, load_tensorrt};
 use super::{EnginePlace, OnnxRuntimeOptions, Provider, facts, library};
-use crate::decoder::blocks::images;
-use crate::decoder::chip::{CheckedChip, all_finite};
+use crate::decoder::blocks::answer;
+use crate::decoder::chip::{CheckedChip, finite};
 use crate::decoder::error::DecoderError;
 use crate::decoder::graph::{self, Association, Audience, PromptTokens};
-use crate::decoder::weights::{CHANNELS, MASKS, WeightSource, Weights};
+use crate::decoder::weights::{CHANNELS, WeightSource, Weights};
 use crate::decoder::{Decoded, FramePrompt, MaskDecoder, PreparedChip, PromptEncoder};
 use crate::family::Family;
 use crate::features::ChipFeatures;
@@ -169,15 +169,7 @@ impl MaskDecoder for OrtDecoder {
         let [logits, scores] = outputs.as_slice() else {
             return Err(unexpected(format!("{} outputs instead of 2", outputs.len())));
         };
-        let grid = family.grid();
-        let logits = finite(&logits.values, "logits")?;
-        let scores = finite(&scores.values, "scores")?;
-        match <[f32; MASKS]>::try_from(scores) {
-            Ok(scores) if logits.len() == MASKS * 16 * grid * grid => {
-                Ok(Decoded { logits: images(logits, grid), scores })
-            }
-            _ => Err(unexpected(format!("{} logits and {} scores", logits.len(), scores.len()))),
-        }
+        answer(&logits.values, &scores.values, family.grid())
     }
 }
 
@@ -203,10 +195,6 @@ fn place(options: &OnnxRuntimeOptions, graphs: [&[u8]; 2]) -> Result<EnginePlace
 fn batch(array: ArrayView3<'_, f32>) -> Values {
     let values = array.as_standard_layout().iter().copied().collect();
     Values { shape: [&[1], array.shape()].concat(), values }
-}
-
-fn finite<'v>(values: &'v [f32], output: &'static str) -> Result<&'v [f32], DecoderError> {
-    if all_finite(values) { Ok(values) } else { Err(DecoderError::NotFinite { output }) }
 }
 
 fn unexpected(message: String) -> DecoderError {

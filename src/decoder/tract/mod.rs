@@ -12,18 +12,15 @@ use std::sync::Arc;
 use tract_linalg::multithread::Executor;
 use tract_onnx::prelude::Tensor;
 
-use plan::finite;
 use plans::Plans;
 
-#[cfg(test)]
-pub(in crate::decoder) use plan::values;
-pub(in crate::decoder) use plan::{Plan, tensor};
+pub(in crate::decoder) use plan::{Plan, tensor, values};
 
-use super::blocks::images;
-use super::chip::CheckedChip;
+use super::blocks::answer;
+use super::chip::{CheckedChip, finite};
 use super::error::DecoderError;
 use super::graph::{self, Association, Audience, PromptTokens};
-use super::weights::{CHANNELS, HALF_CHANNELS, MASKS, QUARTER_CHANNELS, WeightSource, Weights};
+use super::weights::{CHANNELS, HALF_CHANNELS, QUARTER_CHANNELS, WeightSource, Weights};
 use super::{Decoded, FramePrompt, MaskDecoder, PreparedChip, PromptEncoder};
 use crate::family::Family;
 use crate::features::ChipFeatures;
@@ -104,7 +101,7 @@ impl MaskDecoder for TractDecoder {
 
         let mut tensors = self.prepare.run([tokens])?;
         for prepared in &tensors {
-            finite(prepared, "prepared tensors")?;
+            finite(values(prepared)?, "prepared tensors")?;
         }
         if let Some(maps) = maps {
             let (half, quarter) = (blocks::half_blocks(maps.half), blocks::quarter_blocks(maps.quarter));
@@ -131,18 +128,7 @@ impl MaskDecoder for TractDecoder {
             let message = format!("{} outputs instead of 2", outputs.len());
             return Err(DecoderError::Engine { action: "run a decoder graph", message });
         };
-        let grid = family.grid();
-        let logits = finite(logits, "logits")?;
-        let scores = finite(scores, "scores")?;
-        match <[f32; MASKS]>::try_from(scores) {
-            Ok(scores) if logits.len() == MASKS * 16 * grid * grid => {
-                Ok(Decoded { logits: images(logits, grid), scores })
-            }
-            _ => {
-                let message = format!("{} logits and {} scores", logits.len(), scores.len());
-                Err(DecoderError::Engine { action: "run a decoder graph", message })
-            }
-        }
+        answer(values(logits)?, values(scores)?, family.grid())
     }
 }
 

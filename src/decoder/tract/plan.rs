@@ -41,15 +41,6 @@ impl Plan {
     }
 }
 
-/// The values of an output that must be finite.
-pub(in crate::decoder) fn finite<'t>(
-    tensor: &'t Tensor,
-    output: &'static str,
-) -> Result<&'t [f32], DecoderError> {
-    let values = values(tensor)?;
-    if values.iter().all(|x| x.is_finite()) { Ok(values) } else { Err(DecoderError::NotFinite { output }) }
-}
-
 /// The values of a tensor of `f32`.
 pub(in crate::decoder) fn values(tensor: &Tensor) -> Result<&[f32], DecoderError> {
     let read = || tensor.try_as_plain_ram()?.as_slice::<f32>();
