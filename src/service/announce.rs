@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::context::Context;
+use super::folders::FolderView;
 use super::health::{Health, Moment, Tally};
-use super::served::FolderView;
-use super::shop::Shop;
 use super::watcher::FolderNews;
 use crate::accelerator::EngineNews;
 use crate::api::{API_VERSION, Limits};
@@ -54,8 +54,8 @@ impl Announcer {
     }
 
     /// Everything retained but `state`, which comes last, when the rest can be relied on.
-    pub fn all(&self, view: &FolderView, shop: &Shop) -> Vec<OutgoingMessage> {
-        let mut messages = vec![self.info(shop)];
+    pub fn all(&self, view: &FolderView, context: &Context) -> Vec<OutgoingMessage> {
+        let mut messages = vec![self.info(context)];
         messages.extend(view.names().map(|name| self.folder(view, name)));
         messages
     }
@@ -71,13 +71,13 @@ impl Announcer {
     }
 
     /// Versions, engine, models, limits.
-    pub fn info(&self, shop: &Shop) -> OutgoingMessage {
+    pub fn info(&self, context: &Context) -> OutgoingMessage {
         let Facts { limits, store, .. } = &self.facts;
         let info = json!({
             "api": API_VERSION,
             "software": format!("geosam-edge {}", env!("CARGO_PKG_VERSION")),
-            "engine": shop.engine.decoders().engine_in_use(),
-            "models": shop.models(),
+            "engine": context.engine.decoders().engine_in_use(),
+            "models": context.models(),
             "limits": {
                 "payload_bytes": limits.max_payload_bytes,
                 "points": limits.max_points,
@@ -161,15 +161,15 @@ impl Announcer {
         }
     }
 
-    pub fn health(&self, tally: &Tally, shop: &Shop, queue: usize, now: Instant) -> OutgoingMessage {
-        let counters = shop.store.counters().unwrap_or_default();
+    pub fn health(&self, tally: &Tally, context: &Context, queue: usize, now: Instant) -> OutgoingMessage {
+        let counters = context.store.counters().unwrap_or_default();
         let moment = Moment {
             queue,
-            depths: shop.store.depths(),
+            depths: context.store.depths(),
             dropped: Class::ALL.iter().filter_map(|c| counters.get(&crate::store::drop_counter(*c))).sum(),
-            syncs: shop.store.syncs() + shop.layers.syncs(),
-            cache_bytes: shop.engine.cache_bytes(),
-            free_bytes: super::health::free_bytes(shop.store.path()),
+            syncs: context.store.syncs() + context.layers.syncs(),
+            cache_bytes: context.engine.cache_bytes(),
+            free_bytes: super::health::free_bytes(context.store.path()),
         };
         as_json(self.topics.health(), &Health::take(tally, &moment, now)).at_most_once()
     }

@@ -14,17 +14,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::admission::IntakeRules;
 use super::announce::Announcer;
-use super::bench::Bench;
-use super::forward::Permit;
+use super::bus_thread::Permit;
+use super::context::Context;
+use super::folders::FolderView;
 use super::health::Tally;
-use super::intake::IntakeRules;
 use super::job::Job;
 use super::performed::{Performed, to_bytes};
 use super::publisher::{Publisher, outgoing};
 use super::pulse::{Organ, Pulse, tell_status};
-use super::served::FolderView;
-use super::shop::Shop;
+use super::queue::RequestQueue;
 use super::watcher::FolderNews;
 use crate::ErrorCode;
 use crate::accelerator::EngineNews;
@@ -71,21 +71,21 @@ enum Then {
 pub(super) struct Found {
     /// Layer changes that are not in their files.
     pub backlog: Backlog,
-    /// The highest place of a request that waited; all up to it are on the bench.
+    /// The highest place of a request that waited; all up to it are on the queue.
     pub highest: u64,
 }
 
 pub(super) struct Clerk<C> {
     pub rules: IntakeRules,
-    pub shop: Arc<Shop>,
-    pub bench: Arc<Bench>,
+    pub context: Arc<Context>,
+    pub queue: Arc<RequestQueue>,
     pub publisher: Publisher<C>,
     pub announcer: Announcer,
     pub pulse: Arc<Pulse>,
     pub tally: Tally,
     staged: Vec<(Change, Then)>,
     backlog: Backlog,
-    /// The highest place of a request that was put on the bench, or had been before the start.
+    /// The highest place of a request that was put on the queue, or had been before the start.
     highest: u64,
     /// Since when something waits for the next commit only to be taken out.
     lingering_since: Option<Instant>,
@@ -99,8 +99,8 @@ pub(super) struct Clerk<C> {
 impl<C: BusClient> Clerk<C> {
     pub fn new(
         rules: IntakeRules,
-        shop: Arc<Shop>,
-        bench: Arc<Bench>,
+        context: Arc<Context>,
+        queue: Arc<RequestQueue>,
         client: C,
         announcer: Announcer,
         pulse: Arc<Pulse>,
@@ -109,9 +109,9 @@ impl<C: BusClient> Clerk<C> {
         let now = Instant::now();
         Self {
             rules,
-            view: shop.served.view(),
-            shop,
-            bench,
+            view: context.served.view(),
+            context,
+            queue,
             publisher: Publisher::new(client),
             announcer,
             pulse,
@@ -143,7 +143,7 @@ impl<C: BusClient> Clerk<C> {
             self.settle();
             self.publish();
         }
-        self.bench.stop();
+        self.queue.stop();
         self.settle();
         let farewell = self.announcer.offline();
         self.publisher.client().stop(Some(farewell));
@@ -169,7 +169,7 @@ impl<C: BusClient> Clerk<C> {
             Input::Looked { view, news, models } => {
                 self.folders(view, &news);
                 if models {
-                    self.publisher.publish_now(self.announcer.info(&self.shop));
+                    self.publisher.publish_now(self.announcer.info(&self.context));
                 }
             }
             Input::Engine(news) => self.engine(&news),
@@ -217,7 +217,7 @@ impl<C: BusClient> Clerk<C> {
 
     /// Tells everything retained; that we are online only where requests reach us.
     fn announce(&mut self, online: bool) {
-        let told = self.announcer.all(&self.view, &self.shop);
+        let told = self.announcer.all(&self.view, &self.context);
         let online = online.then(|| self.announcer.online());
         for message in told.into_iter().chain(online) {
             self.publisher.publish_now(message);
@@ -231,7 +231,7 @@ impl<C: BusClient> Clerk<C> {
             for message in job.reply.messages(&performed.answer).iter().chain(&performed.messages) {
                 self.publisher.publish_now(outgoing(message));
             }
-            self.bench.finished(&job);
+            self.queue.finished(&job);
             return;
         }
         let mut messages = job.reply.messages(&performed.answer);
@@ -240,7 +240,7 @@ impl<C: BusClient> Clerk<C> {
         let finish = Finish {
             inbox: job.seq,
             messages,
-            sessions: session.map_or_else(Vec::new, |(key, state)| self.shop.keep_session(key, state)),
+            sessions: session.map_or_else(Vec::new, |(key, state)| self.context.keep_session(key, state)),
             answer: job.key.filter(|_| performed.keep).map(|key| (key, Arc::clone(&performed.answer))),
             layers: performed.layers.clone(),
         };
@@ -263,7 +263,7 @@ impl<C: BusClient> Clerk<C> {
             EngineNews::Ready { model, summary } => tracing::info!(model, summary, "the engine is ready"),
             EngineNews::Fallback { message, .. } => tracing::error!(message, "decoding with tract"),
         }
-        self.publisher.publish_now(self.announcer.info(&self.shop));
+        self.publisher.publish_now(self.announcer.info(&self.context));
         self.event(self.announcer.engine_event(news));
     }
 
@@ -275,11 +275,11 @@ impl<C: BusClient> Clerk<C> {
         let now = Instant::now();
         if now >= self.next_health {
             self.next_health = now + self.announcer.health_interval();
-            let health = self.announcer.health(&self.tally, &self.shop, self.bench.len(), now);
+            let health = self.announcer.health(&self.tally, &self.context, self.queue.len(), now);
             if self.publisher.is_connected() {
                 self.publisher.publish_now(health);
             }
-            for expired in self.shop.expired_sessions() {
+            for expired in self.context.expired_sessions() {
                 self.staged.push((Change::Session(expired), Then::Nothing));
             }
         }
@@ -287,7 +287,7 @@ impl<C: BusClient> Clerk<C> {
     }
 
     fn publish(&mut self) {
-        let oversized = match self.publisher.pump(&self.shop.store) {
+        let oversized = match self.publisher.pump(&self.context.store) {
             Ok(oversized) => oversized,
             Err(error) => {
                 tracing::error!(%error, "the outbox cannot be read");

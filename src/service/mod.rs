@@ -1,7 +1,7 @@
 //! The appliance: requests from the bus, through the store and the engine, back to the bus.
 //!
 //! ```text
-//! broker <-> bus thread -> clerk --bench--> workers (engine)
+//! broker <-> bus thread -> clerk --queue--> workers (engine)
 //!                            | ^---------------+
 //!                            +-> store, layers, publisher -> broker
 //!            watcher --------^
@@ -11,31 +11,31 @@
 //!   connection itself never waits for the card or the decoder.
 //! - The *clerk* is the only one that changes the store. It commits what has gathered, then acknowledges, runs,
 //!   publishes. A request is acknowledged when it is durable; an answer leaves the outbox on the broker's PUBACK.
-//! - *Workers* take requests from the bench (real ones before previews) and give their outcome to the clerk.
+//! - *Workers* take requests from the queue (real ones before previews) and give their outcome to the clerk.
 //! - The *watcher* looks after folders and cards.
 //!
 //! Nothing here knows which broker library is used, nor how the command line looks.
 
+mod admission;
 mod announce;
-mod bench;
+mod bus_thread;
 mod clerk;
+mod context;
 mod error;
-mod forward;
+mod folders;
 mod health;
-mod intake;
 mod job;
 mod options;
 mod performed;
 mod publisher;
 mod pulse;
-mod recovery;
+mod queue;
 mod run;
-mod saved;
+mod saved_feature;
 mod schedule;
-mod served;
-mod shop;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 mod verbs;
 mod watcher;
 mod worker;

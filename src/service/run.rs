@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::admission::IntakeRules;
 use super::announce::{Announcer, Facts};
-use super::bench::Bench;
+use super::bus_thread::hand_on;
 use super::clerk::{Backlog, Clerk, Found, Input};
-use super::forward::hand_on;
-use super::intake::IntakeRules;
+use super::context::Context;
+use super::folders::ServedFolders;
 use super::pulse::{Pulse, feed_watchdog, tell_systemd};
-use super::recovery::{Recovered, recover};
+use super::queue::RequestQueue;
 use super::schedule::Bounds;
-use super::served::Served;
-use super::shop::Shop;
+use super::unanswered::{Recovered, recover};
 use super::watcher::Watcher;
 use super::{ServiceError, ServiceOptions};
 use crate::accelerator::Accelerator;
@@ -69,9 +69,9 @@ impl Service {
         // The receiver lives in this function until its thread has it.
         let (clerk, inputs) = channel();
         let engine = open_engine(&options, &clerk)?;
-        let shop = Arc::new(Shop {
+        let context = Arc::new(Context {
             engine,
-            served: Served::default(),
+            served: ServedFolders::default(),
             store,
             layers,
             topics: topics.clone(),
@@ -83,17 +83,17 @@ impl Service {
         });
         // Folders first: a request from before a restart shall find them.
         let mut watcher = Watcher::new(options.features.clone());
-        let (view, news) = watcher.look(|folder| shop.engine.decoders().check(folder));
-        let view = shop.served.replace(view);
+        let (view, news) = watcher.look(|folder| context.engine.decoders().check(folder));
+        let view = context.served.replace(view);
 
-        let bench = Arc::new(Bench::new(Bounds {
+        let queue = Arc::new(RequestQueue::new(Bounds {
             queue: options.queue,
             per_client: options.queue_per_client,
             previews: options.previews,
         }));
-        view.warm_up(&shop.engine);
-        let highest = take_up(&shop, &bench, &topics, &options, &clerk, &mut first)?;
-        shop.store.commit(first)?;
+        view.warm_up(&context.engine);
+        let highest = take_up(&context, &queue, &topics, &options, &clerk, &mut first)?;
+        context.store.commit(first)?;
         let _ = clerk.send(Input::Looked { view, news, models: false });
 
         let rules = IntakeRules {
@@ -103,19 +103,19 @@ impl Service {
             previews: options.previews > 0,
         };
         let found = Found { backlog, highest };
-        let (of_clerk, beating) = (Arc::clone(&shop), Arc::clone(&pulse));
-        let office = Clerk::new(rules, of_clerk, Arc::clone(&bench), client, announcer, beating, found);
+        let (of_clerk, beating) = (Arc::clone(&context), Arc::clone(&pulse));
+        let office = Clerk::new(rules, of_clerk, Arc::clone(&queue), client, announcer, beating, found);
         let mut threads = vec![spawn("clerk", move || office.work(&inputs))?];
         for _ in 0..options.workers {
-            let (bench, shop, pulse, clerk) =
-                (Arc::clone(&bench), Arc::clone(&shop), Arc::clone(&pulse), clerk.clone());
-            threads.push(spawn("worker", move || super::worker::work(&bench, &shop, &pulse, &clerk))?);
+            let (queue, context, pulse, clerk) =
+                (Arc::clone(&queue), Arc::clone(&context), Arc::clone(&pulse), clerk.clone());
+            threads.push(spawn("worker", move || super::worker::work(&queue, &context, &pulse, &clerk))?);
         }
         let (sender, beating) = (clerk.clone(), Arc::clone(&pulse));
         threads.push(spawn("bus", move || hand_on(events, &sender, &beating))?);
         let (sender, every) = (clerk.clone(), options.look_interval);
         let (watching, ended) = channel();
-        threads.push(spawn("watcher", move || watch(watcher, &shop, &sender, every, &ended))?);
+        threads.push(spawn("watcher", move || watch(watcher, &context, &sender, every, &ended))?);
         // It does not end by itself, and holds nothing that must be closed.
         spawn("watchdog", move || feed_watchdog(&pulse))?;
         tell_systemd(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
@@ -169,21 +169,21 @@ pub(super) const fn facts(options: &ServiceOptions) -> Facts {
 
 /// Requests that were acknowledged and not answered before the last end; returns the highest place of one.
 fn take_up(
-    shop: &Shop,
-    bench: &Bench,
+    context: &Context,
+    queue: &RequestQueue,
     topics: &Topics,
     options: &ServiceOptions,
     clerk: &Sender<Input>,
     changes: &mut Vec<Change>,
 ) -> Result<u64, ServiceError> {
-    let waiting = shop.store.inbox()?;
+    let waiting = context.store.inbox()?;
     let highest = waiting.iter().map(|request| request.seq).max().unwrap_or(0);
     if !waiting.is_empty() {
         tracing::info!(requests = waiting.len(), "taking up requests from before the restart");
     }
     for request in waiting {
-        match recover(request, topics, &options.limits, shop.store.clock_ms()) {
-            Recovered::Run(job) => bench.restore(job),
+        match recover(request, topics, &options.limits, context.store.clock_ms()) {
+            Recovered::Run(job) => queue.restore(job),
             Recovered::Answer(job, performed) => {
                 // The receiver is still held by the caller.
                 let _ = clerk.send(Input::Performed(job, performed));
@@ -198,19 +198,25 @@ fn take_up(
 }
 
 /// Looks again and again, until nobody holds the other end of `ended`.
-fn watch(mut watcher: Watcher, shop: &Shop, clerk: &Sender<Input>, every: Duration, ended: &Receiver<()>) {
+fn watch(
+    mut watcher: Watcher,
+    context: &Context,
+    clerk: &Sender<Input>,
+    every: Duration,
+    ended: &Receiver<()>,
+) {
     while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-        let before = shop.served.view();
-        let models = shop.engine.look_for_models();
-        let (view, news) = watcher.look(|folder| shop.engine.decoders().check(folder));
+        let before = context.served.view();
+        let models = context.engine.look_for_models();
+        let (view, news) = watcher.look(|folder| context.engine.decoders().check(folder));
         if news.is_empty() && !models {
             continue;
         }
-        let view = shop.served.replace(view);
-        view.warm_up(&shop.engine);
+        let view = context.served.replace(view);
+        view.warm_up(&context.engine);
         for (name, folder) in &before.ready {
             if !view.ready.get(name).is_some_and(|now| Arc::ptr_eq(now, folder)) {
-                shop.engine.forget(folder);
+                context.engine.forget(folder);
             }
         }
         if clerk.send(Input::Looked { view, news, models }).is_err() {

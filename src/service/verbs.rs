@@ -6,9 +6,9 @@ mod reading;
 mod saving;
 mod segment;
 
+use super::context::Context;
 use super::job::Job;
 use super::performed::{Performed, Refusal};
-use super::shop::Shop;
 use crate::ErrorCode;
 use crate::api::Response;
 use crate::bus::Verb;
@@ -16,7 +16,7 @@ use crate::bus::Verb;
 /// Bytes that an answer needs beside its features.
 const ENVELOPE: usize = 1024;
 
-impl Shop {
+impl Context {
     /// Runs a request.
     pub fn perform(&self, job: &Job) -> Performed {
         let done = match job.address.verb {

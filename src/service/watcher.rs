@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::served::{FolderProblem, FolderView, NotReady};
+use super::folders::{FolderProblem, FolderView, NotReady};
 use crate::ErrorCode;
 use crate::catalog::{Folder, FolderSource, find_sources, unique_names};
 use crate::engine::{EngineError, ServedFolder};

@@ -1,23 +1,23 @@
-//! A worker: takes requests from the bench, runs them, gives the outcome to the clerk.
+//! A worker: takes requests from the queue, runs them, gives the outcome to the clerk.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::bench::{Bench, Turn};
 use super::clerk::Input;
+use super::context::Context;
 use super::job::Job;
 use super::performed::Performed;
 use super::pulse::{Organ, Pulse};
-use super::shop::Shop;
+use super::queue::{RequestQueue, Turn};
 use crate::ErrorCode;
 use crate::api::Response;
 
-/// Works until the bench says stop or the clerk is gone.
-pub(super) fn work(bench: &Bench, shop: &Shop, pulse: &Pulse, clerk: &Sender<Input>) {
+/// Works until the queue says stop or the clerk is gone.
+pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk: &Sender<Input>) {
     loop {
         pulse.beat(Organ::Decoder);
-        let (job, performed) = match bench.next(Duration::from_secs(1)) {
+        let (job, performed) = match queue.next(Duration::from_secs(1)) {
             Turn::Stop => return,
             Turn::Idle => continue,
             Turn::Expired(job) => {
@@ -26,7 +26,7 @@ pub(super) fn work(bench: &Bench, shop: &Shop, pulse: &Pulse, clerk: &Sender<Inp
                 (job, Performed::answer(response))
             }
             Turn::Run(job) => {
-                let performed = perform(shop, &job);
+                let performed = perform(context, &job);
                 (job, performed)
             }
         };
@@ -37,9 +37,9 @@ pub(super) fn work(bench: &Bench, shop: &Shop, pulse: &Pulse, clerk: &Sender<Inp
 }
 
 /// Runs a request. A fault of ours in one request is its answer, not the end of the appliance.
-fn perform(shop: &Shop, job: &Job) -> Performed {
+fn perform(context: &Context, job: &Job) -> Performed {
     // Locks inside are recovered where they are taken; nothing else outlives the call half changed.
-    let run = std::panic::catch_unwind(AssertUnwindSafe(|| shop.perform(job)));
+    let run = std::panic::catch_unwind(AssertUnwindSafe(|| context.perform(job)));
     run.unwrap_or_else(|_| {
         tracing::error!(client = job.address.client, verb = %job.address.verb, "a request failed inside");
         let text = "the request failed inside the program; please report it with its log";

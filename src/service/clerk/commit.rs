@@ -43,7 +43,7 @@ impl<C: BusClient> Clerk<C> {
                 break;
             }
             let batch = self.staged.iter().map(|(change, _)| change.clone()).collect();
-            match self.shop.store.commit(batch) {
+            match self.context.store.commit(batch) {
                 Ok(committed) => {
                     let staged = std::mem::take(&mut self.staged);
                     self.follow(staged, committed);
@@ -81,7 +81,7 @@ impl<C: BusClient> Clerk<C> {
                 Then::Acknowledge(ack) => self.acknowledge(ack),
                 Then::TakenOut(out) => self.publisher.taken_out(&out),
                 Then::Accept(job, ack) => self.accepted(job, ack, outcome),
-                Then::Settle(job) => self.bench.finished(&job),
+                Then::Settle(job) => self.queue.finished(&job),
             }
         }
     }
@@ -112,6 +112,6 @@ impl<C: BusClient> Clerk<C> {
         self.acknowledge(ack);
         self.highest = seq;
         job.seq = Some(seq);
-        self.bench.restore(job);
+        self.queue.restore(job);
     }
 }

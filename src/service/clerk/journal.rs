@@ -82,7 +82,7 @@ impl<C: BusClient> Clerk<C> {
     }
 
     fn apply_journal(&mut self) {
-        match self.shop.store.journal() {
+        match self.context.store.journal() {
             Ok(journal) => {
                 let done = self.backlog.take_done();
                 self.backlog = Backlog { done, ..Backlog::default() };
@@ -97,7 +97,7 @@ impl<C: BusClient> Clerk<C> {
     }
 
     fn apply(&mut self, entries: &[JournalEntry]) {
-        let applied = self.shop.layers.apply(entries);
+        let applied = self.context.layers.apply(entries);
         self.backlog.note(entries, applied);
         if !self.backlog.done.is_empty() {
             self.lingering_since.get_or_insert_with(Instant::now);

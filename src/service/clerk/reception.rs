@@ -6,7 +6,7 @@ use super::{Clerk, Then};
 use crate::ErrorCode;
 use crate::api::Response;
 use crate::bus::{AckToken, BusClient, IncomingMessage};
-use crate::service::intake::Intake;
+use crate::service::admission::Admission;
 use crate::service::job::{Job, ReplyTo};
 use crate::service::performed::{Performed, to_bytes};
 use crate::service::publisher::outgoing;
@@ -16,23 +16,23 @@ impl<C: BusClient> Clerk<C> {
     pub(super) fn message(&mut self, message: IncomingMessage) {
         let ack = message.ack;
         match self.rules.judge(message, Instant::now()) {
-            Intake::Ignore => self.acknowledge(ack),
-            Intake::Folder(name) => {
+            Admission::Ignore => self.acknowledge(ack),
+            Admission::Folder(name) => {
                 self.acknowledge(ack);
                 if !self.view.ready.contains_key(&name) && !self.view.problems.contains_key(&name) {
                     self.publisher.publish_now(self.announcer.folder_gone(&name));
                 }
             }
-            Intake::Refuse(reply, response) => self.refuse(&reply, &response, ack),
-            Intake::Cancel(reply, address, id, request_id) => {
+            Admission::Refuse(reply, response) => self.refuse(&reply, &response, ack),
+            Admission::Cancel(reply, address, id, request_id) => {
                 let wanted = |job: &Job| {
                     request_id
                         .as_ref()
                         .is_none_or(|wanted| job.id().is_some_and(|id| id.to_string() == wanted.to_string()))
                 };
-                // What came before it in the same breath is on the bench only when it is durable.
+                // What came before it in the same breath is on the queue only when it is durable.
                 self.settle();
-                let cancelled = self.bench.cancel(&address.client, wanted);
+                let cancelled = self.queue.cancel(&address.client, wanted);
                 let mut members = serde_json::Map::new();
                 members.insert("cancelled".to_owned(), cancelled.len().into());
                 for job in cancelled {
@@ -42,9 +42,9 @@ impl<C: BusClient> Clerk<C> {
                 }
                 self.refuse(&reply, &Response::reply(id, members), ack);
             }
-            Intake::Volatile(job) => {
+            Admission::Volatile(job) => {
                 self.acknowledge(ack);
-                match self.bench.offer(job) {
+                match self.queue.offer(job) {
                     Ok(None) => {}
                     Ok(Some(displaced)) => {
                         let text = "a newer preview of this client took its place";
@@ -55,7 +55,7 @@ impl<C: BusClient> Clerk<C> {
                     Err(job) => self.answer_now(&job.reply, &busy(&job)),
                 }
             }
-            Intake::Durable(job, entry) => {
+            Admission::Durable(job, entry) => {
                 let client = &job.address.client;
                 let promised = self.staged.iter().filter_map(|(_, then)| match then {
                     Then::Accept(job, _) => Some(job.address.client == *client),
@@ -63,7 +63,7 @@ impl<C: BusClient> Clerk<C> {
                 });
                 let promised: Vec<bool> = promised.collect();
                 let of_client = promised.iter().filter(|mine| **mine).count();
-                if self.bench.has_room(client, false, promised.len(), of_client) || self.is_known(&entry) {
+                if self.queue.has_room(client, false, promised.len(), of_client) || self.is_known(&entry) {
                     self.staged.push((Change::Receive(entry), Then::Accept(job, ack)));
                 } else {
                     self.refuse(&job.reply, &busy(&job), ack);
@@ -80,7 +80,7 @@ impl<C: BusClient> Clerk<C> {
         if self.staged.iter().any(staged) {
             return true;
         }
-        match self.shop.store.lookup(key) {
+        match self.context.store.lookup(key) {
             Ok(Lookup::Pending(_) | Lookup::Same(_)) => true,
             Ok(Lookup::OtherPayload) => entry.changes_state,
             Ok(Lookup::Unknown) => false,

@@ -10,10 +10,10 @@ use crate::bus::{BusEvents, BusHandle, IncomingMessage, Properties, QoS, Topics}
 use crate::engine::{Engine, EngineOptions};
 use crate::layers::{LayerOp, Layers};
 use crate::service::ServiceOptions;
-use crate::service::bench::Turn;
+use crate::service::folders::ServedFolders;
+use crate::service::queue::Turn;
 use crate::service::run::facts;
 use crate::service::schedule::Bounds;
-use crate::service::served::Served;
 use crate::session::SessionTable;
 use crate::store::{LayerChange, Store};
 
@@ -29,9 +29,9 @@ fn office() -> Office {
     let topics = Topics::new(&options.root, &options.device, &[]).unwrap();
     let pulse = Arc::new(Pulse::new());
     let engine = EngineOptions { models: dir.path().join("models"), threads: 1, cache_bytes: 1 << 20 };
-    let shop = Arc::new(Shop {
+    let context = Arc::new(Context {
         engine: Engine::open(&engine).unwrap(),
-        served: Served::default(),
+        served: ServedFolders::default(),
         store: Store::open(dir.path(), options.store).unwrap().store,
         layers: Layers::open(dir.path()).unwrap(),
         topics: topics.clone(),
@@ -46,8 +46,8 @@ fn office() -> Office {
     let rules =
         IntakeRules { topics, limits: options.limits, response_prefixes: Vec::new(), previews: false };
     let (client, events, _) = bus(None);
-    let bench = Arc::new(Bench::new(bounds));
-    let clerk = Clerk::new(rules, shop, bench, client, announcer, pulse, Found::default());
+    let queue = Arc::new(RequestQueue::new(bounds));
+    let clerk = Clerk::new(rules, context, queue, client, announcer, pulse, Found::default());
     Office { clerk, _events: events, dir }
 }
 
@@ -65,9 +65,9 @@ impl Office {
         }));
     }
 
-    /// The places of the requests on the bench, in order.
+    /// The places of the requests on the queue, in order.
     fn to_run(&self) -> Vec<u64> {
-        let next = || match self.clerk.bench.next(Duration::ZERO) {
+        let next = || match self.clerk.queue.next(Duration::ZERO) {
             Turn::Run(job) => job.seq,
             _ => None,
         };
@@ -75,7 +75,7 @@ impl Office {
     }
 
     fn waiting(&self) -> Vec<u64> {
-        self.clerk.shop.store.inbox().unwrap().iter().map(|request| request.seq).collect()
+        self.clerk.context.store.inbox().unwrap().iter().map(|request| request.seq).collect()
     }
 
     fn stage_save(&mut self, inbox: Option<u64>) {
@@ -92,9 +92,9 @@ impl Office {
 
     /// A commit that fails, although its batch is on the card.
     fn fail_after_writing(&mut self) {
-        self.clerk.shop.store.fail_syncs(true);
+        self.clerk.context.store.fail_syncs(true);
         self.clerk.settle();
-        self.clerk.shop.store.fail_syncs(false);
+        self.clerk.context.store.fail_syncs(false);
         assert!(self.clerk.retry_at.take().is_some(), "it failed, and is tried again");
     }
 }
@@ -107,7 +107,7 @@ fn a_request_that_is_on_the_card_though_its_commit_failed_is_run_once() {
     office.ask("b");
     office.ask("c");
     office.fail_after_writing();
-    // It comes again meanwhile, and so does one that is on the bench already.
+    // It comes again meanwhile, and so does one that is on the queue already.
     office.ask("b");
     office.ask("a");
     office.clerk.settle();
@@ -137,21 +137,21 @@ fn what_is_in_its_layer_is_struck_from_the_journal_without_another_request() {
     let mut office = office();
     office.stage_save(None);
     office.clerk.settle();
-    assert_eq!((office.layer().lines().count(), office.clerk.shop.store.depths().journal), (1, 1));
+    assert_eq!((office.layer().lines().count(), office.clerk.context.store.depths().journal), (1, 1));
     std::thread::sleep(LINGER + Duration::from_millis(50));
     office.clerk.settle();
-    assert_eq!(office.clerk.shop.store.depths().journal, 0);
+    assert_eq!(office.clerk.context.store.depths().journal, 0);
 }
 
 #[test]
 fn waiting_for_a_card_that_fails_is_no_busy_loop() {
     let mut office = office();
     office.ask("a");
-    office.clerk.shop.store.fail_syncs(true);
+    office.clerk.context.store.fail_syncs(true);
     office.clerk.settle();
     // Something delivered waits to be taken out, for longer than it should.
     office.clerk.lingering_since = Instant::now().checked_sub(2 * LINGER);
     office.clerk.next_health = Instant::now() + Duration::from_secs(60);
     assert!(office.clerk.patience() > Duration::from_millis(100));
-    office.clerk.shop.store.fail_syncs(false);
+    office.clerk.context.store.fail_syncs(false);
 }

@@ -1,12 +1,12 @@
 //! `add`, `undo`, `clear`: a prompt set built step by step in a session.
 
 use crate::api::{PromptItem, Response};
+use crate::service::context::Context;
 use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal};
-use crate::service::shop::Shop;
 use crate::session::{Session, SessionError, SessionKey};
 
-impl Shop {
+impl Context {
     pub(super) fn key(job: &Job) -> SessionKey {
         SessionKey::new(job.address.client.clone(), job.request.session.clone().unwrap_or_default())
     }

@@ -4,14 +4,14 @@ use serde_json::{Map, Value, json};
 
 use super::ENVELOPE;
 use crate::api::Response;
+use crate::service::context::Context;
 use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal};
-use crate::service::shop::Shop;
 
 /// Features of a page when the request does not say.
 const PAGE: u64 = 100;
 
-impl Shop {
+impl Context {
     pub(super) fn list(&self, job: &Job) -> Result<Performed, Refusal> {
         let view = self.served.view();
         let folders: Value = view.names().filter_map(|name| view.told(name)).collect();

@@ -5,16 +5,16 @@ use serde_json::{Map, json};
 use crate::ErrorCode;
 use crate::api::{CrsChoice, Response};
 use crate::layers::LayerOp;
+use crate::service::context::Context;
 use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal};
-use crate::service::saved::{self, Origin};
-use crate::service::shop::Shop;
+use crate::service::saved_feature::{self, Origin};
 use crate::store::{Class, LayerChange, OutboxMessage};
 
 /// Bytes of objects that may wait for their layer files to be writable again; the card is small.
 const MOST_WAITING: u64 = 4 << 20;
 
-impl Shop {
+impl Context {
     pub(super) fn save(&self, job: &Job) -> Result<Performed, Refusal> {
         let key = Self::key(job);
         let mut session = self.session(&key)?;
@@ -28,7 +28,7 @@ impl Shop {
             return Err(Refusal(ErrorCode::CardError, text));
         }
         let layer = job.request.layer.clone().unwrap_or_default();
-        if let Some(name) = saved::clash(&job.request.properties) {
+        if let Some(name) = saved_feature::clash(&job.request.properties) {
             let text =
                 format!("\"properties\" has the key \"{name}\", which saved objects have of their own");
             return Err(Refusal(ErrorCode::BadRequest, text));
@@ -49,12 +49,13 @@ impl Shop {
             model_sha256: sha256.map_or("", |m| m.sha256.as_str()),
             saved_at: std::time::SystemTime::now(),
         };
-        let feature = saved::feature(segmentation.collection(), &item, &job.request.properties, &origin);
+        let feature =
+            saved_feature::feature(segmentation.collection(), &item, &job.request.properties, &origin);
         let Some(feature) = feature else {
             let text = "the session's mask is empty; there is nothing to save";
             return Err(Refusal(ErrorCode::NothingToSave, text.to_owned()));
         };
-        let line = saved::line(&feature);
+        let line = saved_feature::line(&feature);
         let op = LayerOp::append(&layer, &id, line.clone())?;
         // Last, so that only what is saved takes a place.
         self.layers.admit(&layer, self.max_layers)?;

@@ -6,14 +6,14 @@ use super::ENVELOPE;
 use crate::ErrorCode;
 use crate::api::{CrsChoice, OutputOptions, PromptItem, Response};
 use crate::engine::Segmentation;
+use crate::service::context::Context;
+use crate::service::folders::{FolderView, NotReady};
 use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal, lies_in_the_request, set_queue_time};
 use crate::service::pulse::Organ;
-use crate::service::served::{FolderView, NotReady};
-use crate::service::shop::Shop;
 use crate::store::{Class, OutboxMessage};
 
-impl Shop {
+impl Context {
     pub(super) fn segment(&self, job: &Job) -> Performed {
         let Some(entries) = &job.request.batch else {
             return self.segment_item(job, &self.bounded(&job.request.item, 1));

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
+use super::folders::ServedFolders;
 use super::pulse::Pulse;
-use super::served::Served;
 use crate::bus::Topics;
 use crate::engine::Engine;
 use crate::layers::Layers;
@@ -14,9 +14,9 @@ use crate::session::{Session, SessionKey, SessionTable};
 use crate::store::{SessionChange, Store};
 
 /// Everything that a request may need.
-pub(super) struct Shop {
+pub(super) struct Context {
     pub engine: Engine,
-    pub served: Served,
+    pub served: ServedFolders,
     pub store: Store,
     pub layers: Layers,
     pub topics: Topics,
@@ -30,7 +30,7 @@ pub(super) struct Shop {
     pub sessions: Mutex<SessionTable>,
 }
 
-impl Shop {
+impl Context {
     /// The models, as `info` and `list` tell them.
     pub fn models(&self) -> Vec<Value> {
         let told = |m: &crate::models::ModelInfo| json!({"name": m.name, "model": m.source_file, "model_type": m.family, "sha256": m.sha256});

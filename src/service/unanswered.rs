@@ -1,4 +1,4 @@
-//! What a start finds: requests that were acknowledged and not answered, sessions, half-made saves.
+//! Requests of the inbox that a start finds: acknowledged, and not answered. Sessions and half-made saves are not here: `run`, `clerk::journal`.
 
 use std::time::{Duration, Instant};
 

@@ -75,11 +75,11 @@ impl FolderView {
 
 /// The current view, shared between the watcher and the workers.
 #[derive(Debug, Default)]
-pub(super) struct Served {
+pub(super) struct ServedFolders {
     view: RwLock<Arc<FolderView>>,
 }
 
-impl Served {
+impl ServedFolders {
     /// The view of this moment.
     pub fn view(&self) -> Arc<FolderView> {
         // A view is replaced as a whole, so a poisoned lock still holds one.

@@ -8,7 +8,7 @@ use super::schedule::{Bounds, Next, Schedule, Ticket};
 
 /// Waiting requests, shared by the clerk and the workers.
 #[derive(Debug)]
-pub(super) struct Bench {
+pub(super) struct RequestQueue {
     schedule: Mutex<Schedule<Box<Job>>>,
     bell: Condvar,
     stopping: Mutex<bool>,
@@ -25,7 +25,7 @@ pub(super) enum Turn {
     Stop,
 }
 
-impl Bench {
+impl RequestQueue {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             schedule: Mutex::new(Schedule::new(bounds)),

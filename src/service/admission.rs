@@ -11,7 +11,7 @@ use crate::store::{InboxEntry, RequestKey};
 
 /// What to do with a message.
 #[derive(Debug)]
-pub(super) enum Intake {
+pub(super) enum Admission {
     /// Nothing of ours; acknowledge and forget.
     Ignore,
     /// A retained folder message of ours.
@@ -39,14 +39,14 @@ pub(super) struct IntakeRules {
 
 impl IntakeRules {
     /// Judges one message.
-    pub fn judge(&self, message: IncomingMessage, now: Instant) -> Intake {
+    pub fn judge(&self, message: IncomingMessage, now: Instant) -> Admission {
         let address = match self.topics.parse(&message.topic) {
             Inbound::Request(address) => address,
             Inbound::Folder(name) => {
                 return if message.retain && !message.payload.is_empty() {
-                    Intake::Folder(name)
+                    Admission::Folder(name)
                 } else {
-                    Intake::Ignore
+                    Admission::Ignore
                 };
             }
             Inbound::Faulty { fault, reply_to: Some(topic) } => {
@@ -54,16 +54,17 @@ impl IntakeRules {
                 let id = self.parse(&message).map_or_else(|(id, _)| id, |request| request.id().cloned());
                 let reply =
                     ReplyTo { correlation: message.properties.correlation_data, ..ReplyTo::topic(topic) };
-                return Intake::Refuse(reply, Response::error(id, fault.code(), fault.to_string()));
+                return Admission::Refuse(reply, Response::error(id, fault.code(), fault.to_string()));
             }
-            Inbound::Faulty { reply_to: None, .. } | Inbound::Foreign => return Intake::Ignore,
+            Inbound::Faulty { reply_to: None, .. } | Inbound::Foreign => return Admission::Ignore,
         };
         if message.retain && message.payload.is_empty() && message.cut_from.is_none() {
             // Somebody clears the topic of a retained request, as the refusal of one says.
-            return Intake::Ignore;
+            return Admission::Ignore;
         }
         let reply = self.reply_to(&address, &message);
-        let refuse = |id, code, text: String| Intake::Refuse(reply.clone(), Response::error(id, code, text));
+        let refuse =
+            |id, code, text: String| Admission::Refuse(reply.clone(), Response::error(id, code, text));
         if let Some(bytes) = message.cut_from {
             let limit = self.limits.max_payload_bytes;
             let text = format!("the payload has {bytes} bytes; at most {limit} are accepted");
@@ -86,12 +87,12 @@ impl IntakeRules {
             return refuse(id, ErrorCode::BadRequest, "previews are switched off on this board".to_owned());
         }
         if address.verb == Verb::Cancel {
-            return Intake::Cancel(reply, address, id, request.request_id);
+            return Admission::Cancel(reply, address, id, request.request_id);
         }
         let durable = message.qos != QoS::AtMostOnce && !request.preview;
         let mut job = Job { seq: None, address, request, reply, key: None, received: now, begun: false };
         if !durable {
-            return Intake::Volatile(Box::new(job));
+            return Admission::Volatile(Box::new(job));
         }
         let key = |id: &RequestId| {
             let (client, verb) = (&job.address.client, job.address.verb.as_str());
@@ -111,7 +112,7 @@ impl IntakeRules {
             changes_state: changes_state(job.address.verb),
             payload: message.payload,
         };
-        Intake::Durable(Box::new(job), Box::new(entry))
+        Admission::Durable(Box::new(job), Box::new(entry))
     }
 
     /// The request in a payload, or its id and the reason why it is none.
