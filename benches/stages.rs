@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use geosam_edge::api::{CrsChoice, OutputOptions, PromptItem, PromptSet};
 use geosam_edge::catalog::{Folder, PromptGeometry};
 use geosam_edge::decoder::{FramePoint, FramePrompt};
-use geosam_edge::engine::{Engine, EngineOptions, ServedFolder};
+use geosam_edge::engine::{Engine, EngineChoice, EngineOptions, ServedFolder};
 use geosam_edge::features::{Crc, read_chip};
 use geosam_edge::geo::{Affine, Crs, Projector, geodesic_area};
 use geosam_edge::mask::{Mask, PixelPolygon, Simplifier, polygonize, upscale};
@@ -80,7 +80,12 @@ fn prompts(c: &mut Criterion) {
     let folders = Folder::discover(&demo().join("features")).and_then(|found| found.into_folders());
     let folder = folders.expect("the demo's folder").remove(0);
     let served = Arc::new(ServedFolder::new(folder.name().to_owned(), folder));
-    let options = EngineOptions { models: demo().join("models"), threads: 1, cache_bytes: 64 << 20 };
+    let options = EngineOptions {
+        models: demo().join("models"),
+        engine: EngineChoice::Auto,
+        threads: 1,
+        cache_bytes: 64 << 20,
+    };
     let engine = Engine::open(&options).expect("the demo's models");
     let chip = served.chip(0).expect("a chip");
     let path = chip.path();

@@ -1,4 +1,4 @@
-//! The engine beside tract, in the service as users run it: what is told when it cannot be used, that it is used when
+//! The engine on a GPU, in the service as users run it: what is told when it cannot be used, that it is used when
 //! it can, and that nothing it does stops the service. ONNX Runtime's CPU provider stands in for TensorRT; libraries
 //! that are broken in their own ways are made with the C compiler.
 
@@ -43,19 +43,16 @@ fn ask(broker: &Mosquitto, board: &Board, ears: &mut Ears, id: &str) -> Value {
     answer
 }
 
+#[cfg(feature = "tensorrt")]
 #[test]
-fn a_library_that_is_missing_is_told_and_tract_decodes() {
+fn a_library_that_is_missing_is_told_and_the_processor_decodes() {
     let Some((broker, mut board, mut ears)) = scene("library = \"/nowhere/libonnxruntime.so\"") else {
         return;
     };
     let message = event(&mut ears, "engine_fallback");
-    let expected = if cfg!(feature = "tensorrt") {
-        "/nowhere/libonnxruntime.so is not there; docs/tensorrt.md says which library to install"
-    } else {
-        "this program was built without TensorRT"
-    };
+    let expected = "/nowhere/libonnxruntime.so is not there; docs/tensorrt.md says which library to install";
     assert!(message.starts_with(expected), "{message}");
-    in_use(&mut ears, "tract");
+    in_use(&mut ears, "fused");
     ask(&broker, &board, &mut ears, "1");
     assert!(board.log().contains(&message), "the log tells it too");
     assert!(board.stop(), "SIGTERM ends it well");
@@ -114,7 +111,7 @@ mod with_libraries {
         ask(&broker, &board, &mut ears, "1");
         let message = event(&mut ears, "engine_fallback");
         assert!(message.contains(expected), "{message}");
-        in_use(&mut ears, "tract");
+        in_use(&mut ears, "fused");
         ask(&broker, &board, &mut ears, "2");
         assert!(board.stop(), "SIGTERM ends it well");
     }
@@ -154,7 +151,7 @@ mod with_libraries {
         // The library from PyPI is for CPUs.
         let message = event(&mut ears, "engine_fallback");
         assert!(message.contains("failed to load TensorRT"), "{message}");
-        in_use(&mut ears, "tract");
+        in_use(&mut ears, "fused");
         ask(&broker, &board, &mut ears, "1");
     }
 
@@ -191,20 +188,20 @@ mod with_libraries {
         assert!(ask(&broker, &board, &mut ears, "2")["timing_ms"]["load"] == 0.0, "the chip is kept");
 
         assert!(Command::new("kill").args(["-KILL", &process]).status().unwrap().success());
-        let tract = ask(&broker, &board, &mut ears, "3");
+        let fused = ask(&broker, &board, &mut ears, "3");
         let message = event(&mut ears, "engine_fallback");
         assert!(
-            message.contains("mobile_sam is decoded by tract") && message.contains("signal: 9"),
+            message.contains("mobile_sam is decoded on the processor") && message.contains("signal: 9"),
             "{message}"
         );
-        in_use(&mut ears, "tract");
+        in_use(&mut ears, "fused");
         ask(&broker, &board, &mut ears, "4");
 
         // The same answer from both, as far as engines agree: 1e-4 of a score, 1 pixel in 1000.
         let mask = |answer: &Value, of: &str| answer["masks"][0][of].as_f64().expect("a number");
-        assert!((mask(&engine, "score") - mask(&tract, "score")).abs() < 1e-4);
-        let pixels = mask(&tract, "pixels");
-        assert!((mask(&engine, "pixels") - pixels).abs() <= pixels / 1000.0, "{engine} and {tract}");
+        assert!((mask(&engine, "score") - mask(&fused, "score")).abs() < 1e-4);
+        let pixels = mask(&fused, "pixels");
+        assert!((mask(&engine, "pixels") - pixels).abs() <= pixels / 1000.0, "{engine} and {fused}");
         assert!(board.stop(), "SIGTERM ends it well");
     }
 }

@@ -35,7 +35,7 @@ fn it_says_what_it_is_and_when_it_is_gone() {
         |topic: &str| kept.iter().find(|m| m.topic == topic).unwrap_or_else(|| panic!("{topic} is not kept"));
     let info = of("geosam/b1/info");
     assert!(info.payload.len() < 2048, "info has {} bytes", info.payload.len());
-    assert_eq!(info.json()["engine"], "tract");
+    assert_eq!(info.json()["engine"], "fused");
     let folder = of("geosam/b1/folder/folder_sam").json();
     assert_eq!(
         (&folder["ready"], &folder["chips"], &folder["model"]),

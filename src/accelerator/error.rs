@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::report::Difference;
 
-/// Why a model is decoded by tract.
+/// Why a model is decoded on the processor.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceleratorError {
     /// The program was built without it.
     #[error(
         "this program was built without TensorRT; install one that was built with the cargo feature \
-         \"tensorrt\", or set decoder.engine = \"tract\""
+         \"tensorrt\", or set decoder.engine = \"fused\""
     )]
     NotBuiltIn,
     /// There is no library.
@@ -48,8 +48,10 @@ pub enum AcceleratorError {
     /// The process says something that was not asked for.
     #[error("the engine's process answers something else than was asked for")]
     Confused,
-    /// Its answers are not those of tract.
-    #[error("the engine disagrees with tract on the probe: {found}; tolerated are {tolerated}{advice}")]
+    /// Its answers are not those of the fused executor.
+    #[error(
+        "the engine disagrees with the fused executor on the probe: {found}; tolerated are {tolerated}{advice}"
+    )]
     Disagrees {
         /// How much.
         found: Difference,

@@ -1,9 +1,9 @@
-//! Engines beside our own (which is called tract, after what it is verified against): ONNX Runtime with TensorRT, each model's in a process of its own.
+//! Engines beside the processor's (`fused` and `tract`): ONNX Runtime with TensorRT, each model's in a process of its own.
 //!
-//! tract decodes from the first prompt on. Meanwhile a process (this program again, [`WORKER_COMMAND`]) loads the
+//! The processor decodes from the first prompt on. Meanwhile a process (this program again, [`WORKER_COMMAND`]) loads the
 //! library, builds or finds the engines, and decodes a probe on both engines. Only when the two agree does the model
 //! move over. Whatever goes wrong, then or later (no library, a crash, a hang, an answer that differs), ends that
-//! process, is told, and leaves the model to tract until the service is started again: no GPU stops the appliance.
+//! process, is told, and leaves the model to the processor until the service is started again: no GPU stops the appliance.
 //!
 //! Here: when an engine is used, its process and how to talk to it, the probe. Not here: how ONNX Runtime is called
 //! (`decoder::onnxruntime`), and who is told (`service`).
@@ -35,10 +35,7 @@ use crate::models::ModelInfo;
 /// The hidden command that is an engine's process.
 pub const WORKER_COMMAND: &str = "engine-worker";
 
-/// The name in `info` of the engine that every build has.
-pub const TRACT: &str = "tract";
-
-/// What is to be used beside tract.
+/// What is to be used beside the processor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceleratorOptions {
     /// The library and what it is told.
@@ -131,7 +128,7 @@ impl Accelerator {
             if options.required {
                 listener(EngineNews::Fallback { model: None, message: error.to_string() });
             } else {
-                tracing::info!(%error, "decoding with tract");
+                tracing::info!(%error, "decoding on the processor");
             }
         }
         let starting = Mutex::new(());
@@ -169,12 +166,12 @@ impl Accelerator {
         self.0.models().states.retain(|dir, _| dirs.contains(dir));
     }
 
-    /// The engine in use: the accelerator's where it decodes and has failed for no model, otherwise tract.
-    pub fn in_use(&self) -> &'static str {
+    /// The name of the engine, where it decodes and has failed for no model; otherwise the processor's is in use.
+    pub fn in_use(&self) -> Option<&'static str> {
         let models = self.0.models();
         let failed = models.states.values().any(|(_, state)| matches!(state, State::Failed));
         let ready = models.states.values().any(|(_, state)| matches!(state, State::Ready(_)));
-        if ready && !failed { self.0.options.onnxruntime.provider.engine_name() } else { TRACT }
+        (ready && !failed).then(|| self.0.options.onnxruntime.provider.engine_name())
     }
 }
 
@@ -211,7 +208,7 @@ impl Inner {
         }
         models.set(model, State::Failed);
         drop(models);
-        let message = format!("{} is decoded by tract: {why}", model.name);
+        let message = format!("{} is decoded on the processor: {why}", model.name);
         (self.listener)(EngineNews::Fallback { model: Some(model.name.clone()), message });
     }
 }

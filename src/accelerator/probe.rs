@@ -1,4 +1,4 @@
-//! The probe: a chip and prompts that the program carries, decoded on tract and on another engine before the other
+//! The probe: a chip and prompts that the program carries, decoded on the fused executor and on another engine before the other
 //! may answer anybody.
 //!
 //! The chip is made of smooth waves, a few for each channel, with the spread of a SAM embedding. It means nothing,
@@ -16,7 +16,7 @@ use crate::features::{ChipFeatures, HighRes};
 /// Standard deviation of a SAM embedding (`sam_b`, `mobile_sam`: 0.2 to 0.4).
 const SPREAD: f32 = 0.3;
 
-/// How far an answer is from tract's.
+/// How far an answer is from another's.
 fn difference(answer: &Decoded, reference: &Decoded) -> Difference {
     let spread = reference.logits.std(0.0).max(f32::MIN_POSITIVE);
     let pairs = || answer.logits.iter().zip(&reference.logits);
@@ -45,32 +45,32 @@ fn worse(a: f32, b: f32) -> f32 {
 }
 
 /// Decodes the probe on both engines: the worst difference, and milliseconds of the other's prepare and decode and of
-/// tract's decode.
+/// the reference's decode.
 ///
 /// # Errors
 /// One of them fails.
 pub(super) fn compare(
     other: &dyn MaskDecoder,
-    tract: &dyn MaskDecoder,
+    reference: &dyn MaskDecoder,
     most_tokens: usize,
 ) -> Result<(Difference, [f64; 3]), DecoderError> {
-    let family = tract.family();
+    let family = reference.family();
     let chip = chip(family);
-    let [own, reference] = [other.prepare(&chip)?, tract.prepare(&chip)?];
+    let [own, theirs] = [other.prepare(&chip)?, reference.prepare(&chip)?];
     let mut found = Difference::default();
-    let mut tract_decode = f64::INFINITY;
+    let mut reference_decode = f64::INFINITY;
     for prompt in prompts(family, most_tokens) {
         let answer = other.decode(&own, &prompt)?;
         let start = Instant::now();
-        let expected = tract.decode(&reference, &prompt)?;
-        tract_decode = tract_decode.min(start.elapsed().as_secs_f64() * 1e3);
+        let expected = reference.decode(&theirs, &prompt)?;
+        reference_decode = reference_decode.min(start.elapsed().as_secs_f64() * 1e3);
         found = worst(found, difference(&answer, &expected));
     }
     // Everything is warm now.
     let usual = prompt(family, 3);
     let prepare = milliseconds(|| other.prepare(&chip).map(drop))?;
     let decode = milliseconds(|| other.decode(&own, &usual).map(drop))?;
-    Ok((found, [prepare, decode, tract_decode]))
+    Ok((found, [prepare, decode, reference_decode]))
 }
 
 /// The better of two.

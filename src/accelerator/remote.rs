@@ -75,10 +75,10 @@ struct Line {
 }
 
 impl RemoteDecoder {
-    /// Starts the process of a model's engine and waits until it has decoded the probe as tract does.
+    /// Starts the process of a model's engine and waits until it has decoded the probe as the fused executor does.
     ///
     /// # Errors
-    /// It crashes, takes too long, refuses, or disagrees with tract; the process is gone then.
+    /// It crashes, takes too long, refuses, or disagrees with it; the process is gone then.
     pub fn start(
         launch: &Launch,
         options: &OnnxRuntimeOptions,

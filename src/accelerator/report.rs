@@ -1,13 +1,13 @@
-//! What an engine tells of itself, and how far it may differ from tract.
+//! What an engine tells of itself, and how far it may differ from our own.
 
 use serde::{Deserialize, Serialize};
 
 use crate::decoder::onnxruntime::Provider;
 
-/// How much an engine differs from tract on the probe, at worst.
+/// How much an engine differs from another on the probe, at worst.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 pub struct Difference {
-    /// Of a logit, in standard deviations of tract's logits.
+    /// Of a logit, in standard deviations of the other's logits.
     pub logits: f32,
     /// Of a score.
     pub scores: f32,
@@ -60,8 +60,8 @@ pub struct Report {
     pub prepare_ms: f64,
     /// See `prepare_ms`.
     pub decode_ms: f64,
-    /// Milliseconds of a decode on our own engine, with the same number of threads.
-    pub tract_decode_ms: f64,
+    /// Milliseconds of a decode on the fused executor, with the same number of threads.
+    pub fused_decode_ms: f64,
     /// How far the two are apart.
     pub difference: Difference,
 }
@@ -73,13 +73,13 @@ impl Report {
             version.as_ref().map(|version| format!("{name} {version}, ")).unwrap_or_default()
         };
         format!(
-            "{}{}ready after {:.1} s; prepare {:.1} ms, decode {:.1} ms (tract {:.1} ms); difference: {}",
+            "{}{}ready after {:.1} s; prepare {:.1} ms, decode {:.1} ms (fused {:.1} ms); difference: {}",
             version("ONNX Runtime", &self.onnxruntime),
             version("TensorRT", &self.tensorrt),
             self.start_s,
             self.prepare_ms,
             self.decode_ms,
-            self.tract_decode_ms,
+            self.fused_decode_ms,
             self.difference
         )
     }

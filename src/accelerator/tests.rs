@@ -34,7 +34,7 @@ fn report(difference: f32) -> Report {
         start_s: 1.0,
         prepare_ms: 1.0,
         decode_ms: 1.0,
-        tract_decode_ms: 1.0,
+        fused_decode_ms: 1.0,
         difference: Difference { logits: difference, ..Difference::default() },
     }
 }
@@ -94,7 +94,7 @@ fn a_refusal_is_told_in_its_own_words() {
 }
 
 #[test]
-fn an_engine_that_disagrees_with_tract_is_not_used() {
+fn an_engine_that_disagrees_with_the_fused_executor_is_not_used() {
     let dir = tempfile::tempdir().unwrap();
     let launch = engine(dir.path(), &[Tell::Ready(report(0.02))], "exec sleep 1000");
     assert!(matches!(start(&launch), Err(AcceleratorError::Disagrees { .. })));
@@ -162,7 +162,7 @@ fn a_missing_library_is_news_only_to_those_who_asked_for_it() {
     let expected =
         if cfg!(feature = "tensorrt") { "libonnxruntime.so is not there" } else { "built without" };
     assert!(message.contains(expected), "{message}");
-    assert_eq!(loud.in_use(), TRACT);
+    assert_eq!(loud.in_use(), None);
 }
 
 #[cfg(feature = "tensorrt")]
@@ -172,19 +172,19 @@ fn a_model_moves_over_when_its_engine_is_ready_and_back_when_it_is_given_up() {
     let launch = engine(dir.path(), &[Tell::Ready(report(0.0))], "exec sleep 1000");
     let (accelerator, news) = accelerator(launch, true, Path::new("/bin/sh"));
     let model = model();
-    assert!(accelerator.decoder(&model).is_none(), "tract serves meanwhile");
-    assert_eq!(accelerator.in_use(), TRACT);
+    assert!(accelerator.decoder(&model).is_none(), "the processor serves meanwhile");
+    assert_eq!(accelerator.in_use(), None);
     let Ok(EngineNews::Ready { model: name, summary }) = news.recv() else { panic!("it does not start") };
     assert_eq!(name, model.name);
     assert!(summary.contains("ONNX Runtime 1.17.0"), "{summary}");
     assert!(accelerator.decoder(&model).is_some());
-    assert_eq!(accelerator.in_use(), "onnxruntime-cpu");
+    assert_eq!(accelerator.in_use(), Some("onnxruntime-cpu"));
 
     accelerator.give_up(&model, "the GPU is lost");
     accelerator.give_up(&model, "the GPU is still lost");
     let Ok(EngineNews::Fallback { message, .. }) = news.recv() else { panic!("it is not told") };
-    assert_eq!(message, format!("{} is decoded by tract: the GPU is lost", model.name));
+    assert_eq!(message, format!("{} is decoded on the processor: the GPU is lost", model.name));
     assert!(news.try_recv().is_err(), "told once");
     assert!(accelerator.decoder(&model).is_none(), "not tried again");
-    assert_eq!(accelerator.in_use(), TRACT);
+    assert_eq!(accelerator.in_use(), None);
 }

@@ -96,9 +96,9 @@ fn engine(
     let decoder = OrtDecoder::new(&weights, model.family, options, &mut stage).map_err(told)?;
     stage("decode the probe");
     let start_s = start.elapsed().as_secs_f64();
-    let tract = FusedDecoder::new(&weights, model.family, options.threads).map_err(told)?;
-    let (difference, [prepare_ms, decode_ms, tract_decode_ms]) =
-        probe::compare(&decoder, &tract, decoder.most_tokens()).map_err(told)?;
+    let fused = FusedDecoder::new(&weights, model.family, options.threads).map_err(told)?;
+    let (difference, [prepare_ms, decode_ms, fused_decode_ms]) =
+        probe::compare(&decoder, &fused, decoder.most_tokens()).map_err(told)?;
     let facts = facts();
     let report = Report {
         provider: options.provider,
@@ -108,7 +108,7 @@ fn engine(
         start_s,
         prepare_ms,
         decode_ms,
-        tract_decode_ms,
+        fused_decode_ms,
         difference,
     };
     Ok((decoder, report))

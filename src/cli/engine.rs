@@ -1,4 +1,4 @@
-//! `engine-probe`: try the engine beside tract, as the service would; and the hidden command that is its process.
+//! `engine-probe`: try the engine on a GPU, as the service would; and the hidden command that is its process.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +20,7 @@ Examples:
 The library is loaded in a process of its own: if it crashes or hangs, that is told. Engines that are built stay in \
 the state directory, so the service starts with them at once.";
 
-/// Try TensorRT: load the library, build the engines, compare with tract on a probe, measure both.
+/// Try TensorRT: load the library, build the engines, compare with the fused executor on a probe, measure both.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct ProbeArgs {
@@ -73,7 +73,7 @@ impl ProbeArgs {
                 }
                 Err(error) => {
                     all = false;
-                    println!("{}: tract decodes: {error}", model.name);
+                    println!("{}: the processor decodes: {error}", model.name);
                 }
             }
         }

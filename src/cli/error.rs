@@ -20,7 +20,7 @@ pub enum CliError {
     /// The service itself.
     #[error(transparent)]
     Service(#[from] crate::service::ServiceError),
-    /// The engine beside tract.
+    /// The engine on a GPU.
     #[error(transparent)]
     Accelerator(#[from] crate::accelerator::AcceleratorError),
     /// The demo.

@@ -5,6 +5,7 @@ mod bench;
 #[cfg(feature = "demo")]
 mod demo;
 mod engine;
+mod engine_flag;
 mod error;
 pub mod export;
 mod export_onnx;
@@ -72,7 +73,7 @@ pub enum Command {
     Pack(pack::Args),
     /// Measure this machine: where the time of a prompt goes.
     Bench(bench::Args),
-    /// Try TensorRT, and compare it with tract.
+    /// Try TensorRT, and compare it with the fused executor.
     EngineProbe(engine::ProbeArgs),
     /// The process of an engine.
     #[command(hide = true)]

@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::CliError;
 use super::models_dir::MODELS_VARIABLE;
 use crate::api::{CrsChoice, OutputOptions, PromptItem, PromptSet, Vectorization};
+use crate::engine::EngineChoice;
 use crate::geo::Bounds;
 
 const EXAMPLES: &str = "\
@@ -82,6 +83,10 @@ pub struct Args {
     /// A picture of the first mask over the raster beside the folder, with the prompt drawn; a PNG.
     #[arg(long, value_name = "FILE.png", conflicts_with = "request")]
     pub overlay: Option<PathBuf>,
+
+    /// Which engine decodes: "fused" (what "auto" takes), or "tract", the slower one that it is verified against.
+    #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = super::engine_flag::processor_engine())]
+    pub engine: EngineChoice,
 
     /// Threads of the decoder [default: all cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]

@@ -10,6 +10,7 @@ use signal_hook::iterator::Signals;
 use super::CliError;
 use crate::bus::OutgoingMessage;
 use crate::config::{Config, ConfigError, Overrides};
+use crate::engine::EngineChoice;
 use crate::service::{Service, ServiceError};
 
 /// Serve feature folders over MQTT.
@@ -37,6 +38,9 @@ pub struct ServeArgs {
     /// Directory of what must survive a restart.
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Which engine decodes: "auto" takes TensorRT where it can be used, otherwise "fused" on the processor.
+    #[arg(long, value_name = "ENGINE", value_parser = super::engine_flag::any_engine())]
+    pub engine: Option<EngineChoice>,
 }
 
 /// Why `serve` does not start.
@@ -80,6 +84,7 @@ impl ServeArgs {
             features: self.features.clone(),
             models: self.models.clone(),
             state: self.state.clone(),
+            engine: self.engine,
         }
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::api;
 use crate::bus::{BrokerUrl, Protocol, TlsFiles};
 use crate::decoder::onnxruntime::Provider;
+use crate::engine::EngineChoice;
 
 mod broker;
 mod error;
@@ -45,7 +46,7 @@ pub struct Config {
     pub preview: PreviewConfig,
     /// The decoder.
     pub decoder: DecoderConfig,
-    /// The engine beside tract.
+    /// The engine on a GPU.
     pub tensorrt: TensorRtConfig,
     /// The `health` message.
     pub health: HealthConfig,
@@ -127,28 +128,6 @@ pub struct PreviewConfig {
     pub waiting: usize,
 }
 
-/// Which engine decodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EngineChoice {
-    /// TensorRT where it was built in and its library is there, otherwise tract.
-    Auto,
-    /// Pure Rust, on the CPU: the fused executor, which is verified against tract.
-    Tract,
-    /// NVIDIA's, where it was built in and can be loaded; otherwise tract, and an event says so.
-    TensorRt,
-}
-
-impl EngineChoice {
-    /// The word in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Tract => "tract",
-            Self::TensorRt => "tensorrt",
-        }
-    }
-}
-
 /// The decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecoderConfig {
@@ -162,7 +141,7 @@ pub struct DecoderConfig {
     pub cache_bytes: u64,
 }
 
-/// The engine beside tract.
+/// The engine on a GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorRtConfig {
     /// `libonnxruntime.so`.
@@ -206,6 +185,8 @@ pub struct Overrides {
     pub models: Option<PathBuf>,
     /// `--state`.
     pub state: Option<PathBuf>,
+    /// `--engine`.
+    pub engine: Option<EngineChoice>,
 }
 
 impl Config {

@@ -130,10 +130,8 @@ impl Config {
 
         let decoder = document.section("decoder")?;
         if let Some(engine) = decoder.text("engine")? {
-            let known = [EngineChoice::Auto, EngineChoice::Tract, EngineChoice::TensorRt];
-            let found = known.into_iter().find(|known| known.as_str() == engine);
-            let problem = "is no engine; give \"auto\", \"tract\" or \"tensorrt\"";
-            self.decoder.engine = found.ok_or_else(|| decoder.error("engine", problem))?;
+            self.decoder.engine =
+                EngineChoice::parse(engine).map_err(|problem| decoder.error("engine", problem))?;
         }
         decoder.number("workers", 1..=64, &mut self.decoder.workers)?;
         decoder.number("threads", 0..=256, &mut self.decoder.threads)?;
@@ -174,6 +172,7 @@ impl Config {
         }
         self.models = overrides.models.clone().unwrap_or_else(|| self.models.clone());
         self.state = overrides.state.clone().unwrap_or_else(|| self.state.clone());
+        self.decoder.engine = overrides.engine.unwrap_or(self.decoder.engine);
         Ok(())
     }
 }

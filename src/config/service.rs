@@ -52,6 +52,7 @@ impl Config {
             workers,
             threads,
             cache_bytes: usize::try_from(self.decoder.cache_bytes).unwrap_or(usize::MAX),
+            engine: self.decoder.engine,
             accelerator: self.accelerator(threads),
             health_interval: Duration::from_secs(self.health.interval_s.max(1)),
             look_interval: Duration::from_secs(2),

@@ -1,13 +1,14 @@
-//! The keys of the engine beside tract, and the engine as the service wants it.
+//! The keys of the engine on a GPU, and the engine as the service wants it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::ConfigError;
 use super::reader::Section;
-use super::{Config, EngineChoice, TensorRtConfig};
+use super::{Config, TensorRtConfig};
 use crate::accelerator::{AcceleratorOptions, Launch};
 use crate::decoder::onnxruntime::{OnnxRuntimeOptions, Provider};
+use crate::engine::EngineChoice;
 
 /// Where an administrator puts the library.
 const LIBRARY: &str = "/usr/local/lib/geosam-edge/libonnxruntime.so";
@@ -64,10 +65,10 @@ impl TensorRtConfig {
 }
 
 impl Config {
-    /// The engine beside tract, unless tract alone was asked for. `threads` are those of one decode.
+    /// The engine on a GPU, unless one on the processor was asked for. `threads` are those of one decode.
     pub(super) fn accelerator(&self, threads: usize) -> Option<AcceleratorOptions> {
         let required = match self.decoder.engine {
-            EngineChoice::Tract => return None,
+            EngineChoice::Fused | EngineChoice::Tract => return None,
             EngineChoice::Auto => false,
             EngineChoice::TensorRt => true,
         };

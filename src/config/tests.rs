@@ -84,6 +84,7 @@ fn flags_win_over_the_file() {
         features: vec!["/media/card".into()],
         models: Some("/models".into()),
         state: Some("/state".into()),
+        engine: Some(EngineChoice::Tract),
     };
     let text = "device = \"a\"\nfeatures = [\"x\", \"y\"]\n[broker]\nurl = \"mqtt://here\"";
     let config = Config::from_text(text, None, &overrides, &surroundings()).unwrap();
@@ -91,6 +92,7 @@ fn flags_win_over_the_file() {
     assert_eq!((config.device.as_str(), config.broker.client_id.as_str()), ("b", "geosam-b"));
     assert_eq!(config.features, [PathBuf::from("/media/card")]);
     assert_eq!((config.models, config.state), ("/models".into(), "/state".into()));
+    assert_eq!(config.decoder.engine, EngineChoice::Tract);
 
     let named = "[broker]\nclient_id = \"mine\"";
     let config = Config::from_text(named, None, &overrides, &surroundings()).unwrap();
@@ -182,13 +184,19 @@ fn an_address_with_a_password_in_it_is_refused_without_showing_it() {
 }
 
 #[test]
-fn an_engine_beside_tract_is_tried_unless_tract_alone_is_asked_for() {
+fn a_gpu_is_tried_unless_an_engine_on_the_processor_is_asked_for() {
     let accelerator = |text| parse(text).unwrap().service_options().accelerator;
     let auto = accelerator("state = \"/s\"").unwrap();
     assert_eq!((auto.required, auto.onnxruntime.engines.as_path()), (false, Path::new("/s/engines")));
-    assert!(accelerator("[decoder]\nengine = \"tensorrt\"").unwrap().required);
     // The settings may stay while the engine is switched off.
-    assert_eq!(accelerator("[decoder]\nengine = \"tract\"\n[tensorrt]\nfp16 = true"), None);
+    assert_eq!(accelerator("[decoder]\nengine = \"fused\"\n[tensorrt]\nfp16 = true"), None);
+    assert_eq!(accelerator("[decoder]\nengine = \"tract\""), None);
+    let tensorrt = "[decoder]\nengine = \"tensorrt\"";
+    if cfg!(feature = "tensorrt") {
+        assert!(accelerator(tensorrt).unwrap().required);
+    } else {
+        assert!(message(tensorrt).contains("built without"), "{}", message(tensorrt));
+    }
     let cpu = accelerator("[tensorrt]\nprovider = \"cpu\"\nlibrary = \"/l.so\"").unwrap().onnxruntime;
     assert_eq!((cpu.provider, cpu.library.as_path()), (Provider::Cpu, Path::new("/l.so")));
 }

@@ -1,8 +1,8 @@
 //! From a chip's features and a prompt to low-resolution logits and scores.
 //!
-//! Here: the [`MaskDecoder`] trait, the prompt encoder, the executor that decodes ([`FusedDecoder`]), the decoder's
-//! graphs (ONNX, built in Rust), their run on tract (`TractDecoder`: what the executor is verified against; in tests and
-//! with the feature `tract`) and on ONNX Runtime, the cache of prepared chips, and the choice among the four masks. Not
+//! Here: the [`MaskDecoder`] trait, the prompt encoder, the executor of our own ([`FusedDecoder`]), the decoder's
+//! graphs (ONNX, built in Rust), their run on tract (`TractDecoder`: what the executor is verified against; with the
+//! default feature `tract`) and on ONNX Runtime, the cache of prepared chips, and the choice among the four masks. Not
 //! here: reading chips (`features`) and checkpoints (`models`), where on the earth a chip lies (`geo`), and what becomes
 //! of the logits (`mask`).
 //!
@@ -13,6 +13,7 @@
 mod blocks;
 mod cache;
 mod chip;
+mod cpu_engine;
 mod error;
 mod fused;
 pub mod graph;
@@ -30,8 +31,9 @@ mod weights;
 use std::any::Any;
 
 pub use cache::PreparedCache;
+pub use cpu_engine::CpuEngine;
 pub use error::DecoderError;
-pub use fused::FusedDecoder;
+pub use fused::{FusedDecoder, instruction_set};
 pub use prompt::{FramePoint, FramePrompt, PromptEncoder};
 pub use select::{Decoded, SelectedMask};
 #[cfg(any(test, feature = "tract"))]

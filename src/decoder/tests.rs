@@ -60,7 +60,7 @@ pub(super) fn usual(weights: &Weights, chip: &ChipFeatures, prompt: &FramePrompt
     let tokens = PromptEncoder::new(weights).unwrap().encode(prompt).unwrap();
     let n = tokens.nrows();
     let model = graph::whole(weights, PromptTokens::Fixed(n), Audience::Engine).unwrap();
-    let plan = Plan::load(&model, &Executor::SingleThread).unwrap();
+    let plan = Plan::load_any(&model, &Executor::SingleThread).unwrap();
     let batched = |array: &Array3<f32>| -> Arc<Tensor> {
         let (c, h, w) = array.dim();
         tensor(&[1, c, h, w], array.as_standard_layout().as_slice().unwrap()).unwrap()

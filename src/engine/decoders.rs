@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::EngineError;
-use crate::accelerator::{Accelerator, RemoteDecoder, TRACT};
+use crate::accelerator::{Accelerator, RemoteDecoder};
 use crate::catalog::Folder;
-use crate::decoder::{FusedDecoder, MaskDecoder};
+use crate::decoder::{CpuEngine, MaskDecoder};
 use crate::models::{ModelInfo, ModelStore, load_weights};
 
 /// Imported models and the decoders built from them.
 pub struct Decoders {
     store: RwLock<ModelStore>,
     threads: usize,
+    /// Who decodes on the processor.
+    cpu: CpuEngine,
     /// By model directory. Held while one is built, so that two prompts do not build it twice.
     built: Mutex<HashMap<PathBuf, Arc<dyn MaskDecoder>>>,
     accelerator: Option<Accelerator>,
@@ -24,31 +26,31 @@ pub struct Decoders {
 #[derive(Clone)]
 pub(super) struct Pick {
     pub model: ModelInfo,
-    /// The accelerator's, which may fail where ours does not; `None` for ours.
+    /// The accelerator's, which may fail where the processor's does not; `None` for the processor's.
     pub accelerated: Option<Arc<RemoteDecoder>>,
 }
 
 impl Decoders {
-    /// Decoders for the models below a directory, each using so many threads.
+    /// Decoders for the models below a directory, on the processor, each using so many threads.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn open(models: &Path, threads: usize) -> Result<Self, EngineError> {
+    pub fn open(models: &Path, cpu: CpuEngine, threads: usize) -> Result<Self, EngineError> {
         let store = ModelStore::open(models)?;
         for problem in store.problems() {
             tracing::warn!(model = problem.name, error = %problem.error, "a model cannot be used");
         }
-        Ok(Self { store: RwLock::new(store), threads, built: Mutex::default(), accelerator: None })
+        Ok(Self { store: RwLock::new(store), threads, cpu, built: Mutex::default(), accelerator: None })
     }
 
-    /// The same, with engines beside tract.
+    /// The same, with engines beside the processor's.
     pub(super) fn accelerated(self, accelerator: Accelerator) -> Self {
         Self { accelerator: Some(accelerator), ..self }
     }
 
     /// The name of the engine in use.
     pub fn engine_in_use(&self) -> &'static str {
-        self.accelerator.as_ref().map_or(TRACT, Accelerator::in_use)
+        self.accelerator.as_ref().and_then(Accelerator::in_use).unwrap_or(self.cpu.as_str())
     }
 
     /// Starts the engine of a folder's model in the background, where there is an accelerator and a model.
@@ -61,7 +63,7 @@ impl Decoders {
         }
     }
 
-    /// Leaves a model to tract.
+    /// Leaves a model to the processor.
     pub(super) fn give_up(&self, model: &ModelInfo, why: &str) {
         if let Some(accelerator) = &self.accelerator {
             accelerator.give_up(model, why);
@@ -141,7 +143,7 @@ impl Decoders {
         Ok(Pick { model, accelerated })
     }
 
-    /// The decoder for a folder's checkpoint: the accelerator where it is in use, otherwise our own.
+    /// The decoder for a folder's checkpoint: the accelerator where it is in use, otherwise the processor's.
     ///
     /// # Errors
     /// The model is not imported, is of another family, or its files are unreadable.
@@ -149,7 +151,7 @@ impl Decoders {
         self.decoder(&self.pick(folder)?)
     }
 
-    /// The decoder that was picked; ours is built if need be.
+    /// The decoder that was picked; the processor's is built if need be.
     ///
     /// # Errors
     /// The model's files are unreadable.
@@ -163,8 +165,7 @@ impl Decoders {
             return Ok(Arc::clone(decoder));
         }
         let weights = load_weights(&pick.model)?;
-        let decoder: Arc<dyn MaskDecoder> =
-            Arc::new(FusedDecoder::new(&weights, pick.model.family, self.threads)?);
+        let decoder = self.cpu.decoder(&weights, pick.model.family, self.threads)?;
         built.insert(pick.model.dir.clone(), Arc::clone(&decoder));
         Ok(decoder)
     }

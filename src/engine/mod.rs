@@ -5,6 +5,7 @@
 //! of MQTT, files of requests, or terminals.
 
 mod answer;
+mod choice;
 mod decoders;
 mod error;
 mod fit;
@@ -13,6 +14,7 @@ mod kept;
 mod locate;
 mod segment;
 
+pub use choice::EngineChoice;
 pub use decoders::Decoders;
 pub use error::EngineError;
 pub use folder::ServedFolder;

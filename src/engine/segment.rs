@@ -10,7 +10,7 @@ use super::answer::{self, DrawnMask, Writer};
 use super::decoders::Pick;
 use super::kept::Kept;
 use super::locate::locate;
-use super::{Decoders, EngineError, ServedFolder};
+use super::{Decoders, EngineChoice, EngineError, ServedFolder};
 use crate::accelerator::Accelerator;
 use crate::api::{FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, Timing};
 use crate::catalog::PromptGeometry;
@@ -24,6 +24,8 @@ use crate::mask::Mask;
 pub struct EngineOptions {
     /// Directory of imported models.
     pub models: PathBuf,
+    /// Which engine decodes on the processor.
+    pub engine: EngineChoice,
     /// Threads of one decode.
     pub threads: usize,
     /// Bytes of prepared chips kept in memory.
@@ -125,13 +127,13 @@ impl Engine {
     /// The directory cannot be read.
     pub fn open(options: &EngineOptions) -> Result<Self, EngineError> {
         Ok(Self {
-            decoders: Decoders::open(&options.models, options.threads)?,
+            decoders: Decoders::open(&options.models, options.engine.on_the_processor(), options.threads)?,
             prepared: PreparedCache::new(options.cache_bytes),
             ways: Kept::default(),
         })
     }
 
-    /// The same, with engines beside tract.
+    /// The same, with engines beside the processor's.
     #[must_use]
     pub fn with_accelerator(self, accelerator: Accelerator) -> Self {
         Self { decoders: self.decoders.accelerated(accelerator), ..self }
@@ -209,8 +211,8 @@ impl Engine {
         })
     }
 
-    /// Decodes with the accelerator, where it is ready, or with tract. What the accelerator fails at, tract does
-    /// again: if it can, the accelerator is at fault and given up; if it cannot, the chip or the prompt is.
+    /// Decodes with the accelerator, where it is ready, or on the processor. What the accelerator fails at, the processor
+    /// does again: if it can, the accelerator is at fault and given up; if it cannot, the chip or the prompt is.
     fn decode(
         &self,
         folder: &ServedFolder,
@@ -224,9 +226,9 @@ impl Engine {
             Err(EngineError::Decoder(error)) if pick.accelerated.is_some() => error,
             answer => return answer,
         };
-        let tract = Pick { model: pick.model, accelerated: None };
-        let (decoded, family, [_, decode]) = self.decode_with(&tract, folder, chip, prompt)?;
-        self.decoders.give_up(&tract.model, &error.to_string());
+        let processor = Pick { model: pick.model, accelerated: None };
+        let (decoded, family, [_, decode]) = self.decode_with(&processor, folder, chip, prompt)?;
+        self.decoders.give_up(&processor.model, &error.to_string());
         self.prepared.retain(|key| !key.accelerated);
         // All that was lost counts as loading.
         Ok((decoded, family, [rounded(start.elapsed().as_secs_f64() * 1e3 - decode), decode]))

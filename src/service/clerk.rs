@@ -261,7 +261,7 @@ impl<C: BusClient> Clerk<C> {
     fn engine(&mut self, news: &EngineNews) {
         match news {
             EngineNews::Ready { model, summary } => tracing::info!(model, summary, "the engine is ready"),
-            EngineNews::Fallback { message, .. } => tracing::error!(message, "decoding with tract"),
+            EngineNews::Fallback { message, .. } => tracing::error!(message, "decoding on the processor"),
         }
         self.publisher.publish_now(self.announcer.info(&self.context));
         self.event(self.announcer.engine_event(news));

@@ -65,7 +65,7 @@ impl FolderView {
         Some(told)
     }
 
-    /// Starts the engines beside tract of the folders' models, where there are any, before the first prompt.
+    /// Starts the engines beside the processor's of the folders' models, where there are any, before the first prompt.
     pub fn warm_up(&self, engine: &Engine) {
         for folder in self.ready.values() {
             engine.decoders().warm_up(&folder.folder);

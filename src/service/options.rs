@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::accelerator::AcceleratorOptions;
 use crate::api::Limits;
+use crate::engine::EngineChoice;
 use crate::session::SessionLimits;
 use crate::store::StoreLimits;
 
@@ -47,7 +48,9 @@ pub struct ServiceOptions {
     pub threads: usize,
     /// Bytes of prepared chips kept in memory.
     pub cache_bytes: usize,
-    /// An engine beside tract.
+    /// Which engine decodes on the processor.
+    pub engine: EngineChoice,
+    /// An engine beside it.
     pub accelerator: Option<AcceleratorOptions>,
     /// Time between two `health` messages.
     pub health_interval: Duration,
@@ -76,6 +79,7 @@ impl Default for ServiceOptions {
             workers: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             cache_bytes: 64 << 20,
+            engine: EngineChoice::Auto,
             accelerator: None,
             health_interval: Duration::from_secs(30),
             look_interval: Duration::from_secs(2),

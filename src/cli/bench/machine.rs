@@ -8,6 +8,8 @@ pub(super) struct Machine {
     /// The board where the device tree names it, else the processor.
     pub processor: String,
     pub architecture: &'static str,
+    /// The vectors that the fused executor computes with.
+    pub instruction_set: &'static str,
     /// Cores that this process may use.
     pub cores: usize,
     pub memory_mb: Option<f64>,
@@ -25,6 +27,7 @@ impl Machine {
         Self {
             processor: board.or_else(processor).unwrap_or_else(|| "unknown processor".to_owned()),
             architecture: std::env::consts::ARCH,
+            instruction_set: crate::decoder::instruction_set(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_mb: kilobytes("/proc/meminfo", "MemTotal").map(|kb| (kb / 1e3).round()),
             system: std::env::consts::OS,

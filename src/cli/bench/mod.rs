@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::CliError;
 use super::models_dir::{MODELS_VARIABLE, models_dir};
 use super::output::Output;
+use crate::engine::{EngineChoice, EngineOptions};
 use machine::Machine;
 
 const EXAMPLES: &str = "\
@@ -43,6 +44,11 @@ pub struct Args {
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Vec<u16>,
 
+    /// Engines to measure: "fused" (what "auto" takes), "tract", or both.
+    #[arg(long, value_name = "ENGINE", value_delimiter = ',', default_value = "auto",
+          value_parser = super::engine_flag::processor_engine())]
+    pub engine: Vec<EngineChoice>,
+
     /// Chips to measure with, spread over the folder.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub chips: u16,
@@ -66,15 +72,16 @@ struct Report {
     chips: usize,
     model: String,
     model_type: crate::Family,
-    /// One entry a count of threads.
+    /// One entry an engine and count of threads.
     runs: Vec<Run>,
     /// Most memory that the process has used so far, in MB.
     peak_memory_mb: Option<f64>,
 }
 
-/// The stages with so many threads.
+/// The stages on one engine with so many threads.
 #[derive(Debug, Serialize)]
 struct Run {
+    engine: &'static str,
     threads: usize,
     stages: Vec<Stage>,
 }
@@ -117,11 +124,14 @@ impl Args {
             threads.dedup();
         }
         let mut runs = Vec::new();
-        for threads in threads {
-            eprintln!("measuring with {threads} threads ...");
+        for (engine, threads) in self.engine.iter().flat_map(|e| threads.iter().map(move |t| (*e, *t))) {
+            let cpu = engine.on_the_processor().as_str();
+            eprintln!("measuring {cpu} with {threads} threads ...");
+            let options =
+                EngineOptions { models: models.clone(), engine, threads, cache_bytes: stages::CACHE_BYTES };
             let (chips, rounds) = (usize::from(self.chips), usize::from(self.rounds));
-            let stages = stages::measure(folder, &models, threads, chips, rounds)?;
-            runs.push(Run { threads, stages });
+            let stages = stages::measure(folder, &options, chips, rounds)?;
+            runs.push(Run { engine: cpu, threads, stages });
         }
         let report = Report {
             program: "geosam-edge bench",
@@ -147,10 +157,10 @@ impl Args {
 
 impl Report {
     fn as_text(&self) -> String {
-        let Machine { processor, architecture, cores, memory_mb, system } = &self.machine;
+        let Machine { processor, architecture, instruction_set, cores, memory_mb, system } = &self.machine;
         let memory = memory_mb.map_or_else(|| "unknown".to_owned(), |mb| format!("{:.1} GB", mb / 1e3));
         let mut lines = vec![
-            format!("{} {}, {system}, {architecture}", self.program, self.version),
+            format!("{} {}, {system}, {architecture}, {instruction_set}", self.program, self.version),
             format!("{processor}, {cores} cores, {memory} of memory"),
             format!("folder {} of {} chips, {} ({})", self.folder, self.chips, self.model, self.model_type),
         ];
@@ -159,7 +169,7 @@ impl Report {
             lines.push(String::new());
             lines.push(format!(
                 "{:<36} {:>10} {:>10} {:>10}",
-                format!("{} {plural}, ms", run.threads),
+                format!("{}, {} {plural}, ms", run.engine, run.threads),
                 "median",
                 "least",
                 "p90"

@@ -1,7 +1,6 @@
 //! The stages of a prompt, each timed by itself and all together.
 
 use std::hint::black_box;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use crate::features::Crc;
 use crate::mask::{polygonize, upscale};
 
 /// No more than a few chips: more would only tell how large the cache is.
-const CACHE_BYTES: usize = 256 << 20;
+pub(super) const CACHE_BYTES: usize = 256 << 20;
 
 /// Times in the order in which they are reported.
 #[derive(Default)]
@@ -35,25 +34,23 @@ struct Times {
 /// Measures all stages on chips spread over the folder.
 pub(super) fn measure(
     folder: &Arc<ServedFolder>,
-    models: &Path,
-    threads: usize,
+    options: &EngineOptions,
     chips: usize,
     rounds: usize,
 ) -> Result<Vec<Stage>, CliError> {
-    let options = EngineOptions { models: models.to_owned(), threads, cache_bytes: CACHE_BYTES };
     let count = folder.folder.len();
     let chosen: Vec<usize> = (0..chips.min(count)).map(|i| i * count / chips.min(count)).collect();
     let mut times = Times::default();
     for _ in 0..rounds.min(3) {
         let start = Instant::now();
-        let engine = Engine::open(&options)?;
+        let engine = Engine::open(options)?;
         if let Some(&first) = chosen.first() {
             drop_from_page_cache(folder, first)?;
             answer(&engine, folder, first)?;
             times.fresh.push(start.elapsed());
         }
     }
-    let engine = Engine::open(&options)?;
+    let engine = Engine::open(options)?;
     for &chip in &chosen {
         // The decoder is there from here on.
         engine.decoders().for_folder(&folder.folder)?;

@@ -45,6 +45,19 @@ impl Processor {
         Self::all().next().unwrap_or(Self::Portable(Portable))
     }
 
+    /// What the instruction set is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "AVX2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "NEON",
+            Self::Portable(_) => "portable",
+        }
+    }
+
     /// Every instruction set that can be used here, the best first.
     pub fn all() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]

@@ -55,6 +55,12 @@ use super::{Decoded, FramePrompt, MaskDecoder, PreparedChip, PromptEncoder};
 use crate::family::Family;
 use crate::features::ChipFeatures;
 
+/// The instruction set that [`FusedDecoder`] computes with on this processor: `AVX-512`, `AVX2`, `NEON`, or `portable` for
+/// vectors that the compiler makes of plain arithmetic.
+pub fn instruction_set() -> &'static str {
+    Processor::detect().name()
+}
+
 /// Tokens up to which a workspace is kept for the next prompt: each takes about 0.2 MB.
 const KEPT_TOKENS: usize = 64;
 

@@ -1,9 +1,10 @@
-//! The decoder's graphs on tract: the plain way, against which the fused executor is verified in every test.
+//! The decoder's graphs on tract: the plain way, against which the fused executor is verified.
 //!
 //! Here: plans, one per number of prompt tokens, and the way of a chip and of a prompt through them. Not here: what the
 //! graphs compute (`graph`).
 
 mod blocks;
+mod operators;
 mod plan;
 mod plans;
 

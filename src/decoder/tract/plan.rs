@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use tract_linalg::multithread::Executor;
+use tract_onnx::Onnx;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::IntoArcTensor;
 use tract_onnx::tract_core::runtime::RunOptions;
 
+use super::operators;
 use crate::decoder::error::DecoderError;
 use crate::decoder::graph::onnx::ModelProto;
 
@@ -16,14 +18,25 @@ use crate::decoder::graph::onnx::ModelProto;
 pub(in crate::decoder) struct Plan(Arc<TypedRunnableModel>);
 
 impl Plan {
-    /// Loads and optimises a graph. `executor` is where its larger products run.
+    /// Loads and optimises a split graph. `executor` is where its larger products run.
     pub fn load(model: &ModelProto, executor: &Executor) -> Result<Self, DecoderError> {
+        let operators = Onnx { op_register: operators::register(), ..Onnx::default() };
+        Self::load_with(operators, model, executor)
+    }
+
+    /// Loads any graph of ONNX: with all of tract's operators.
+    #[cfg(test)]
+    pub fn load_any(model: &ModelProto, executor: &Executor) -> Result<Self, DecoderError> {
+        Self::load_with(tract_onnx::onnx(), model, executor)
+    }
+
+    fn load_with(operators: Onnx, model: &ModelProto, executor: &Executor) -> Result<Self, DecoderError> {
         let load = || {
             // Through the bytes of a file, so that what is verified is what other runtimes read.
             let bytes = model.encode_to_vec();
             let model = tract_onnx::pb::ModelProto::decode(bytes.as_slice())?;
             // Output shapes may hold symbols that tract's own inference states in another form.
-            let model = tract_onnx::onnx().with_ignore_output_shapes(true).model_for_proto_model(&model)?;
+            let model = operators.with_ignore_output_shapes(true).model_for_proto_model(&model)?;
             let options = RunOptions { executor: Some(executor.clone()), ..RunOptions::default() };
             model.into_optimized()?.into_runnable_with_options(&options)
         };

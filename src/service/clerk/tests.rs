@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::bus::memory::bus;
 use crate::bus::{BusEvents, BusHandle, IncomingMessage, Properties, QoS, Topics};
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineChoice, EngineOptions};
 use crate::layers::{LayerOp, Layers};
 use crate::service::ServiceOptions;
 use crate::service::folders::ServedFolders;
@@ -28,7 +28,12 @@ fn office() -> Office {
     let dir = tempfile::tempdir().unwrap();
     let topics = Topics::new(&options.root, &options.device, &[]).unwrap();
     let pulse = Arc::new(Pulse::new());
-    let engine = EngineOptions { models: dir.path().join("models"), threads: 1, cache_bytes: 1 << 20 };
+    let engine = EngineOptions {
+        models: dir.path().join("models"),
+        engine: EngineChoice::Auto,
+        threads: 1,
+        cache_bytes: 1 << 20,
+    };
     let context = Arc::new(Context {
         engine: Engine::open(&engine).unwrap(),
         served: ServedFolders::default(),
