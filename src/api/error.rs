@@ -3,6 +3,7 @@
 use super::json::JsonError;
 use super::names::NameError;
 use crate::ErrorCode;
+use crate::geo::GeoError;
 
 /// Why a request is refused. The message names the key.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,16 @@ pub enum RequestError {
         /// The rule.
         problem: NameError,
     },
+    /// A CRS that no request can be read or answered in.
+    #[error(
+        "\"{key}\": {source}; give the EPSG code of a CRS in docs/crs.md, or EPSG:4326 and its coordinates"
+    )]
+    UnknownCrs {
+        /// The key, with the path that leads to it.
+        key: String,
+        /// Which CRS, and what stands in its way.
+        source: GeoError,
+    },
     /// Two keys contradict each other, or one is missing.
     #[error("{0}")]
     Contradiction(String),
@@ -42,7 +53,10 @@ pub enum RequestError {
 impl RequestError {
     /// The code that a response carries: all of these are the client's to mend.
     pub const fn code(&self) -> ErrorCode {
-        ErrorCode::BadRequest
+        match self {
+            Self::UnknownCrs { .. } => ErrorCode::UnknownCrs,
+            _ => ErrorCode::BadRequest,
+        }
     }
 
     pub(super) fn bad(key: impl Into<String>, problem: impl Into<String>) -> Self {

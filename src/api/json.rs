@@ -21,12 +21,22 @@ pub enum JsonError {
         /// Levels accepted.
         limit: usize,
     },
+    /// A string as C keeps it, with its terminator.
+    #[error("the payload ends with a zero byte (NUL); send the JSON without it")]
+    TrailingNul,
+    /// Every other byte is zero, or it begins as UTF-16 does.
+    #[error("the payload is UTF-16; JSON is sent as UTF-8 (RFC 8259, 8.1)")]
+    Utf16,
     /// Not JSON.
     #[error("the payload is not valid JSON: {0}")]
     Syntax(#[from] serde_json::Error),
 }
 
-/// Parses a payload, refusing one that is too long or too deep before a tree is built.
+/// The byte-order mark that editors of Windows put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Parses a payload, refusing one that is too long or too deep before a tree is built. A byte-order mark before it is
+/// passed over, as RFC 8259 (8.1) allows.
 ///
 /// # Errors
 /// See [`JsonError`].
@@ -37,7 +47,17 @@ pub fn parse_bounded(payload: &[u8], limits: &Limits) -> Result<Value, JsonError
     if nesting(payload) > limits.max_depth {
         return Err(JsonError::TooDeep { limit: limits.max_depth });
     }
-    Ok(serde_json::from_slice(payload)?)
+    let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
+    match payload {
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [b'{' | b'[', 0, ..] | [0, b'{' | b'[', ..] => {
+            return Err(JsonError::Utf16);
+        }
+        _ => {}
+    }
+    match payload.trim_ascii_end() {
+        [.., 0] => Err(JsonError::TrailingNul),
+        payload => Ok(serde_json::from_slice(payload)?),
+    }
 }
 
 /// Deepest nesting of brackets outside strings; exact for valid JSON, and enough for any other text.
@@ -75,6 +95,30 @@ mod tests {
     fn a_payload_of_brackets_is_refused_without_recursion() {
         let deep = vec![b'['; 100_000];
         assert!(matches!(parse_bounded(&deep, &Limits::default()), Err(JsonError::TooDeep { limit: 16 })));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        let tree = parse_bounded(b"\xEF\xBB\xBF{\"id\": 1}\r\n", &Limits::default()).unwrap();
+        assert_eq!(tree["id"], 1);
+        assert!(parse_bounded(b"\xEF\xBB\xBF\xEF\xBB\xBF{}", &Limits::default()).is_err());
+    }
+
+    #[test]
+    fn what_is_not_utf8_json_is_named() {
+        for (payload, part) in [
+            (&b"{}\0"[..], "NUL"),
+            (b"{}\0\n", "NUL"),
+            (b"\0", "NUL"),
+            (b"{\0}\0", "UTF-16"),
+            (b"\xFF\xFE{\0}\0", "UTF-16"),
+            (b"\0{\0}", "UTF-16"),
+            (b"", "not valid JSON"),
+            (b"{\"a\":\xff}", "not valid JSON"),
+        ] {
+            let error = parse_bounded(payload, &Limits::default()).unwrap_err().to_string();
+            assert!(error.contains(part), "{payload:?}: {error}");
+        }
     }
 
     #[test]

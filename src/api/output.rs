@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::error::{Parsed, RequestError};
 use super::request::{OnTooLarge, OutputOptions, Vectorization};
-use super::values::{boolean, crs_from, given, kind_of, known_keys, wrong_type};
+use super::values::{boolean, crs_from, given, kind_of, known_keys, whole, wrong_type};
 
 const OUTPUT_KEYS: &[&str] = &[
     "crs",
@@ -53,7 +53,7 @@ pub(super) fn output_from(value: &Value, inherited: OutputOptions, path: &str) -
     output.largest_only = boolean(object, &path, "largest_only")?.unwrap_or(output.largest_only);
     output.multimask = boolean(object, &path, "multimask")?.unwrap_or(output.multimask);
     if let Some(value) = given(object, "max_bytes") {
-        let bytes = value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
+        let bytes = whole(value).and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
         let bytes = bytes.ok_or_else(|| wrong_type(&path, "max_bytes", value, "a whole number above 0"))?;
         output.max_bytes = Some(bytes);
     }

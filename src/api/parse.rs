@@ -6,7 +6,7 @@ use super::error::{Parsed, RequestError};
 use super::geojson_prompt;
 use super::json::parse_bounded;
 use super::limits::Limits;
-use super::names::check_folder_name;
+use super::names::asked_folder;
 use super::output::output_from;
 use super::prompt::prompt_from;
 use super::request::{CrsChoice, OutputOptions, PromptItem, Request, RequestId};
@@ -52,10 +52,18 @@ pub fn parse_request(payload: &[u8], limits: &Limits) -> Result<Request, (Option
     }
 }
 
-/// The id of a request that may be wrong in every other way.
+/// The longest id that is echoed where it is refused, in bytes.
+const LONGEST_ECHO: usize = 256;
+
+/// The id of a request that may be wrong in every other way: as it came, even where it breaks the rules for ids, so that
+/// the asker knows whose refusal it is.
 fn readable_id(object: &Map<String, Value>) -> Option<RequestId> {
     let holder = object.get("geosam").and_then(Value::as_object).unwrap_or(object);
-    id_from(holder.get("id")?).ok().flatten()
+    match holder.get("id")? {
+        Value::String(text) if text.len() <= LONGEST_ECHO => Some(RequestId::Text(text.clone())),
+        Value::Number(number) => Some(RequestId::Number(number.clone())),
+        _ => None,
+    }
 }
 
 pub(super) fn request_from(mut object: Map<String, Value>, limits: &Limits) -> Parsed<Request> {
@@ -138,8 +146,8 @@ fn item_from(
     let folder = match given(object, "folder") {
         None => outer.and_then(|o| o.folder.clone()),
         Some(Value::String(text)) => {
-            check_folder_name(text).map_err(|problem| RequestError::BadName { key: "folder", problem })?;
-            Some(text.clone())
+            let key = "folder";
+            Some(asked_folder(text).map_err(|problem| RequestError::BadName { key, problem })?)
         }
         Some(other) => return Err(wrong_type(path, "folder", other, "a string")),
     };
@@ -147,7 +155,7 @@ fn item_from(
         id: given(object, "id").map(id_from).transpose()?.flatten(),
         folder,
         crs,
-        prompt: prompt_from(object, path, limits)?,
+        prompt: prompt_from(object, path, crs, limits)?,
         output,
     })
 }

@@ -4,11 +4,16 @@ use serde_json::{Map, Value};
 
 use super::error::{Parsed, RequestError};
 use super::limits::Limits;
-use super::request::PromptSet;
-use super::values::{given, numbers, wrong_type};
+use super::request::{CrsChoice, PromptSet};
+use super::values::{given, numbers, whole, wrong_type};
 use crate::geo::Bounds;
 
-pub(super) fn prompt_from(object: &Map<String, Value>, path: &str, limits: &Limits) -> Parsed<PromptSet> {
+pub(super) fn prompt_from(
+    object: &Map<String, Value>,
+    path: &str,
+    crs: CrsChoice,
+    limits: &Limits,
+) -> Parsed<PromptSet> {
     let points = match given(object, "points") {
         None => Vec::new(),
         Some(Value::Array(list)) => {
@@ -31,7 +36,8 @@ pub(super) fn prompt_from(object: &Map<String, Value>, path: &str, limits: &Limi
             format!("has {} entries for {} points; give one label a point", foreground.len(), points.len());
         return Err(RequestError::bad(format!("{path}labels"), problem));
     }
-    let bbox = given(object, "bbox").map(|value| bounds_from(value, &format!("{path}bbox"))).transpose()?;
+    let bbox =
+        given(object, "bbox").map(|value| bounds_from(value, &format!("{path}bbox"), crs)).transpose()?;
     Ok(PromptSet { points, foreground, bbox })
 }
 
@@ -43,26 +49,42 @@ pub(super) fn check_point_count(count: usize, path: &str, limits: &Limits) -> Pa
     Ok(())
 }
 
-fn bounds_from(value: &Value, key: &str) -> Parsed<Bounds> {
-    let [west, south, east, north] = numbers::<4>(value, key, "[west, south, east, north]")?;
-    if west >= east {
-        let problem = format!(
-            "has west {west} not smaller than east {east}; the order is [west, south, east, north], and a \
-             box across the antimeridian must be sent as two"
-        );
-        return Err(RequestError::bad(key, problem));
-    }
+fn bounds_from(value: &Value, key: &str, crs: CrsChoice) -> Parsed<Bounds> {
+    let sides = numbers::<4>(value, key, "[west, south, east, north]")?;
+    checked_box(sides, crs).map_err(|problem| {
+        RequestError::bad(key, format!("has {problem}; the order is [west, south, east, north]"))
+    })
+}
+
+/// The box `[west, south, east, north]` of a prompt. In degrees, west may be greater than east: then it lies across the
+/// antimeridian (RFC 7946, 5.2), and comes back with its east beyond 180.
+///
+/// # Errors
+/// What is wrong with its sides.
+pub fn checked_box([west, south, east, north]: [f64; 4], crs: CrsChoice) -> Result<Bounds, String> {
     if south >= north {
-        let problem = format!(
-            "has south {south} not smaller than north {north}; the order is [west, south, east, north]"
-        );
-        return Err(RequestError::bad(key, problem));
+        return Err(format!("south {south} not smaller than north {north}"));
     }
-    Ok(Bounds::new(west, south, east, north))
+    let bounds = Bounds::new(west, south, east, north);
+    let geographic = crs.is_geographic();
+    let across = if geographic == Some(true) { bounds.across_antimeridian() } else { Some(bounds) };
+    match across {
+        Some(bounds) if bounds.min_x < bounds.max_x => Ok(bounds),
+        _ => {
+            let advice = match geographic {
+                Some(true) => " (a box across the antimeridian spans 180 degrees at the most)",
+                Some(false) => "",
+                None => {
+                    " (a box across the antimeridian in the folder's own degrees needs 360 added to its east)"
+                }
+            };
+            Err(format!("west {west} not smaller than east {east}{advice}"))
+        }
+    }
 }
 
 pub(super) fn label_from(value: &Value, key: &str) -> Parsed<bool> {
-    match value.as_u64() {
+    match whole(value) {
         Some(1) => Ok(true),
         Some(0) => Ok(false),
         _ => Err(RequestError::bad(key, format!("is {value}; a label is 1 (foreground) or 0 (background)"))),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::geo::Bounds;
+use crate::geo::{Bounds, Crs, GeoError};
 
 /// The name a client gives a request; echoed as it came, as a string or a number.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,14 +37,31 @@ impl CrsChoice {
     /// Longitude and latitude on WGS84, the default everywhere.
     pub const WGS84: Self = Self::Epsg(4326);
 
-    /// `EPSG:n` or `source`, in any case; `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.eq_ignore_ascii_case("source") {
-            return Some(Self::Source);
+    /// `source` in any case, a code in any of the spellings of [`Crs::code_in`], or a WKT or PROJJSON that leads to a
+    /// code. Whether a bare code is supported is not asked here: a folder of the same code needs no support.
+    ///
+    /// # Errors
+    /// [`GeoError::NotACrs`] for any other text, [`GeoError::UnknownCrs`] for a CRS without a code.
+    pub fn parse(text: &str) -> Result<Self, GeoError> {
+        if text.trim().eq_ignore_ascii_case("source") {
+            return Ok(Self::Source);
         }
-        let (authority, code) = text.split_once(':')?;
-        let digits_only = code.bytes().all(|b| b.is_ascii_digit());
-        (authority.eq_ignore_ascii_case("EPSG") && digits_only).then(|| code.parse().ok().map(Self::Epsg))?
+        if let Some(code) = Crs::code_in(text) {
+            return Ok(Self::Epsg(code));
+        }
+        let crs = Crs::parse(text)?;
+        crs.epsg().map(Self::Epsg).ok_or_else(|| GeoError::UnknownCrs {
+            name: crs.name().to_owned(),
+            problem: "it has no EPSG code".to_owned(),
+        })
+    }
+
+    /// Whether coordinates are degrees of longitude and latitude; `None` where that cannot be told without the folder.
+    pub fn is_geographic(self) -> Option<bool> {
+        match self {
+            Self::Source => None,
+            Self::Epsg(code) => Crs::from_epsg(code).ok().map(|crs| crs.is_geographic()),
+        }
     }
 }
 
@@ -64,7 +81,7 @@ pub struct PromptSet {
     pub points: Vec<[f64; 2]>,
     /// For each point: `true` foreground (label 1), `false` background (label 0).
     pub foreground: Vec<bool>,
-    /// `[west, south, east, north]` of the box, in the request's CRS.
+    /// `[west, south, east, north]` of the box, in the request's CRS; in degrees it may go on beyond 180.
     pub bbox: Option<Bounds>,
 }
 

@@ -5,14 +5,35 @@ use serde_json::{Map, Value};
 use super::error::{Parsed, RequestError};
 use super::names::check_name;
 use super::request::{CrsChoice, RequestId};
+use crate::geo::GeoError;
 
+/// A CRS: a text, a bare code, PROJJSON, or the named CRS of GeoJSON 2008.
 pub(super) fn crs_from(value: &Value, key: &str) -> Parsed<CrsChoice> {
-    value.as_str().and_then(CrsChoice::parse).ok_or_else(|| {
-        RequestError::bad(
-            key,
-            format!("is {}; send \"EPSG:4326\" or the like, or \"source\"", excerpt(value)),
-        )
+    let member = |kind: &str, name: &str| (value["type"] == kind).then(|| &value["properties"][name]);
+    let named = member("name", "name").or_else(|| member("EPSG", "code")).unwrap_or(value);
+    let text = match named {
+        Value::String(text) => text.clone(),
+        Value::Number(_) => whole(named).map(|code| code.to_string()).unwrap_or_default(),
+        Value::Object(_) if named["type"] != "link" => named.to_string(),
+        _ => String::new(),
+    };
+    CrsChoice::parse(&text).map_err(|error| match error {
+        source @ GeoError::UnknownCrs { .. } => RequestError::UnknownCrs { key: key.to_owned(), source },
+        _ => {
+            let found = excerpt(named);
+            RequestError::bad(key, format!("is {found}; send \"EPSG:4326\" or the like, or \"source\""))
+        }
     })
+}
+
+/// 2^53: above it floating-point numbers leave whole ones out.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// A whole number, also one written as 1.0 or 1e3: many writers of JSON know floating-point numbers only.
+pub(super) fn whole(value: &Value) -> Option<u64> {
+    let from_float =
+        |number: f64| ((0.0..=EXACT).contains(&number) && number.fract() == 0.0).then_some(number as u64);
+    value.as_u64().or_else(|| value.as_f64().and_then(from_float))
 }
 
 /// An id that can be echoed and name a file; `null` counts as none.
@@ -20,6 +41,10 @@ pub(super) fn id_from(value: &Value) -> Parsed<Option<RequestId>> {
     let id = match value {
         Value::Null => return Ok(None),
         Value::String(text) => RequestId::Text(text.clone()),
+        Value::Number(number) if number.is_f64() && number.as_f64().is_some_and(|v| v.abs() > EXACT) => {
+            let problem = "is a number of more digits than JSON's readers keep; send it as a string";
+            return Err(RequestError::bad("id", problem));
+        }
         Value::Number(number) => RequestId::Number(number.clone()),
         other => return Err(wrong_type("", "id", other, "a string or a number")),
     };
@@ -39,7 +64,7 @@ pub(super) fn name(object: &Map<String, Value>, key: &'static str) -> Parsed<Opt
 }
 
 pub(super) fn whole_number(object: &Map<String, Value>, key: &str) -> Parsed<Option<u64>> {
-    let number = |value: &Value| value.as_u64().ok_or_else(|| wrong_type("", key, value, "a whole number"));
+    let number = |value: &Value| whole(value).ok_or_else(|| wrong_type("", key, value, "a whole number"));
     given(object, key).map(number).transpose()
 }
 

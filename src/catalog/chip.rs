@@ -49,7 +49,7 @@ pub struct ChipRef<'a> {
 
 /// How far outside a chip a prompt may lie by rounding alone, in pixels: coordinates of 1e7 m have a
 /// precision of 2e-9 m, 2e-7 pixels of 1 cm. geosam rounds to float32 before it checks, which forgives more.
-const ROUNDING: f64 = 1e-6;
+pub(super) const ROUNDING: f64 = 1e-6;
 
 impl ChipRef<'_> {
     /// Where the chip's file is, or should be. Looks at the card, where the manifest leaves several
@@ -75,6 +75,11 @@ impl ChipRef<'_> {
     /// File name of the checkpoint that encoded the chip.
     pub fn checkpoint(&self) -> &str {
         &self.identity.checkpoint
+    }
+
+    /// Whether Geo-SAM v1 wrote its folder.
+    pub const fn is_v1(&self) -> bool {
+        self.identity.is_v1
     }
 
     /// Family of the checkpoint.

@@ -142,6 +142,16 @@ impl ChipTable {
         self.grid_of[i]
     }
 
+    /// The numbers a, b, d and e of all affines that occur.
+    pub(super) fn grids(&self) -> impl Iterator<Item = [f64; 4]> + '_ {
+        self.grids.iter().copied()
+    }
+
+    /// The longest side of a pixel of any chip, in CRS units.
+    pub(super) fn largest_pixel(&self) -> f64 {
+        self.grids.iter().map(|[a, b, d, e]| a.hypot(*d).max(b.hypot(*e))).fold(0.0, f64::max)
+    }
+
     pub(super) fn affine(&self, i: usize) -> Affine {
         let [a, b, d, e] = self.grids[self.grid_of[i] as usize];
         let (c, f) = self.origins[i];

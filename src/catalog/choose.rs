@@ -1,9 +1,11 @@
 //! Choosing the chip of a prompt.
 //!
 //! geosam: of the chips whose footprint covers the box and the convex hull of the points, the one whose
-//! centre is nearest to the prompt's; the first in the manifest's order among equals. Geo-SAM v1: of the
+//! centre is nearest to the prompt's; the first in the manifest's order among equals. Where none does, those that cover it
+//! all but for a rounding error are asked. Geo-SAM v1: of the
 //! chips that meet the bounds of the prompt, the one whose centre is nearest to the centre of those bounds.
 
+use super::chip::ROUNDING;
 use super::chips::ChipTable;
 use super::index::SpatialIndex;
 use super::prompt::PromptGeometry;
@@ -30,10 +32,31 @@ pub(super) fn choose(
     match rule {
         Rule::Cover => {
             let covers = |&chip: &usize| table.footprints.get(chip).covers(prompt);
-            nearest_center(table, (x, y), index.covering(&bounds).filter(covers))
+            let covering = nearest_center(table, (x, y), index.covering(&bounds).filter(covers));
+            covering
+                .or_else(|| nearest_center(table, (x, y), all_but_covering(table, index, prompt, &bounds)))
         }
         Rule::Meet => nearest_center(table, (x, y), index.meeting(&bounds)),
     }
+}
+
+/// Chips that a prompt reaches beyond by rounding alone, as one at a printed corner of the extent does. geosam's own
+/// coordinates are rounded to float32, which forgives more.
+fn all_but_covering<'a>(
+    table: &'a ChipTable,
+    index: &'a SpatialIndex,
+    prompt: &'a PromptGeometry,
+    bounds: &Bounds,
+) -> impl Iterator<Item = usize> + 'a {
+    let tolerance = |chip: usize| {
+        let (width, height) = table.affine(chip).pixel_size();
+        ROUNDING * width.min(height)
+    };
+    let grown = ROUNDING * table.largest_pixel();
+    let around =
+        Bounds::new(bounds.min_x - grown, bounds.min_y - grown, bounds.max_x + grown, bounds.max_y + grown);
+    let near: Vec<usize> = index.meeting(&around).collect();
+    near.into_iter().filter(move |&chip| table.footprints.get(chip).covers_within(prompt, tolerance(chip)))
 }
 
 /// The chip whose centre is nearest to (x, y). Chips come in no order: among equals the first of the

@@ -4,24 +4,38 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::geo::Crs;
+
 /// The CRS that a folder is in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FolderCrs {
     /// As the manifest tells it: `EPSG:32618`, or a whole WKT.
     pub text: String,
-    /// The EPSG code, from the text or from the GeoParquet metadata. To be preferred over the WKT.
+    /// The EPSG code of the horizontal part, from the text or from the GeoParquet metadata. To be preferred over the WKT.
     pub epsg: Option<u32>,
     /// The text, where it is a WKT.
     #[serde(skip)]
     pub wkt: Option<String>,
+    /// PROJJSON of the GeoParquet metadata: what a code of another authority, or of a compound CRS, stands for.
+    #[serde(skip)]
+    pub definition: Option<String>,
     /// The unit of x and y, where known: `m`, `degrees`, or as the CRS names it.
     pub unit: Option<String>,
+    /// The code of the text itself, which may be that of a compound CRS.
+    #[serde(skip)]
+    own_code: Option<u32>,
 }
 
 /// What the `geo` metadata of a GeoParquet file tells about its CRS.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct GeoMetadata {
+    /// EPSG code of the horizontal part.
     pub(super) epsg: Option<u32>,
+    /// Authority and code of the whole, as `EPSG:7415` or `ESRI:102003`.
+    pub(super) id: Option<String>,
+    /// The CRS in PROJJSON.
+    pub(super) definition: Option<String>,
+    name: Option<String>,
     pub(super) unit: Option<String>,
     /// How the geometry is encoded; `WKB` in a manifest.
     pub(super) encoding: Option<String>,
@@ -36,30 +50,51 @@ impl GeoMetadata {
             return Self::default();
         };
         let encoding = column.get("encoding").and_then(Value::as_str).map(str::to_owned);
-        let Some(crs) = column.get("crs") else { return Self { encoding, ..Self::default() } };
+        let Some(crs) = column.get("crs").filter(|crs| crs.is_object()) else {
+            return Self { encoding, ..Self::default() };
+        };
         let horizontal = horizontal(crs);
+        let epsg = match horizontal.get("source_crs") {
+            // A shift of its own may make it another CRS than the code's.
+            Some(_) => Crs::parse(&horizontal.to_string()).ok().and_then(|crs| crs.epsg()),
+            None => projjson_epsg(horizontal),
+        };
+        let source = horizontal.get("source_crs").unwrap_or(horizontal);
         Self {
-            epsg: projjson_epsg(crs).or_else(|| projjson_epsg(horizontal)),
-            unit: projjson_unit(horizontal),
+            epsg,
+            id: projjson_id(crs),
+            definition: Some(crs.to_string()),
+            name: crs.get("name").and_then(Value::as_str).map(str::to_owned),
+            unit: projjson_unit(source),
             encoding,
         }
     }
+
+    /// The CRS for a message.
+    pub(super) fn short(&self) -> String {
+        let known = self.id.clone().or_else(|| self.epsg.map(|code| format!("EPSG:{code}")));
+        known.or_else(|| self.name.clone()).unwrap_or_else(|| "another CRS".to_owned())
+    }
 }
 
-/// The horizontal part of a compound CRS, the source of a bound one.
+/// The horizontal part of a compound CRS.
 fn horizontal(crs: &Value) -> &Value {
-    let inner = crs.get("source_crs").or_else(|| crs.get("components").and_then(|parts| parts.get(0)));
-    inner.unwrap_or(crs)
+    crs.get("components").and_then(|parts| parts.get(0)).unwrap_or(crs)
+}
+
+/// `AUTHORITY:CODE`, from `id` or the first of `ids`.
+fn projjson_id(crs: &Value) -> Option<String> {
+    let id = crs.get("id").or_else(|| crs.get("ids")?.get(0))?;
+    let authority = id.get("authority")?.as_str()?;
+    match id.get("code")? {
+        Value::Number(code) => Some(format!("{authority}:{code}")),
+        Value::String(code) => Some(format!("{authority}:{code}")),
+        _ => None,
+    }
 }
 
 fn projjson_epsg(crs: &Value) -> Option<u32> {
-    let id = crs.get("id")?;
-    match (id.get("authority")?.as_str()?, id.get("code")?) {
-        ("EPSG", Value::Number(code)) => code.as_u64()?.try_into().ok(),
-        ("EPSG", Value::String(code)) => code.parse().ok(),
-        ("OGC", Value::String(code)) if code == "CRS84" => Some(4326),
-        _ => None,
-    }
+    Crs::code_in(&projjson_id(crs)?)
 }
 
 fn projjson_unit(crs: &Value) -> Option<String> {
@@ -80,23 +115,50 @@ impl FolderCrs {
     /// The CRS of the column `crs`, completed by the metadata.
     pub(super) fn new(text: &str, metadata: &GeoMetadata) -> Self {
         let text = text.trim();
-        let named = epsg_of_text(text);
-        let epsg = named.or(metadata.epsg);
-        let wkt = (named.is_none() && text.contains('[')).then(|| text.to_owned());
+        let own_code = Crs::code_in(text);
+        // The code of a compound CRS stands for its horizontal part, where the metadata says which that is.
+        let is_whole = metadata
+            .id
+            .as_deref()
+            .is_some_and(|id| id.eq_ignore_ascii_case(text) || own_code == Crs::code_in(id));
+        let epsg = if own_code.is_some() && !is_whole { own_code } else { metadata.epsg.or(own_code) };
+        let wkt = (own_code.is_none() && text.contains('[')).then(|| text.to_owned());
         let unit = metadata
             .unit
             .clone()
             .or_else(|| wkt.as_deref().and_then(wkt_unit))
             .or_else(|| epsg.and_then(well_known_unit).map(str::to_owned));
-        let text = match (text.is_empty(), epsg) {
-            (true, Some(code)) => format!("EPSG:{code}"),
+        let text = match (text.is_empty(), &metadata.id, epsg) {
+            (true, Some(id), _) => id.clone(),
+            (true, None, Some(code)) => format!("EPSG:{code}"),
+            (true, None, None) => metadata.name.clone().unwrap_or_default(),
             _ => text.to_owned(),
         };
-        Self { text, epsg, wkt, unit }
+        Self { text, epsg, wkt, definition: metadata.definition.clone(), unit, own_code }
     }
-}
 
-impl FolderCrs {
+    /// Whether an EPSG code names this CRS: coordinates in it are the folder's own.
+    pub fn is_called(&self, code: u32) -> bool {
+        [self.epsg, self.own_code].contains(&Some(code))
+    }
+
+    /// Whether the metadata tells of the same CRS as the column `crs`; `None` where they cannot be compared.
+    pub(super) fn agrees_with(&self, metadata: &GeoMetadata) -> Option<bool> {
+        let definition = metadata.definition.as_ref()?;
+        let own_id = self.own_code.map(|code| format!("EPSG:{code}")).unwrap_or_else(|| self.text.clone());
+        if metadata.id.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(&own_id)) {
+            return Some(true);
+        }
+        match (self.own_code, metadata.epsg) {
+            (Some(own), Some(other)) => Some(own == other),
+            _ => {
+                let same = Crs::parse(&self.text).ok()? == Crs::parse(definition).ok()?;
+                // Different texts may still mean one place: then the footprints decide.
+                same.then_some(true)
+            }
+        }
+    }
+
     /// The CRS for a message: its code, or the beginning of its WKT.
     pub fn short(&self) -> String {
         match (self.epsg, &self.wkt) {
@@ -105,18 +167,6 @@ impl FolderCrs {
             (None, Some(wkt)) => wkt.split(',').next().unwrap_or("").chars().take(80).chain(['…']).collect(),
         }
     }
-}
-
-/// The code of `EPSG:n`, `epsg:n` or `urn:ogc:def:crs:EPSG::n`; 4326 for `OGC:CRS84`, which has the same
-/// coordinates in the order we use.
-pub(super) fn epsg_of_text(text: &str) -> Option<u32> {
-    if text.eq_ignore_ascii_case("OGC:CRS84") || text.eq_ignore_ascii_case("urn:ogc:def:crs:OGC:1.3:CRS84") {
-        return Some(4326);
-    }
-    let (authority, code) = text.rsplit_once(':')?;
-    let authority = authority.to_ascii_lowercase();
-    let is_epsg = authority == "epsg" || authority.starts_with("urn:ogc:def:crs:epsg:");
-    (is_epsg && code.bytes().all(|b| b.is_ascii_digit())).then(|| code.parse().ok()).flatten()
 }
 
 /// The unit of a WKT: degrees if it is geographic, else the last unit it names, which is that of the
@@ -145,19 +195,6 @@ mod tests {
     const UTM_18N: &str = r#"{"primary_column": "geometry", "columns": {"geometry": {"encoding": "WKB", "crs":
         {"type": "ProjectedCRS", "id": {"authority": "EPSG", "code": 32618},
          "coordinate_system": {"axis": [{"name": "Easting", "unit": "metre"}]}}}}}"#;
-
-    #[test]
-    fn codes_are_read_in_the_ways_they_are_written() {
-        for text in
-            ["EPSG:32618", "epsg:32618", "urn:ogc:def:crs:EPSG::32618", "urn:ogc:def:crs:EPSG:9.8:32618"]
-        {
-            assert_eq!(epsg_of_text(text), Some(32618), "{text}");
-        }
-        assert_eq!(epsg_of_text("OGC:CRS84"), Some(4326));
-        for text in ["", "32618x", "ESRI:102008", "EPSG:", "EPSG:99999999999", "PROJCS[\"a:1\"]", "EPSG:-5"] {
-            assert_eq!(epsg_of_text(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn the_metadata_completes_a_wkt() {
@@ -190,17 +227,48 @@ mod tests {
         for json in ["", "[]", "{}", r#"{"columns": 3}"#, r#"{"columns": {"geometry": {"crs": null}}}"#] {
             assert_eq!(GeoMetadata::parse(json).epsg, None, "{json}");
         }
-        let compound = UTM_18N
-            .replace(
-                r#""type": "ProjectedCRS""#,
-                r#""type": "CompoundCRS", "components": [{"id": {"authority": "EPSG", "code": 32618}}]"#,
-            )
-            .replace(
-                r#""code": 32618},
-         "#,
-                r#""code": "n"},
-         "#,
-            );
-        assert_eq!(GeoMetadata::parse(&compound).epsg, Some(32618));
+    }
+
+    /// Metadata with this CRS.
+    fn with(crs: &str) -> GeoMetadata {
+        GeoMetadata::parse(&format!(r#"{{"columns": {{"geometry": {{"encoding": "WKB", "crs": {crs}}}}}}}"#))
+    }
+
+    #[test]
+    fn the_code_of_a_compound_crs_stands_for_its_horizontal_part() {
+        let dutch = r#"{"type": "CompoundCRS", "name": "Amersfoort / RD New + NAP height", "id": {"authority": "EPSG", "code": 7415},
+            "components": [{"type": "ProjectedCRS", "id": {"authority": "EPSG", "code": 28992}}, {"type": "VerticalCRS"}]}"#;
+        let metadata = with(dutch);
+        let crs = FolderCrs::new("EPSG:7415", &metadata);
+        assert_eq!((crs.epsg, crs.text.as_str()), (Some(28992), "EPSG:7415"));
+        assert!(crs.is_called(28992) && !crs.is_called(28991));
+        assert_eq!(crs.agrees_with(&metadata), Some(true));
+        // Where the parts have no code, the definition is all there is.
+        let nameless = with(&dutch.replace("28992", "null"));
+        let crs = FolderCrs::new("EPSG:7415", &nameless);
+        assert_eq!((crs.epsg, crs.definition.is_some()), (Some(28992), true));
+        // One that is newer than our table.
+        let crs = FolderCrs::new("EPSG:99415", &with(&dutch.replace("7415", "99415")));
+        assert_eq!(crs.epsg, Some(28992));
+        // As text alone, PROJ's way to write one.
+        let crs = FolderCrs::new("EPSG:28992+5709", &GeoMetadata::default());
+        assert_eq!(crs.epsg, Some(28992));
+    }
+
+    #[test]
+    fn a_code_of_another_authority_has_its_definition_in_the_metadata() {
+        let metadata = with(
+            r#"{"type": "ProjectedCRS", "name": "USA_Contiguous_Albers", "id": {"authority": "ESRI", "code": 102003}}"#,
+        );
+        let crs = FolderCrs::new("ESRI:102003", &metadata);
+        assert_eq!((crs.epsg, crs.text.as_str()), (None, "ESRI:102003"));
+        assert!(crs.definition.is_some_and(|json| json.contains("USA_Contiguous_Albers")));
+        assert_eq!(FolderCrs::new("esri:102003", &metadata).agrees_with(&metadata), Some(true));
+        assert_eq!(
+            FolderCrs::new("EPSG:32618", &metadata).agrees_with(&metadata),
+            None,
+            "the footprints decide"
+        );
+        assert_eq!(FolderCrs::new("", &metadata).text, "ESRI:102003");
     }
 }

@@ -135,17 +135,17 @@ pub enum CatalogError {
     },
     /// Footprints and affines are in different CRSs.
     #[error(
-        "{path}: the geometry is in EPSG:{geometry}, the transforms in EPSG:{column}; the manifest was reprojected: \
-         copy the original, or save it again after gdf.to_crs({column})",
+        "{path}: the geometry is in {geometry}, the transforms in {column}; the manifest was reprojected: \
+         copy the original, or save it again after gdf.to_crs(gdf[\"crs\"][0])",
         path = path.display()
     )]
     TwoCrs {
         /// The manifest.
         path: PathBuf,
-        /// EPSG code of the GeoParquet metadata.
-        geometry: u32,
-        /// EPSG code of the column `crs`.
-        column: u32,
+        /// The CRS of the GeoParquet metadata.
+        geometry: String,
+        /// The CRS of the column `crs`.
+        column: String,
     },
     /// The manifest has no row, or too many.
     #[error("{path}: {rows} chips; a folder has 1 to {limit}", path = path.display())]

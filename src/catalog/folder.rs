@@ -13,7 +13,7 @@ use super::error::NoChipCovers;
 use super::files::Presence;
 use super::index::SpatialIndex;
 use super::manifest::read_manifest;
-use super::names::{folder_name, unique_names};
+use super::names::{Unnamed, fingerprint, folder_name, served_names, with_suffix};
 use super::prompt::PromptGeometry;
 use super::{CatalogError, v1};
 use crate::Family;
@@ -28,6 +28,7 @@ pub struct Folder {
     /// Files that a v1 index lists and that are not there.
     absent: Vec<String>,
     presence: OnceLock<Presence>,
+    fingerprint: OnceLock<String>,
 }
 
 /// The folders found at a path, and why others could not be opened.
@@ -67,8 +68,9 @@ impl Folder {
                 Err(problem) => discovery.problems.push(problem),
             }
         }
-        let names = discovery.folders.iter().map(|folder| folder.name().to_owned()).collect();
-        for (folder, name) in discovery.folders.iter_mut().zip(unique_names(names)) {
+        let unnamed: Vec<Unnamed<'_>> = discovery.folders.iter().map(Unnamed::of).collect();
+        let names = served_names(&unnamed);
+        for (folder, name) in discovery.folders.iter_mut().zip(names) {
             folder.rename(name);
         }
         Ok(discovery)
@@ -102,12 +104,23 @@ impl Folder {
             is_v1: matches!(source.0, SourceKind::V1(_)),
         };
         let index = SpatialIndex::new(chips.footprints.bounds());
-        Ok(Self { identity, chips, index, absent, presence: OnceLock::new() })
+        Ok(Self { identity, chips, index, absent, presence: OnceLock::new(), fingerprint: OnceLock::new() })
     }
 
     /// The name: a topic level, made from the directory's.
     pub fn name(&self) -> &str {
         &self.identity.name
+    }
+
+    /// The name that its directory alone gives it, which others may have too.
+    pub fn short_name(&self) -> String {
+        folder_name(self.root())
+    }
+
+    /// The short name with a fingerprint of what the folder holds, `valley-1a2b3c4d`: the same wherever the folder lies and
+    /// whatever lies beside it. Reads the table of chips when first asked: a third of a second for a million.
+    pub fn long_name(&self) -> String {
+        with_suffix(&self.short_name(), self.fingerprint.get_or_init(|| fingerprint(self)))
     }
 
     /// Gives the folder another name, to tell it from one of the same name.

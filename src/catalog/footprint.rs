@@ -23,6 +23,19 @@ impl Footprint<'_> {
             && self.ring.is_none_or(|ring| ring::covers_prompt(ring, prompt))
     }
 
+    /// The same for a prompt that may lie so far outside, in CRS units, as rounding alone puts it.
+    pub(super) fn covers_within(&self, prompt: &PromptGeometry, tolerance: f64) -> bool {
+        let Bounds { min_x, min_y, max_x, max_y } = self.bounds;
+        let bounds = Bounds::new(min_x - tolerance, min_y - tolerance, max_x + tolerance, max_y + tolerance);
+        prompt.vertices().all(|(x, y)| bounds.covers_point(x, y))
+            && self.ring.is_none_or(|ring| {
+                ring::covers_prompt(ring, prompt)
+                    // A convex ring that all but covers the corners all but covers what lies between.
+                    || (ring::is_convex(ring)
+                        && prompt.vertices().all(|(x, y)| ring::distance_to(ring, [x, y]) <= tolerance))
+            })
+    }
+
     /// Distance from a position to the footprint, in CRS units; zero inside.
     pub fn distance_to(&self, x: f64, y: f64) -> f64 {
         self.ring.map_or_else(|| self.bounds.distance_to(x, y), |ring| ring::distance_to(ring, [x, y]))

@@ -34,7 +34,7 @@ pub use error::{CatalogError, NoChipCovers};
 pub use files::Presence;
 pub use folder::{Discovery, Folder};
 pub use footprint::Footprint;
-pub use names::unique_names;
+pub use names::{Unnamed, served_names};
 pub use prompt::PromptGeometry;
 pub use summary::{FolderSummary, MissingChips};
 pub use wkb::{WkbError, read_polygon};

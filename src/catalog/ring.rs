@@ -27,7 +27,7 @@ pub(super) fn doubled_area(ring: &[Position]) -> f64 {
 }
 
 /// Whether the ring is convex: it turns one way only, and round once.
-fn is_convex(ring: &[Position]) -> bool {
+pub(super) fn is_convex(ring: &[Position]) -> bool {
     let corners = edges(ring).zip(ring.iter().copied().cycle().skip(2));
     let mut turns = corners.map(|((a, b), c)| turn(a, b, c)).filter(|&t| t != Orientation::Collinear);
     let Some(first) = turns.next() else { return false };

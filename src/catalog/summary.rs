@@ -20,6 +20,8 @@ const SHAPES: usize = 8;
 pub struct FolderSummary {
     /// The folder's name.
     pub name: String,
+    /// The name with a fingerprint of what the folder holds, which it answers to wherever it lies.
+    pub long_name: String,
     /// The directory that holds the manifest.
     pub path: String,
     /// Whether Geo-SAM v1 wrote it.
@@ -40,6 +42,9 @@ pub struct FolderSummary {
     pub extent_wgs84: Option<[f64; 4]>,
     /// Width and height of a source pixel of the first chip, in CRS units.
     pub pixel_size: [f64; 2],
+    /// Degrees by which the raster's columns are turned against the CRS's axes, where they are: geosam 0.1.3 misplaces such
+    /// chips.
+    pub rotation: Option<f64>,
     /// The most common step from chip to chip, in pixels along columns and rows of the first raster;
     /// `None` along an axis with one chip.
     pub stride: [Option<u64>; 2],
@@ -86,6 +91,7 @@ impl Folder {
         }
         FolderSummary {
             name: self.name().to_owned(),
+            long_name: self.long_name(),
             path: self.root().display().to_string(),
             v1: self.is_v1(),
             chips: self.len(),
@@ -97,12 +103,29 @@ impl Folder {
             extent: extent.map_or([0.0; 4], Into::into),
             extent_wgs84: None,
             pixel_size: [width, height],
+            rotation: self.rotation(),
             stride: stride(&self.chips),
             chip_shapes,
             size_bytes: size.bytes,
             size_is_estimate: size.is_estimate,
         }
     }
+}
+
+impl Folder {
+    /// Degrees by which columns or rows of a raster are turned against the CRS's axes (b or d of its transform is not 0); of
+    /// several rasters the most.
+    pub fn rotation(&self) -> Option<f64> {
+        self.chips.grids().filter_map(turned).max_by(f64::total_cmp)
+    }
+}
+
+/// How far a grid `[a, b, d, e]` is turned from its axes, in degrees, where it is more than rounding makes it.
+fn turned([a, b, d, e]: [f64; 4]) -> Option<f64> {
+    /// The sine of an angle that is 1/50 of a pixel over a chip of 1024.
+    const LEAST: f64 = 2e-5;
+    let sine = (d.abs() / a.hypot(d)).max(b.abs() / b.hypot(e));
+    (sine > LEAST).then(|| sine.asin().to_degrees())
 }
 
 /// The most common distance between neighbouring columns, and rows, of chip origins in the raster of the

@@ -50,6 +50,14 @@ impl Args {
     }
 }
 
+/// What to know of a folder whose raster is rotated against its CRS by so many degrees.
+pub(super) fn rotation_warning(degrees: f64) -> String {
+    format!(
+        "its raster is rotated by {degrees:.1} degrees; geosam 0.1.3 puts the chips of rotated rasters in wrong places (by \
+         tens of metres), and so will every answer be: warp the raster first (gdalwarp in.tif out.tif) and encode it again"
+    )
+}
+
 /// A summary for people, one fact a line.
 fn as_text(summary: &FolderSummary) -> String {
     let numbers = |values: &[f64], digits: usize| {
@@ -59,6 +67,7 @@ fn as_text(summary: &FolderSummary) -> String {
     let digits = if degrees { 7 } else { 2 };
     let mut lines = vec![summary.name.clone()];
     let mut fact = |name: &str, value: String| lines.push(format!("  {name:<14}{value}"));
+    fact("long name", summary.long_name.clone());
     fact("path", summary.path.clone());
     let v1 = if summary.v1 { " (written by Geo-SAM v1)" } else { "" };
     fact("chips", format!("{}{v1}", summary.chips));
@@ -91,5 +100,8 @@ fn as_text(summary: &FolderSummary) -> String {
         }
     };
     fact("chips missing", missing);
+    if let Some(degrees) = summary.rotation {
+        fact("warning", rotation_warning(degrees));
+    }
     lines.join("\n")
 }

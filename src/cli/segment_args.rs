@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 
 use super::CliError;
 use super::models_dir::MODELS_VARIABLE;
-use crate::api::{CrsChoice, OutputOptions, PromptItem, PromptSet, Vectorization};
+use crate::api::{CrsChoice, OutputOptions, PromptItem, PromptSet, Vectorization, checked_box};
 use crate::engine::EngineChoice;
 use crate::geo::Bounds;
 
@@ -120,7 +120,7 @@ impl Args {
         let prompt = PromptSet {
             points: self.points.iter().map(|p| p.position).collect(),
             foreground: self.points.iter().map(|p| p.foreground).collect(),
-            bbox: self.bbox,
+            bbox: self.bbox()?,
         };
         if prompt.is_empty() {
             let message = "nothing to segment: give --point X,Y, --box W,S,E,N or --request FILE";
@@ -132,6 +132,12 @@ impl Args {
             return Err(CliError::Usage(message));
         }
         Ok(PromptItem { id: None, folder: None, crs: self.crs, prompt, output: self.output_options() })
+    }
+
+    /// The box, in the CRS of the coordinates given: in degrees it may lie across the antimeridian.
+    fn bbox(&self) -> Result<Option<Bounds>, CliError> {
+        let checked = self.bbox.map(|sides| checked_box(sides.into(), self.crs)).transpose();
+        checked.map_err(|problem| CliError::Usage(format!("--box has {problem}; the order is W,S,E,N")))
     }
 
     fn output_options(&self) -> OutputOptions {
@@ -170,19 +176,14 @@ fn point(text: &str) -> Result<LabelledPoint, String> {
 
 fn bounds(text: &str) -> Result<Bounds, String> {
     match *numbers(text)? {
-        [west, _, east, _] if west >= east => {
-            Err(format!("west {west} is not smaller than east {east}; the order is W,S,E,N"))
-        }
-        [_, south, _, north] if south >= north => {
-            Err(format!("south {south} is not smaller than north {north}; the order is W,S,E,N"))
-        }
+        // Whether west may exceed east depends on the CRS.
         [west, south, east, north] => Ok(Bounds::new(west, south, east, north)),
         _ => Err("a box is W,S,E,N".to_owned()),
     }
 }
 
 fn crs(text: &str) -> Result<CrsChoice, String> {
-    CrsChoice::parse(text).ok_or_else(|| "give EPSG:n (for example EPSG:4326), or source".to_owned())
+    CrsChoice::parse(text).map_err(|error| format!("{error}; give EPSG:n (for example EPSG:4326), or source"))
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {

@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
+use super::info::rotation_warning;
 use crate::catalog::Folder;
 use crate::engine::ServedFolder;
 use crate::features::Crc;
@@ -17,7 +18,8 @@ Example, after copying a folder onto a card:
 
 /// Read every chip: container, checksums, tensor shapes, agreement with the manifest.
 ///
-/// Prints a line for each bad chip; the exit status is 1 if there is one.
+/// Prints a line for each bad chip; the exit status is 1 if there is one. Warns of folders of rotated rasters, and of chips
+/// without checksums.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -29,6 +31,7 @@ impl Args {
     pub(super) fn run(&self) -> Result<bool, CliError> {
         let discovered = Folder::discover(&self.folder)?;
         let mut bad = discovered.problems.len();
+        let mut unchecked = 0;
         for problem in &discovered.problems {
             say(problem);
         }
@@ -43,11 +46,22 @@ impl Args {
                 if let Err(error) = folder.read_features(index, Crc::Verify) {
                     bad += 1;
                     bar.suspend(|| say(&error));
+                } else if !folder.has_checksums(index).unwrap_or(true) {
+                    unchecked += 1;
                 }
                 bar.inc(1);
             }
+            if let Some(degrees) = folder.folder.rotation() {
+                bar.suspend(|| say(&format!("warning: {}: {}", folder.name, rotation_warning(degrees))));
+            }
         }
         bar.finish_and_clear();
+        if unchecked > 0 {
+            eprintln!(
+                "note: {unchecked} chips carry no checksums, so there is nothing to check their bytes against (Geo-SAM v1 \
+                 writes none, nor torch after set_crc32_options(False)); compare the copy with `cmp` or `sha256sum`"
+            );
+        }
         eprintln!("{chips} chips read, {bad} problems");
         Ok(bad == 0)
     }

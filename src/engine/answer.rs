@@ -1,13 +1,13 @@
 //! From masks to the features of an answer: polygons drawn, projected, measured, filtered, and made to fit.
 
 use super::EngineError;
-use super::fit::Coarseness;
+use super::fit::{Coarseness, written_bytes};
 use super::folder::ServedFolder;
 use crate::api::{
     CrsChoice, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OutputOptions,
     Vectorization,
 };
-use crate::geo::{Bounds, Crs, Projector, geodesic_area};
+use crate::geo::{Bounds, Crs, Geometry, Projector, geodesic_area};
 use crate::mask::{Mask, PixelPolygon, PixelRings, Simplifier};
 
 /// EPSG code of longitude and latitude on WGS84, the CRS of RFC 7946.
@@ -25,6 +25,32 @@ impl DrawnMask {
     pub fn new(score: f32, mask: &Mask) -> Self {
         Self { score, pixels: mask.count(), polygons: crate::mask::polygonize(mask) }
     }
+
+    /// The polygons that a request asks for: all, or the largest.
+    fn wanted(&self, options: &OutputOptions) -> &[PixelPolygon] {
+        // Of equally large ones the first, as everywhere: `max_by_key` takes the last.
+        match self.polygons.iter().rev().max_by_key(|polygon| polygon.pixels) {
+            Some(largest) if options.largest_only => std::slice::from_ref(largest),
+            _ => &self.polygons,
+        }
+    }
+}
+
+/// A mask as one object of a map.
+#[derive(Debug, Clone)]
+pub struct MaskObject {
+    /// All its parts, valid as a whole.
+    pub geometry: Geometry,
+    /// The model's own estimate of its IoU; may lie outside 0..1.
+    pub score: f32,
+    /// Geodesic area of the geometry on the WGS84 ellipsoid; absent where the CRS cannot be taken to WGS84.
+    pub area_m2: Option<f64>,
+    /// Mask pixels inside it.
+    pub pixels: u64,
+    /// Whether a part touches the edge of the chip, so that the object may go on beyond.
+    pub touches_chip_edge: bool,
+    /// Tolerance of simplification in source pixels, where it was simplified.
+    pub tolerance: Option<f64>,
 }
 
 /// The ways from the pixels of one chip to coordinates. They learn as they are used.
@@ -67,7 +93,7 @@ impl<'a> Writer<'a> {
         let own = folder.folder.crs();
         // The folder's own coordinates need no transformation, and so no support of its CRS.
         let target = match choice {
-            CrsChoice::Epsg(code) if own.epsg != Some(code) => Some(code),
+            CrsChoice::Epsg(code) if !own.is_called(code) => Some(code),
             CrsChoice::Epsg(_) | CrsChoice::Source => None,
         };
         let is_wgs84 = target.or(own.epsg) == Some(WGS84);
@@ -78,7 +104,10 @@ impl<'a> Writer<'a> {
             Some(ways) => ways,
             None => {
                 let to_output = match target {
-                    Some(code) => Projector::new(chip.affine, folder.crs()?, &Crs::from_epsg(code)?)?,
+                    Some(code) => {
+                        let to = Crs::from_epsg(code).map_err(EngineError::OutputCrs)?;
+                        Projector::new(chip.affine, folder.crs()?, &to)?
+                    }
                     None => Projector::untransformed(chip.affine, folder.crs().ok()),
                 };
                 let to_wgs84 = match folder.crs() {
@@ -108,7 +137,7 @@ impl<'a> Writer<'a> {
         let mut coarseness = Coarseness::new(options);
         loop {
             let collection = self.write_as(masks, options, coarseness.tolerance())?;
-            if coarseness.fits(&collection)? {
+            if coarseness.fits(|| written_bytes(&collection))? {
                 return Ok(collection);
             }
         }
@@ -125,12 +154,7 @@ impl<'a> Writer<'a> {
         let mut bounds: Option<Bounds> = None;
         let geographic = self.ways.to_output.is_geographic();
         for (index, mask) in masks.iter().enumerate() {
-            let largest = mask.polygons.iter().max_by_key(|p| p.pixels);
-            let wanted: &[PixelPolygon] = match largest {
-                Some(largest) if options.largest_only => std::slice::from_ref(largest),
-                _ => &mask.polygons,
-            };
-            for polygon in wanted {
+            for polygon in mask.wanted(options) {
                 let simplified;
                 let rings = match tolerance {
                     None => &polygon.rings,
@@ -139,7 +163,8 @@ impl<'a> Writer<'a> {
                         &simplified
                     }
                 };
-                let projected = self.ways.to_output.polygon(rings.exterior(), rings.holes())?;
+                let projected = self.ways.to_output.polygon(rings.exterior(), rings.holes());
+                let projected = projected.map_err(EngineError::OutputCrs)?;
                 let area_m2 = self.area(&projected.geometry, rings)?;
                 if area_m2.is_some_and(|area| area < options.min_area_m2) {
                     continue;
@@ -162,6 +187,75 @@ impl<'a> Writer<'a> {
             }
         }
         Ok(FeatureCollection { bbox: bounds.map(Into::into), crs: self.legacy_crs.clone(), features })
+    }
+
+    /// One mask as one object: its parts are simplified together, and make one geometry that is valid as a whole. `None` for
+    /// a mask without polygons. `bytes` measures what is written of it.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn write_object(
+        &mut self,
+        mask: &DrawnMask,
+        options: &OutputOptions,
+        bytes: impl Fn(&MaskObject) -> usize,
+    ) -> Result<Option<MaskObject>, EngineError> {
+        let mut coarseness = Coarseness::new(options);
+        loop {
+            let Some(object) = self.object_as(mask, options, coarseness.tolerance())? else {
+                return Ok(None);
+            };
+            if coarseness.fits(|| bytes(&object))? {
+                return Ok(Some(object));
+            }
+        }
+    }
+
+    fn object_as(
+        &mut self,
+        mask: &DrawnMask,
+        options: &OutputOptions,
+        tolerance: Option<f64>,
+    ) -> Result<Option<MaskObject>, EngineError> {
+        let wanted = mask.wanted(options);
+        let outlines: Vec<PixelRings> = match tolerance {
+            None => wanted.iter().map(|polygon| polygon.rings.clone()).collect(),
+            Some(tolerance) => {
+                let rings: Vec<&PixelRings> = wanted.iter().map(|polygon| &polygon.rings).collect();
+                Simplifier::default().simplify_together(&rings, tolerance)
+            }
+        };
+        let (mut parts, mut in_degrees) = (Vec::new(), Vec::new());
+        let (mut pixels, mut touches_chip_edge) = (0, false);
+        for (polygon, rings) in wanted.iter().zip(&outlines) {
+            let part = self.ways.to_output.polygon(rings.exterior(), rings.holes());
+            let part = part.map_err(EngineError::OutputCrs)?.geometry;
+            if !self.is_wgs84
+                && let Some(to_wgs84) = &mut self.ways.to_wgs84
+            {
+                in_degrees.push(to_wgs84.polygon(rings.exterior(), rings.holes())?.geometry);
+            }
+            let measured = if self.is_wgs84 { Some(&part) } else { in_degrees.last() };
+            if measured.is_some_and(|geometry| geodesic_area(geometry) < options.min_area_m2) {
+                in_degrees.pop();
+                continue;
+            }
+            parts.push(part);
+            pixels += polygon.pixels;
+            touches_chip_edge |= polygon.touches_edge;
+        }
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let geometry = self.ways.to_output.joined(parts);
+        let area_m2 = match &self.ways.to_wgs84 {
+            _ if self.is_wgs84 => Some(geodesic_area(&geometry)),
+            Some(to_wgs84) => Some(geodesic_area(&to_wgs84.joined(in_degrees))),
+            None => None,
+        };
+        let area_m2 = area_m2.map(|area| (area * 100.0).round() / 100.0);
+        let score = mask.score;
+        Ok(Some(MaskObject { geometry, score, area_m2, pixels, touches_chip_edge, tolerance }))
     }
 
     fn area(

@@ -21,6 +21,14 @@ pub enum EngineError {
         /// The names that are served.
         served: String,
     },
+    /// The request names a directory, and several of that name are served.
+    #[error("several folders are called \"{name}\"; ask for one of {served}")]
+    SeveralFolders {
+        /// The name in the request.
+        name: String,
+        /// Their names, with their directories.
+        served: String,
+    },
     /// No folder is served at all.
     #[error("no feature folder is ready; put a card with a Geo-SAM folder in, or check `info`")]
     NoFolder,
@@ -64,13 +72,26 @@ pub enum EngineError {
     #[error(transparent)]
     Geo(#[from] GeoError),
     /// A folder whose CRS cannot be used with other coordinates.
-    #[error("folder {folder}: {source}")]
+    #[error(
+        "folder {folder}: {source}; reproject the raster to a supported CRS, for example its UTM zone, before encoding, \
+         or use \"source\" as CRS of the prompt and of the answer"
+    )]
     FolderCrs {
         /// The folder's name.
         folder: String,
         /// Why.
         source: GeoError,
     },
+    /// A prompt in a CRS that cannot be read.
+    #[error(
+        "the prompt's coordinates: {0}; give them in EPSG:4326 or another CRS of docs/crs.md, or in \"source\""
+    )]
+    PromptCrs(GeoError),
+    /// An answer in a CRS that cannot be written.
+    #[error(
+        "the answer's coordinates: {0}; ask for EPSG:4326 or another CRS of docs/crs.md, or for \"source\""
+    )]
+    OutputCrs(GeoError),
 }
 
 impl EngineError {
@@ -78,7 +99,7 @@ impl EngineError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::EmptyPrompt => ErrorCode::BadRequest,
-            Self::UnknownFolder { .. } => ErrorCode::UnknownFolder,
+            Self::UnknownFolder { .. } | Self::SeveralFolders { .. } => ErrorCode::UnknownFolder,
             Self::NoFolder => ErrorCode::FolderNotReady,
             Self::NoSuchChip { .. } => ErrorCode::Internal,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
@@ -87,7 +108,11 @@ impl EngineError {
             Self::Models(e) => e.code(),
             Self::Decoder(e) => e.code(),
             Self::Mask(e) => e.code(),
-            Self::Geo(e) | Self::FolderCrs { source: e, .. } => e.code(),
+            // The place is covered; it is the CRS that the client asked for that cannot express it.
+            Self::OutputCrs(GeoError::OutOfDomain { .. }) => ErrorCode::BadRequest,
+            Self::Geo(e) | Self::FolderCrs { source: e, .. } | Self::PromptCrs(e) | Self::OutputCrs(e) => {
+                e.code()
+            }
         }
     }
 }

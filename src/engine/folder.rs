@@ -1,11 +1,12 @@
 //! A feature folder as it is served: the catalogue's folder, the name it is asked for by, its CRS.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::api::CrsChoice;
-use crate::catalog::{ChipRef, Folder, FolderSummary, check_against_manifest};
+use crate::api::{CrsChoice, escape_name};
+use crate::catalog::{ChipRef, Folder, FolderCrs, FolderSummary, check_against_manifest};
 use crate::engine::EngineError;
-use crate::features::{ChipFeatures, Crc, read_chip, read_v1_chip};
+use crate::features::{ChipFeatures, Crc, has_checksums, read_chip, read_v1_chip};
 use crate::geo::{Bounds, Crs, GeoError, Transform};
 
 /// A folder that prompts may go to.
@@ -14,10 +15,19 @@ pub struct ServedFolder {
     /// The name in requests and topics; unique among the folders served together.
     pub name: String,
     /// Manifest, footprints and chips.
-    pub folder: Folder,
+    pub folder: Arc<Folder>,
     crs: Result<Crs, GeoError>,
     /// Tells this opening of the folder from any other of the same path in this process.
     pub(super) opening: u64,
+}
+
+/// The CRS by its code, which says more than a WKT (some are ambiguous); else by what the column `crs` or the metadata say
+/// of its parameters. A code that is refused is refused in these, too.
+fn crs_of(told: &FolderCrs) -> Result<Crs, GeoError> {
+    let by_code = told.epsg.map_or_else(|| Crs::parse(&told.text), Crs::from_epsg);
+    let definition = || told.definition.as_deref().and_then(|definition| Crs::parse(definition).ok());
+    let text = || Crs::parse(&told.text).ok();
+    by_code.or_else(|error| definition().or_else(text).ok_or(error))
 }
 
 static OPENINGS: AtomicU64 = AtomicU64::new(0);
@@ -26,10 +36,25 @@ impl ServedFolder {
     /// A folder under a name. A CRS that is not supported is no error yet: prompts in the folder's own
     /// coordinates (`"crs": "source"`) still work.
     pub fn new(name: String, folder: Folder) -> Self {
-        let told = folder.crs();
-        // The code says more than the WKT: some WKTs are ambiguous.
-        let crs = told.epsg.map_or_else(|| Crs::parse(&told.text), Crs::from_epsg);
-        Self { name, folder, crs, opening: OPENINGS.fetch_add(1, Ordering::Relaxed) }
+        let crs = crs_of(folder.crs());
+        Self { name, folder: Arc::new(folder), crs, opening: OPENINGS.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// The same opening of the folder under another name: what was prepared of its chips stays in use.
+    #[must_use]
+    pub fn renamed(&self, name: String) -> Self {
+        Self { name, folder: Arc::clone(&self.folder), crs: self.crs.clone(), opening: self.opening }
+    }
+
+    /// Whether a request that names a folder may mean this one: by the name it is served under, by its directory's name,
+    /// or by its long name.
+    pub(super) fn is_called(&self, asked: &str) -> bool {
+        let short = self.folder.short_name();
+        // The long name costs a look at every chip, so only where it can be that.
+        self.name == asked
+            || short == asked
+            || short == escape_name(asked)
+            || (asked.len() > 9 && asked.contains('-') && self.folder.long_name() == asked)
     }
 
     /// A chip that [`Folder::choose`] has chosen.
@@ -53,6 +78,14 @@ impl ServedFolder {
         Ok(features)
     }
 
+    /// Whether a chip's file carries checksums; those of Geo-SAM v1 never do.
+    ///
+    /// # Errors
+    /// As [`ServedFolder::read_features`].
+    pub fn has_checksums(&self, index: usize) -> Result<bool, EngineError> {
+        Ok(!self.folder.is_v1() && has_checksums(&self.chip(index)?.file()?)?)
+    }
+
     /// The folder's CRS.
     ///
     /// # Errors
@@ -68,8 +101,11 @@ impl ServedFolder {
         match choice {
             CrsChoice::Source => Ok(None),
             // The same code needs no support: nothing is transformed.
-            CrsChoice::Epsg(code) if self.folder.crs().epsg == Some(code) => Ok(None),
-            CrsChoice::Epsg(code) => Ok(Some(Transform::new(&Crs::from_epsg(code)?, self.crs()?)?)),
+            CrsChoice::Epsg(code) if self.folder.crs().is_called(code) => Ok(None),
+            CrsChoice::Epsg(code) => {
+                let from = Crs::from_epsg(code).map_err(EngineError::PromptCrs)?;
+                Ok(Some(Transform::new(&from, self.crs()?).map_err(EngineError::PromptCrs)?))
+            }
         }
     }
 

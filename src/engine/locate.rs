@@ -19,36 +19,66 @@ pub(super) struct Located {
     pub prompt: PromptGeometry,
 }
 
-/// Finds the chip. With a folder named, only that one is searched; else every folder, and where several
-/// have a chip, the chip whose centre is nearest on the ground wins.
+/// Finds the chip. With a folder named, only that one is searched; else every folder. Where several have a chip, one that
+/// covers the prompt goes before one of Geo-SAM v1 that only meets it, the finest pixels on the ground before coarser ones,
+/// and among those of one size the chip whose centre is nearest on the ground wins.
 pub(super) fn locate(folders: &[Arc<ServedFolder>], item: &PromptItem) -> Result<Located, EngineError> {
     if item.prompt.is_empty() {
         return Err(EngineError::EmptyPrompt);
     }
     if let Some(name) = &item.folder {
-        let folder = folders.iter().find(|f| &f.name == name).ok_or_else(|| unknown_folder(name, folders))?;
-        return locate_in(folder, item);
+        return locate_in(named(folders, name)?, item);
     }
     if let [only] = folders {
         return locate_in(only, item);
     }
-    let mut best: Option<(f64, Located)> = None;
+    let mut found: Vec<Located> = Vec::new();
     let mut refusal: Option<EngineError> = None;
     for folder in folders {
         match locate_in(folder, item) {
-            Ok(found) => {
-                let distance = distance_from_center(&found);
-                if best.as_ref().is_none_or(|(least, _)| distance < *least) {
-                    best = Some((distance, found));
-                }
-            }
+            Ok(located) => found.push(located),
             Err(error) => refusal = Some(more_telling(refusal, error)),
         }
     }
-    match (best, refusal) {
-        (Some((_, found)), _) => Ok(found),
+    match (best(found), refusal) {
+        (Some(found), _) => Ok(found),
         (None, Some(error)) => Err(error),
         (None, None) => Err(EngineError::NoFolder),
+    }
+}
+
+/// Pixels whose sides differ by less are of one size: scales of neighbouring zones differ by some tenths of a percent.
+const ONE_SIZE: f64 = 1.05;
+
+/// Which of several chips answers.
+fn best(mut found: Vec<Located>) -> Option<Located> {
+    if found.iter().any(Located::covers) {
+        found.retain(Located::covers);
+    }
+    let sizes: Vec<f64> = found.iter().map(pixel_on_ground).collect();
+    let finest = sizes.iter().copied().fold(f64::INFINITY, f64::min);
+    let fine = found.into_iter().zip(sizes).filter(|(_, size)| *size <= finest * ONE_SIZE);
+    // The first of equally near ones.
+    fine.map(|(located, _)| (distance_from_center(&located), located))
+        .min_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, located)| located)
+}
+
+/// The folder of a served name; else the only one of a directory's name, or of a long name.
+fn named<'a>(folders: &'a [Arc<ServedFolder>], name: &str) -> Result<&'a Arc<ServedFolder>, EngineError> {
+    if let Some(folder) = folders.iter().find(|folder| folder.name == name) {
+        return Ok(folder);
+    }
+    let called: Vec<_> = folders.iter().filter(|folder| folder.is_called(name)).collect();
+    match called[..] {
+        [] => Err(unknown_folder(name, folders)),
+        [only] => Ok(only),
+        _ => {
+            let told =
+                |folder: &&Arc<ServedFolder>| format!("{} ({})", folder.name, folder.folder.root().display());
+            let served = called.iter().map(told).collect::<Vec<_>>().join(", ");
+            Err(EngineError::SeveralFolders { name: name.to_owned(), served })
+        }
     }
 }
 
@@ -68,22 +98,27 @@ fn locate_in(folder: &Arc<ServedFolder>, item: &PromptItem) -> Result<Located, E
     Ok(Located { folder: Arc::clone(folder), chip, prompt })
 }
 
-/// Rasters in degrees may go on beyond 180, or count from 0 to 360, while answers and other CRSs do not: longitudes are
-/// taken to be those nearest to the raster.
+/// Rasters in degrees may go on beyond 180, or count from 0 to 360, and so may prompts, while answers and other CRSs do
+/// not: longitudes are taken to be those that lie in the raster, or else, for a raster that goes on beyond 180, those
+/// nearest to it. A box keeps its width: west may be greater than east before, and is not after.
 fn bring_home(prompt: &mut PromptGeometry, extent: &Bounds) {
-    if extent.min_x >= -180.0 && extent.max_x <= 180.0 {
-        return;
-    }
     let middle = extent.center().0;
-    let home = |x: f64| {
-        let is_home = (extent.min_x..=extent.max_x).contains(&x);
-        if is_home { x } else { x + ((middle - x) / 360.0).round() * 360.0 }
+    let goes_beyond = extent.min_x < -180.0 || extent.max_x > 180.0;
+    let shift = |west: f64, east: f64| {
+        let nearest = ((middle - (west + east) / 2.0) / 360.0).round() * 360.0;
+        let is_home = |shift: &f64| extent.min_x <= west + shift && east + shift <= extent.max_x;
+        let home = [0.0, nearest, nearest - 360.0, nearest + 360.0].into_iter().find(is_home);
+        home.unwrap_or(if goes_beyond { nearest } else { 0.0 })
     };
     for (x, _) in &mut prompt.points {
-        *x = home(*x);
+        *x += shift(*x, *x);
     }
     if let Some(b) = &mut prompt.bbox {
-        (b.min_x, b.max_x) = (home(b.min_x), home(b.max_x));
+        if b.min_x > b.max_x {
+            b.max_x += 360.0;
+        }
+        let shift = shift(b.min_x, b.max_x);
+        (b.min_x, b.max_x) = (b.min_x + shift, b.max_x + shift);
     }
 }
 
@@ -118,6 +153,34 @@ fn more_telling(before: Option<EngineError>, now: EngineError) -> EngineError {
     }
 }
 
+/// Metres in a degree of a great circle.
+const METRES_PER_DEGREE: f64 = 111_195.0;
+
+/// The side of a chip's pixel on the ground at its centre, in metres; in CRS units where the CRS is not supported.
+fn pixel_on_ground(found: &Located) -> f64 {
+    let Ok(chip) = found.folder.chip(found.chip) else { return f64::INFINITY };
+    let (row, column) = (chip.shape.0 as f64 / 2.0, chip.shape.1 as f64 / 2.0);
+    let place = |column: f64, row: f64| chip.affine.apply(column, row);
+    let to_wgs84 = found.folder.crs().ok().and_then(|crs| Transform::new(crs, &Crs::wgs84()).ok());
+    let side = |(x, y): (f64, f64), (other_x, other_y): (f64, f64)| match &to_wgs84 {
+        Some(transform) => match (transform.point(x, y), transform.point(other_x, other_y)) {
+            (Ok(a), Ok(b)) => metres_between(a, b),
+            _ => f64::INFINITY,
+        },
+        None => (x - other_x).hypot(y - other_y),
+    };
+    let middle = place(column, row);
+    (side(middle, place(column + 1.0, row)) * side(middle, place(column, row + 1.0))).sqrt()
+}
+
+/// The distance of two near places in longitude and latitude.
+fn metres_between(a: (f64, f64), b: (f64, f64)) -> f64 {
+    let shrink = ((a.1 + b.1) / 2.0).to_radians().cos();
+    // The shorter way round.
+    let across = (a.0 - b.0 + 180.0).rem_euclid(360.0) - 180.0;
+    (across * shrink).hypot(a.1 - b.1) * METRES_PER_DEGREE
+}
+
 /// Ground distance in metres from the prompt's centre to the chip's, to compare folders of different
 /// CRSs; in CRS units where the folder's CRS is not supported.
 fn distance_from_center(found: &Located) -> f64 {
@@ -130,18 +193,17 @@ fn distance_from_center(found: &Located) -> f64 {
         Some((transform.point(chip.0, chip.1).ok()?, transform.point(prompt.0, prompt.1).ok()?))
     };
     match to_wgs84() {
-        Some((a, b)) => {
-            let metres_per_degree = 111_195.0;
-            let shrink = ((a.1 + b.1) / 2.0).to_radians().cos();
-            // The shorter way round.
-            let across = (a.0 - b.0 + 180.0).rem_euclid(360.0) - 180.0;
-            (across * shrink).hypot(a.1 - b.1) * metres_per_degree
-        }
+        Some((a, b)) => metres_between(a, b),
         None => (chip.0 - prompt.0).hypot(chip.1 - prompt.1),
     }
 }
 
 impl Located {
+    /// Whether the chip covers the prompt; one of Geo-SAM v1 may only meet it.
+    fn covers(&self) -> bool {
+        self.folder.chip(self.chip).is_ok_and(|chip| !chip.is_v1() || chip.footprint.covers(&self.prompt))
+    }
+
     /// The prompt in pixels of the encoder frame (letterbox at top-left, formats.md steps 2 and 3).
     pub(super) fn frame_prompt(
         &self,
@@ -193,5 +255,20 @@ mod tests {
         assert_eq!(brought_home(200.0, [-170.0, 170.0], [9.0, 10.0]), (200.0, [-170.0, 170.0]));
         // Within the raster already.
         assert_eq!(brought_home(270.5, [0.0, 359.0], [0.0, 360.0]), (270.5, [0.0, 359.0]));
+    }
+
+    #[test]
+    fn a_prompt_beyond_180_is_found_on_the_other_side() {
+        assert_eq!(brought_home(190.5, [190.0, 191.0], [-171.0, -168.0]), (-169.5, [-170.0, -169.0]));
+        assert_eq!(brought_home(-190.5, [-191.0, -190.0], [168.0, 171.0]), (169.5, [169.0, 170.0]));
+    }
+
+    #[test]
+    fn a_box_keeps_its_width_wherever_its_raster_ends() {
+        // Across the end of a raster of 0 to 360: no chip covers it, and its sides are not confused.
+        let (_, [west, east]) = brought_home(1.0, [-0.25, 0.25], [0.0, 360.0]);
+        assert_eq!(east - west, 0.5);
+        let (_, [west, east]) = brought_home(1.0, [179.75, -179.75], [-180.0, 180.0]);
+        assert_eq!(east - west, 0.5);
     }
 }

@@ -13,7 +13,10 @@ mod folder;
 mod kept;
 mod locate;
 mod segment;
+#[cfg(test)]
+mod tests;
 
+pub use answer::MaskObject;
 pub use choice::EngineChoice;
 pub use decoders::Decoders;
 pub use error::EngineError;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ndarray::{Array3, Axis};
 
-use super::answer::{self, DrawnMask, Writer};
+use super::answer::{self, DrawnMask, MaskObject, Writer};
 use super::decoders::Pick;
 use super::kept::Kept;
 use super::locate::locate;
@@ -85,6 +85,24 @@ impl Segmentation {
     /// A CRS that is not supported, or an answer that does not fit.
     pub fn collection_as(&self, options: &OutputOptions) -> Result<FeatureCollection, EngineError> {
         Writer::new(&self.folder, self.chip, options.crs, None)?.write(&self.masks, options)
+    }
+
+    /// The first mask as one object, bounded by `options.max_bytes`, which `bytes` measures. `None` where nothing was found.
+    ///
+    /// # Errors
+    /// A CRS that is not supported, or an object that does not fit.
+    pub fn object(
+        &self,
+        options: &OutputOptions,
+        bytes: impl Fn(&MaskObject) -> usize,
+    ) -> Result<Option<MaskObject>, EngineError> {
+        let Some(mask) = self.masks.first() else { return Ok(None) };
+        Writer::new(&self.folder, self.chip, options.crs, None)?.write_object(mask, options, bytes)
+    }
+
+    /// Id of the chip that answered.
+    pub fn chip_id(&self) -> &str {
+        self.folder.chip(self.chip).map_or("", |chip| chip.id)
     }
 
     /// The folder that answered.

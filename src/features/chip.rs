@@ -74,6 +74,14 @@ pub fn read_chip(path: &Path, check: Crc) -> Result<ChipFeatures, FeaturesError>
     chip_of(&archive)
 }
 
+/// Whether a chip file carries checksums that [`Crc::Verify`] can compare.
+///
+/// # Errors
+/// Files that are no archive of `torch.save`.
+pub fn has_checksums(path: &Path) -> Result<bool, FeaturesError> {
+    Ok(TorchArchive::open(path)?.has_checksums())
+}
+
 /// The chip in an open archive.
 ///
 /// # Errors

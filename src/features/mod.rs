@@ -17,7 +17,7 @@ pub mod v1;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use chip::{ChipFeatures, Crc, HighRes, chip_of, read_chip};
+pub use chip::{ChipFeatures, Crc, HighRes, chip_of, has_checksums, read_chip};
 pub use error::FeaturesError;
 pub use reader::CardFile;
 pub use v1::read_v1_chip;

@@ -9,9 +9,8 @@ use proj4rs::Proj;
 use super::error::GeoError;
 use super::tested_codes::RANGES;
 
-/// What to do about a CRS outside the tested list.
-const ADVICE: &str = "it is outside the tested list (docs/crs.md); reproject the raster to a supported CRS, \
-                      for example its UTM zone, before encoding";
+/// What stands in the way of a code outside the tested list.
+const UNTESTED: &str = "it is outside the tested list (docs/crs.md)";
 
 /// PROJ's own definitions, with its datum shifts, for codes where those in `crs-definitions` are missing or give
 /// other positions than PROJ. A line is a code, a space and the definition. Written by `tests/fixtures/make_crs.py`.
@@ -50,7 +49,7 @@ impl Crs {
     pub fn from_epsg(code: u32) -> Result<Self, GeoError> {
         let name = format!("EPSG:{code}");
         let Some(definition) = tested_definition(code) else {
-            return Err(GeoError::unknown_crs(&name, ADVICE));
+            return Err(GeoError::unknown_crs(&name, UNTESTED));
         };
         Self::from_proj4(definition.to_owned(), Some(code), name)
     }
@@ -61,7 +60,7 @@ impl Crs {
         let name = format!("EPSG:{code}");
         let definition = u16::try_from(code).ok().and_then(crs_definitions::from_code);
         let Some(definition) = definition else {
-            return Err(GeoError::unknown_crs(&name, ADVICE));
+            return Err(GeoError::unknown_crs(&name, UNTESTED));
         };
         Self::from_proj4(definition.proj4.to_owned(), Some(code), name)
     }

@@ -9,9 +9,6 @@ use std::fmt::Write;
 use super::crs::Crs;
 use super::error::GeoError;
 
-const REPROJECT: &str =
-    "reproject the raster to a CRS with an EPSG code, for example its UTM zone, before encoding";
-
 /// A horizontal CRS by its parameters.
 #[derive(Debug, Default)]
 pub(super) struct Described {
@@ -92,7 +89,7 @@ fn is_near(a: f64, b: f64, tolerance: f64) -> bool {
 impl Described {
     /// The CRS with the same parameters; that of the EPSG code where they are those of a well-known code.
     pub(super) fn into_crs(self) -> Result<Crs, GeoError> {
-        let refuse = |why: String| GeoError::unknown_crs(&self.name, format!("{why}; {REPROJECT}"));
+        let refuse = |why: String| GeoError::unknown_crs(&self.name, why);
         if self.prime_meridian != 0.0 {
             return Err(refuse("its prime meridian is not Greenwich".to_owned()));
         }

@@ -9,12 +9,14 @@ use crate::error_code::ErrorCode;
 #[non_exhaustive]
 pub enum GeoError {
     /// The CRS is well named but not one that this program transforms exactly.
-    #[error("the CRS {name} is not supported: {advice}")]
+    ///
+    /// What to do depends on whose CRS it is, a folder's or a prompt's: who knows that says it.
+    #[error("the CRS {name} is not supported: {problem}")]
     UnknownCrs {
         /// The CRS as its text names it, for example `EPSG:5514`.
         name: String,
-        /// What stands in the way and what to do.
-        advice: String,
+        /// What stands in the way.
+        problem: String,
     },
     /// The text is not a CRS at all.
     #[error("\"{text}\" is not a CRS: {problem}; write it like EPSG:4326")]
@@ -79,8 +81,8 @@ impl GeoError {
         Self::NotACrs { text: shortened(text), problem: problem.into() }
     }
 
-    pub(super) fn unknown_crs(name: &str, advice: impl Into<String>) -> Self {
-        Self::UnknownCrs { name: shortened(name), advice: advice.into() }
+    pub(super) fn unknown_crs(name: &str, problem: impl Into<String>) -> Self {
+        Self::UnknownCrs { name: shortened(name), problem: problem.into() }
     }
 }
 

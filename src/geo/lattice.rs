@@ -187,7 +187,7 @@ fn intersect(a: &Segment, b: &Segment) -> bool {
 }
 
 /// Positive where `c` lies left of the way from `a` to `b`.
-fn cross(a: Corner, b: Corner, c: Corner) -> i128 {
+pub(super) fn cross(a: Corner, b: Corner, c: Corner) -> i128 {
     let [ux, uy, vx, vy] = [b[0] - a[0], b[1] - a[1], c[0] - a[0], c[1] - a[1]].map(i128::from);
     ux * vy - uy * vx
 }
@@ -206,6 +206,16 @@ const WIDEST: i64 = 1_400_000_000;
 /// In exact arithmetic on the lattice; where the rings span more than 140 degrees or 1400 km, on a lattice of one
 /// decimal less, and so on.
 pub(super) fn enclosed(rings: &[LatticeRing], window: Option<[i64; 2]>) -> Vec<Vec<LatticeRing>> {
+    enclosed_by(rings, window, FillRule::EvenOdd)
+}
+
+/// The same by another rule: [`FillRule::NonZero`] joins polygons whose exteriors run counter-clockwise and whose holes run
+/// clockwise, also where they overlap.
+pub(super) fn enclosed_by(
+    rings: &[LatticeRing],
+    window: Option<[i64; 2]>,
+    fill: FillRule,
+) -> Vec<Vec<LatticeRing>> {
     let mut corners = rings.iter().flatten();
     let Some(&first) = corners.next() else { return Vec::new() };
     let (min, max) = corners.fold((first, first), |(min, max), &[x, y]| {
@@ -245,7 +255,7 @@ pub(super) fn enclosed(rings: &[LatticeRing], window: Option<[i64; 2]>) -> Vec<V
         overlay.add_path_iter(frame.into_iter().map(small), ShapeType::Clip);
         rule = OverlayRule::Intersect;
     }
-    let polygons = overlay.overlay(rule, FillRule::EvenOdd).into_iter();
+    let polygons = overlay.overlay(rule, fill).into_iter();
     polygons
         .map(|polygon| polygon.into_iter().map(|ring| ring.into_iter().map(large).collect()).collect())
         .collect()

@@ -2,20 +2,25 @@
 //! wants it. Nothing here knows of masks, chips or files.
 
 mod affine;
+mod antimeridian;
 mod area;
 mod bound;
 mod bounds;
 mod crs;
 mod crs_text;
+mod cut;
 mod described;
 mod error;
 mod geometry;
+mod joined;
 mod lattice;
 #[cfg(test)]
 mod measure_crs;
+mod nesting;
 mod output;
 mod pixel_map;
 mod projjson;
+mod seam;
 mod tested_codes;
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,16 @@
 //! Rings of pixel corners to GeoJSON geometry as RFC 7946 wants it: projected, rounded, oriented, valid, cut at the
-//! antimeridian. The arithmetic on rounded coordinates lives in `lattice`.
+//! antimeridian (`cut`) or at the seam of a projected CRS (`seam`). The arithmetic on rounded coordinates lives in `lattice`.
 
 use super::affine::Affine;
 use super::bounds::Bounds;
 use super::crs::Crs;
+use super::cut::{align, cut, extremes, longitudes};
 use super::error::GeoError;
 use super::geometry::{Geometry, Ring};
 use super::lattice::{Corner, LatticeRing, Origin, are_sound, doubled_area, enclosed};
 use super::pixel_map::PixelMap;
+use super::seam::Seam;
 use super::transform::Transform;
-use super::transform_bounds::unwrap_longitudes;
 
 /// Units of the lattice in a degree: seven decimals, a centimetre (RFC 7946, 11.2 advises six).
 const PER_DEGREE: f64 = 1e7;
@@ -25,6 +26,8 @@ const LARGEST: f64 = 9e15;
 pub struct Projector {
     map: PixelMap,
     geographic: bool,
+    /// Where a projected target is cut open.
+    seam: Option<Seam>,
     crs: String,
 }
 
@@ -52,7 +55,8 @@ impl Projector {
         let transform = Transform::new(source, target)?;
         let transform = (!transform.is_identity()).then_some(transform);
         let plain = Self::untransformed(affine, Some(target));
-        Ok(Self { map: PixelMap::new(affine, transform, plain.map.scale()), ..plain })
+        let seam = if transform.is_some() { Seam::of(affine, source, target) } else { None };
+        Ok(Self { map: PixelMap::new(affine, transform, plain.map.scale()), seam, ..plain })
     }
 
     /// From pixel corners by the raster's affine grid to the source's own CRS, supported or not.
@@ -65,6 +69,7 @@ impl Projector {
         Self {
             map: PixelMap::new(affine, None, if degrees { PER_DEGREE } else { PER_METRE }),
             geographic: source.is_some_and(Crs::is_geographic),
+            seam: None,
             crs: source.map_or("the raster's CRS", Crs::name).to_owned(),
         }
     }
@@ -109,6 +114,17 @@ impl Projector {
             self.map.append(ring, &mut positions.items)?;
             positions.end_ring();
         }
+        if let Some(seam) = &self.seam
+            && let Some(parts) = seam.cut(&pixels, &positions.items, self.map.scale())?
+        {
+            let mut polygons: Vec<Vec<Ring>> = parts.iter().map(|rings| self.write(rings)).collect();
+            if polygons.is_empty() {
+                let corner = self.round(&positions.items[..1])?[0];
+                polygons.push(self.write(&[smallest_box(corner, corner, None)]));
+            }
+            let bounds = self.bounds(&polygons, None, false);
+            return Ok(Projected { geometry: geometry_of(polygons), bounds });
+        }
         if self.stays_as_it_is(&positions.items) && self.is_rectilinear_and_coarse(&pixels) {
             // The way of nearly every outline along pixel edges: without a copy of each ring.
             let corners = self.round(&positions.items)?;
@@ -118,7 +134,8 @@ impl Projector {
             return Ok(Projected { geometry: Geometry::Polygon(polygon), bounds });
         }
         let mut rings: Vec<Vec<[f64; 2]>> = positions.rings(&positions.items).map(<[_]>::to_vec).collect();
-        let around_pole = self.geographic && self.align(&mut rings);
+        // An affine grid makes no jumps, and its edges may be longer than half the globe.
+        let around_pole = self.geographic && align(&mut rings, self.map.is_transformed());
         let rounded = rings.iter().map(|ring| self.round(ring)).collect::<Result<Vec<_>, _>>()?;
 
         let (min, max) = extremes(&rounded[0]);
@@ -140,42 +157,7 @@ impl Projector {
             )]));
         }
         let bounds = self.bounds(&polygons, crosses.then_some((min[0], max[0])), around_pole);
-        let geometry = match <[Vec<Ring>; 1]>::try_from(polygons) {
-            Ok([polygon]) => Geometry::Polygon(polygon),
-            Err(polygons) => Geometry::MultiPolygon(polygons),
-        };
-        Ok(Projected { geometry, bounds })
-    }
-
-    /// Makes longitudes continuous, starts the exterior in -180..180, brings the holes to it, and closes rings that
-    /// run around a pole over the pole. Returns whether the exterior does.
-    fn align(&self, rings: &mut [Vec<[f64; 2]>]) -> bool {
-        let mut around_pole = false;
-        let mut frame = None;
-        for ring in rings {
-            // An affine grid makes no jumps, and its edges may be longer than half the globe.
-            let turn = if self.map.is_transformed() { unwrap_longitudes(ring) } else { 0.0 };
-            if turn != 0.0 {
-                let [x, y] = ring[0];
-                let pole = if ring.iter().map(|p| p[1]).sum::<f64>() > 0.0 { 90.0 } else { -90.0 };
-                ring.extend([[x + turn, y], [x + turn, pole], [x, pole]]);
-            }
-            let (west, east) = longitudes(ring);
-            let shift = match frame {
-                None => {
-                    around_pole = turn != 0.0;
-                    let shift = -((west + 180.0) / 360.0).floor() * 360.0;
-                    // A ring that ends on the antimeridian may have begun beyond it.
-                    frame = Some((west + shift, east + shift));
-                    shift
-                }
-                Some((first, last)) => (((first + last) - (west + east)) / 720.0).round() * 360.0,
-            };
-            if shift != 0.0 {
-                ring.iter_mut().for_each(|position| position[0] += shift);
-            }
-        }
-        around_pole
+        Ok(Projected { geometry: geometry_of(polygons), bounds })
     }
 
     /// Whether there is nothing to align: all positions lie in -180..180, nearer to each other than half the globe.
@@ -255,7 +237,12 @@ impl Projector {
         2.0 * (2.0 * bend + 0.75) < 0.9 * least
     }
 
-    fn write(&self, rings: &[LatticeRing]) -> Vec<Ring> {
+    /// Units of the last decimal in a unit of the output CRS.
+    pub(super) const fn scale(&self) -> f64 {
+        self.map.scale()
+    }
+
+    pub(super) fn write(&self, rings: &[LatticeRing]) -> Vec<Ring> {
         rings.iter().enumerate().filter_map(|(index, ring)| self.ring(ring, index == 0)).collect()
     }
 
@@ -297,6 +284,14 @@ impl Projector {
     }
 }
 
+/// The polygon, or its parts.
+pub(super) fn geometry_of(polygons: Vec<Vec<Ring>>) -> Geometry {
+    match <[Vec<Ring>; 1]>::try_from(polygons) {
+        Ok([polygon]) => Geometry::Polygon(polygon),
+        Err(polygons) => Geometry::MultiPolygon(polygons),
+    }
+}
+
 /// The positions of all rings of a polygon in one allocation.
 struct Flat {
     items: Vec<[f64; 2]>,
@@ -319,39 +314,6 @@ impl Flat {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, &end)| &items[start..end])
     }
-}
-
-/// Cuts along the antimeridian into parts of -180..180.
-fn cut(rounded: &[LatticeRing], half_turn: i64, around_pole: bool) -> Vec<Vec<LatticeRing>> {
-    let whole_turn = 2 * half_turn;
-    let (min, max) = extremes(&rounded[0]);
-    // Around a pole a hole may lie across the cut, at both ends of the exterior.
-    let mut rings = rounded.to_vec();
-    for hole in &rounded[1..] {
-        let (west, east) = extremes(hole);
-        for shift in [-whole_turn, whole_turn] {
-            if west[0] + shift < max[0] && east[0] + shift > min[0] {
-                rings.push(hole.iter().map(|&[x, y]| [x + shift, y]).collect());
-            }
-        }
-    }
-    let mut parts = Vec::new();
-    let mut west = -half_turn;
-    while west < max[0] {
-        let window = [west.max(min[0]), (west + whole_turn).min(max[0])];
-        let home = |[x, y]: Corner| [x - west - half_turn, y];
-        let found = enclosed(&rings, Some(window)).into_iter();
-        parts.extend(found.map(|polygon| {
-            polygon.into_iter().map(|ring| ring.into_iter().map(home).collect()).collect::<Vec<LatticeRing>>()
-        }));
-        west += whole_turn;
-    }
-    if around_pole {
-        // Joins the parts where the way over the pole began and ended.
-        let rings: Vec<LatticeRing> = parts.into_iter().flatten().collect();
-        return enclosed(&rings, None);
-    }
-    parts
 }
 
 /// The nearest integer, halves away from zero: `f64::round`, which is a call on processors without an instruction for it.
@@ -379,18 +341,6 @@ fn origins(pixels: &[[i32; 2]], rounded: &[Corner]) -> Vec<Origin> {
         corners.pop();
     }
     corners
-}
-
-fn longitudes(ring: &[[f64; 2]]) -> (f64, f64) {
-    ring.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(west, east), p| (west.min(p[0]), east.max(p[0])))
-}
-
-/// South-west and north-east corner.
-fn extremes(ring: &[Corner]) -> (Corner, Corner) {
-    let first = ring.first().copied().unwrap_or_default();
-    ring.iter().fold((first, first), |(min, max), &[x, y]| {
-        ([min[0].min(x), min[1].min(y)], [max[0].max(x), max[1].max(y)])
-    })
 }
 
 /// The box from one corner to the other, at least one unit wide and high, not beyond the antimeridian.

@@ -37,8 +37,7 @@ pub(super) fn crs_from_projjson(text: &str) -> Result<Crs, GeoError> {
         Some("ProjectedCRS") => true,
         Some("GeographicCRS" | "GeodeticCRS") => false,
         Some(kind) => {
-            let advice = format!("it is a {kind}; reproject the raster to a projected CRS before encoding");
-            return Err(GeoError::unknown_crs(name, advice));
+            return Err(GeoError::unknown_crs(name, format!("it is a {kind}")));
         }
         None => return Err(GeoError::not_a_crs(text, "its PROJJSON has no type")),
     };

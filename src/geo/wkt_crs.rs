@@ -36,10 +36,7 @@ pub(super) fn crs_from_wkt(text: &str) -> Result<Crs, GeoError> {
             "LOCAL_CS" | "ENGCRS" | "ENGINEERINGCRS" | "GEOCCS" | "VERT_CS" | "VERTCRS" => {
                 GeoError::unknown_crs(
                     name,
-                    format!(
-                        "it is a {} without longitude and latitude; georeference the raster before encoding",
-                        node.keyword()
-                    ),
+                    format!("it is a {} without longitude and latitude", node.keyword()),
                 )
             }
             _ => GeoError::not_a_crs(text, "its WKT is not that of a geographic or projected CRS"),

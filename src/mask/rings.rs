@@ -31,6 +31,26 @@ impl PixelRings {
         self.vertices.extend_from_slice(ring);
     }
 
+    /// The rings of several polygons, one after another, as if they were one polygon's.
+    pub(super) fn of_all(polygons: &[&Self]) -> Self {
+        let mut all = Self { vertices: Vec::new(), hole_starts: Vec::new() };
+        for ring in polygons.iter().flat_map(|polygon| polygon.rings()) {
+            all.push_ring(ring);
+        }
+        all
+    }
+
+    /// The other way round: polygons of so many rings each.
+    pub(super) fn split(&self, ring_counts: impl Iterator<Item = usize>) -> Vec<Self> {
+        let mut rings = self.rings();
+        let polygon = |count| {
+            let mut polygon = Self { vertices: Vec::new(), hole_starts: Vec::new() };
+            rings.by_ref().take(count).for_each(|ring| polygon.push_ring(ring));
+            polygon
+        };
+        ring_counts.map(polygon).collect()
+    }
+
     /// The exterior ring, closed.
     pub fn exterior(&self) -> &[[i32; 2]] {
         self.ring(0)

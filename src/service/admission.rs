@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::job::{Job, ReplyTo, changes_or_reads_session, changes_state};
 use crate::ErrorCode;
-use crate::api::{Limits, Request, RequestId, Response, parse_request};
+use crate::api::{Limits, Request, RequestError, RequestId, Response, parse_request};
 use crate::bus::{Inbound, IncomingMessage, QoS, RequestAddress, Topics, Verb};
 use crate::store::{InboxEntry, RequestKey};
 
@@ -72,7 +72,7 @@ impl IntakeRules {
         }
         let request = match self.parse(&message) {
             Ok(request) => request,
-            Err((id, text)) => return refuse(id, ErrorCode::BadRequest, text),
+            Err((id, error)) => return refuse(id, error.code(), error.to_string()),
         };
         let id = request.id().cloned();
         if message.retain {
@@ -116,8 +116,8 @@ impl IntakeRules {
     }
 
     /// The request in a payload, or its id and the reason why it is none.
-    fn parse(&self, message: &IncomingMessage) -> Result<Request, (Option<RequestId>, String)> {
-        parse_request(&message.payload, &self.limits).map_err(|(id, error)| (id, error.to_string()))
+    fn parse(&self, message: &IncomingMessage) -> Result<Request, (Option<RequestId>, RequestError)> {
+        parse_request(&message.payload, &self.limits)
     }
 
     fn reply_to(&self, address: &RequestAddress, message: &IncomingMessage) -> ReplyTo {

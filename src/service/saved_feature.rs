@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::{FeatureCollection, MaskProperties, PromptItem};
-use crate::geo::Geometry;
+use crate::api::PromptItem;
+use crate::engine::{MaskObject, Segmentation};
 
 /// Properties that we write ourselves; a client's own may not take their place.
 const OWN: &[&str] = &[
@@ -21,6 +21,7 @@ const OWN: &[&str] = &[
     "area_m2",
     "pixels",
     "touches_chip_edge",
+    "tolerance",
     "prompt",
     "foreground",
     "background",
@@ -44,45 +45,31 @@ pub(super) fn clash(properties: &Map<String, Value>) -> Option<&str> {
     properties.keys().map(String::as_str).find(|key| OWN.contains(key))
 }
 
-/// The Feature; `None` where the mask is empty.
+/// The Feature of an object that was segmented.
 pub(super) fn feature(
-    collection: &FeatureCollection,
+    object: &MaskObject,
+    segmentation: &Segmentation,
     item: &PromptItem,
     properties: &Map<String, Value>,
     origin: &Origin<'_>,
-) -> Option<Value> {
-    let first = &collection.features.first()?.properties;
-    let of_mask = |p: &MaskProperties| p.mask == first.mask;
-    let parts: Vec<_> = collection.features.iter().filter(|f| of_mask(&f.properties)).collect();
-    let mut polygons = Vec::new();
-    for part in &parts {
-        match &part.geometry {
-            Geometry::Polygon(rings) => polygons.push(rings.clone()),
-            Geometry::MultiPolygon(several) => polygons.extend(several.iter().cloned()),
-        }
-    }
-    let geometry = match <[_; 1]>::try_from(polygons) {
-        Ok([rings]) => Geometry::Polygon(rings),
-        Err(polygons) => Geometry::MultiPolygon(polygons),
-    };
+) -> Value {
     let prompt = &item.prompt;
     let foreground = prompt.foreground.iter().filter(|f| **f).count();
-    let areas = parts.iter().map(|f| f.properties.area_m2);
     let mut all = properties.clone();
     let own = json!({
         "id": origin.id,
         "client": origin.client,
         "session": origin.session,
         "layer": origin.layer,
-        "folder": first.folder,
-        "chip_id": first.chip_id,
-        "model": first.model,
-        "model_type": first.model_type,
+        "folder": segmentation.folder_name(),
+        "chip_id": segmentation.chip_id(),
+        "model": segmentation.checkpoint(),
+        "model_type": segmentation.folder().folder.family(),
         "model_sha256": origin.model_sha256,
-        "score": first.score,
-        "area_m2": areas.sum::<Option<f64>>(),
-        "pixels": parts.iter().map(|f| f.properties.pixels).sum::<u64>(),
-        "touches_chip_edge": parts.iter().any(|f| f.properties.touches_chip_edge),
+        "score": object.score,
+        "area_m2": object.area_m2,
+        "pixels": object.pixels,
+        "touches_chip_edge": object.touches_chip_edge,
         "prompt": {
             "crs": item.crs.to_string(),
             "points": prompt.points,
@@ -98,7 +85,10 @@ pub(super) fn feature(
     if let Value::Object(own) = own {
         all.extend(own);
     }
-    Some(json!({"type": "Feature", "id": origin.id, "geometry": geometry, "properties": all}))
+    if let Some(tolerance) = object.tolerance {
+        all.insert("tolerance".to_owned(), tolerance.into());
+    }
+    json!({"type": "Feature", "id": origin.id, "geometry": object.geometry, "properties": all})
 }
 
 /// The Feature as a line of a layer. "type" comes first: by it GDAL knows lines of Features; where it comes

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::job::{Job, address_of, reply_of};
 use super::performed::Performed;
-use crate::ErrorCode;
 use crate::api::{Limits, Response, parse_request};
 use crate::bus::Topics;
 use crate::store::Waiting;
@@ -33,7 +32,7 @@ pub(super) fn recover(waiting: Waiting, topics: &Topics, limits: &Limits, clock_
         Err((id, error)) => {
             let Ok(mut empty) = parse_request(b"{}", limits) else { return Recovered::Drop(waiting.seq) };
             empty.item.id.clone_from(&id);
-            let response = Response::error(id, ErrorCode::BadRequest, error.to_string());
+            let response = Response::error(id, error.code(), error.to_string());
             (empty, Some(response))
         }
     };

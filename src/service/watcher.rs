@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::folders::{FolderProblem, FolderView, NotReady};
 use crate::ErrorCode;
-use crate::catalog::{Folder, FolderSource, find_sources, unique_names};
+use crate::catalog::{Folder, FolderSource, Unnamed, find_sources, served_names};
 use crate::engine::{EngineError, ServedFolder};
 
 /// What a look found changed.
@@ -51,6 +51,7 @@ struct Place {
     seen: Vec<Seen>,
     /// Device number of its root.
     device: u64,
+    directory: PathBuf,
     name: String,
     state: FolderState,
     /// Why an opened folder does not answer prompts all the same: its model.
@@ -94,11 +95,16 @@ impl Watcher {
             if same {
                 continue;
             }
-            let others = self.places.iter().filter(|(other, _)| **other != key);
-            let taken = others.map(|(_, place)| place.name.clone()).collect();
-            let (name, state) = open(&candidate, &key, taken);
-            self.places.insert(key, Place { seen: candidate.seen, device, name, state, model: None });
+            let directory = match &candidate.source {
+                Ok(source) => source.directory().to_owned(),
+                Err(_) => key.clone(),
+            };
+            let state = open(&candidate);
+            // Named below, together with all others.
+            let (seen, name) = (candidate.seen, String::new());
+            self.places.insert(key, Place { seen, device, directory, name, state, model: None });
         }
+        self.name_all();
         for place in self.places.values_mut() {
             let opened = place.state.as_ref().ok();
             place.model = opened.and_then(|folder| check(&folder.folder).err()).map(FolderProblem::from);
@@ -106,6 +112,27 @@ impl Watcher {
         let view = self.view();
         let news = compare(&before, &view);
         (view, news)
+    }
+
+    /// Gives all folders their names, which depend on what folders there are and not on which came first.
+    fn name_all(&mut self) {
+        let all: Vec<Unnamed<'_>> = self
+            .places
+            .values()
+            .map(|place| Unnamed {
+                directory: &place.directory,
+                folder: place.state.as_ref().ok().map(|served| &*served.folder),
+            })
+            .collect();
+        let names = served_names(&all);
+        for (place, name) in self.places.values_mut().zip(names) {
+            if let Ok(folder) = &mut place.state
+                && folder.name != name
+            {
+                *folder = Arc::new(folder.renamed(name.clone()));
+            }
+            place.name = name;
+        }
     }
 
     /// Folders that are no longer there: gone from their card, or gone with it.
@@ -193,27 +220,12 @@ fn stamp(path: &Path) -> Option<Seen> {
     Some((path.to_owned(), metadata.dev(), metadata.ino(), metadata.mtime(), metadata.len()))
 }
 
-/// Opens a folder under a name that no other has.
-fn open(candidate: &Candidate, key: &Path, taken: Vec<String>) -> (String, FolderState) {
-    let directory = match &candidate.source {
-        Ok(source) => source.directory(),
-        Err(_) => key,
-    };
-    let name = directory.file_name().unwrap_or_default().to_string_lossy();
-    let name = free_name(&crate::api::escape_name(&name), taken);
-    let state = match &candidate.source {
-        Err(problem) => Err(problem.clone()),
-        Ok(source) => Folder::open(source)
-            .map(|folder| Arc::new(ServedFolder::new(name.clone(), folder)))
-            .map_err(|error| FolderProblem { code: error.code(), message: error.to_string() }),
-    };
-    (name, state)
-}
-
-/// The name, with a suffix where another folder has it already.
-fn free_name(name: &str, mut taken: Vec<String>) -> String {
-    taken.push(name.to_owned());
-    unique_names(taken).pop().unwrap_or_else(|| name.to_owned())
+/// Opens a folder; its name comes later.
+fn open(candidate: &Candidate) -> FolderState {
+    let source = candidate.source.as_ref().map_err(FolderProblem::clone)?;
+    let folder = Folder::open(source)
+        .map_err(|error| FolderProblem { code: error.code(), message: error.to_string() })?;
+    Ok(Arc::new(ServedFolder::new(folder.name().to_owned(), folder)))
 }
 
 fn compare(before: &FolderView, after: &FolderView) -> Vec<FolderNews> {

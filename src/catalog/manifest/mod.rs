@@ -19,12 +19,12 @@ use self::columns::{Columns, Coordinate, Text, damaged};
 use self::footer::FooterError;
 use super::CatalogError;
 use super::chips::{ChipTable, ChipTableBuilder, MAX_NAME, NewChip, Shapes};
-use super::crs::{FolderCrs, GeoMetadata, epsg_of_text};
+use super::crs::{FolderCrs, GeoMetadata};
 use super::files::{place_of, split_file};
 use super::model::{family, file_name, same_model};
 use super::wkb::read_polygon;
 use crate::Family;
-use crate::geo::Affine;
+use crate::geo::{Affine, Bounds};
 
 /// What a manifest tells.
 #[derive(Debug)]
@@ -131,11 +131,6 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
             CatalogError::UnknownFamily { path: path.to_owned(), found }
         })?;
         let crs = FolderCrs::new(&self.crs.text, geo);
-        if let (Some(column), Some(geometry)) = (epsg_of_text(self.crs.text.trim()), geo.epsg)
-            && column != geometry
-        {
-            return Err(CatalogError::TwoCrs { path: path.to_owned(), geometry, column });
-        }
         if crs.text.is_empty() {
             return Err(self.bad_row_at(
                 0,
@@ -147,7 +142,14 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
         if checkpoint.is_empty() {
             return Err(self.bad_row_at(0, "checkpoint_path", "does not name a file".to_owned()));
         }
-        Ok(Manifest { chips: self.table.finish(), checkpoint, family, crs })
+        let chips = self.table.finish();
+        let has_own_text = !self.crs.text.trim().is_empty();
+        if has_own_text && !crs.agrees_with(geo).unwrap_or_else(|| footprints_fit(&chips)) {
+            let column = FolderCrs::new(&self.crs.text, &GeoMetadata::default()).short();
+            let geometry = geo.short();
+            return Err(CatalogError::TwoCrs { path: path.to_owned(), geometry, column });
+        }
+        Ok(Manifest { chips, checkpoint, family, crs })
     }
 
     fn bad_row_at(&self, row: usize, column: &'static str, problem: String) -> CatalogError {
@@ -243,6 +245,19 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
         agree(Text::ModelType, "model_type", model_type, &same_family)?;
         agree(Text::Crs, "crs", crs, &same_crs)
     }
+}
+
+/// Whether the first chip's footprint lies where its affine puts it. The footprints of a manifest that was reprojected
+/// do not: its transforms stay in the CRS they were in.
+fn footprints_fit(chips: &ChipTable) -> bool {
+    let (affine, (height, width)) = (chips.affine(0), chips.shapes(0).shape);
+    let pixels = Bounds::new(0.0, 0.0, width as f64, height as f64).corners();
+    let footprint = chips.footprints.get(0).bounds;
+    Bounds::around(pixels.map(|(column, row)| affine.apply(column, row))).is_some_and(|by_affine| {
+        let ((w, h), (own_w, own_h)) = (by_affine.size(), footprint.size());
+        let alike = |a: f64, b: f64| a < 2.0 * b && b < 2.0 * a;
+        alike(w, own_w) && alike(h, own_h) && by_affine.intersects(&footprint)
+    })
 }
 
 /// A value that is refused, or a column that cannot be read.

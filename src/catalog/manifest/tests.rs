@@ -228,6 +228,30 @@ fn a_reprojected_manifest_is_refused_with_the_way_back() {
 }
 
 #[test]
+fn a_reprojected_manifest_with_a_wkt_is_refused_too() {
+    let mut rows = grid_rows(2, 1);
+    let laea = r#"PROJCS["unnamed",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Lambert_Azimuthal_Equal_Area"],PARAMETER["latitude_of_center",47],PARAMETER["longitude_of_center",9],PARAMETER["false_easting",0],PARAMETER["false_northing",0],UNIT["metre",1]]"#;
+    rows.iter_mut().for_each(|r| r.crs = laea.into());
+    let metadata = r#"{"columns": {"geometry": {"encoding": "WKB", "crs": {"name": "WGS 84 / Pseudo-Mercator", "id": {"authority": "EPSG", "code": 3857}}}}}"#;
+    // Somewhere else in metres, and in degrees.
+    for by in [|v: f64| 1e6 + 1.4 * v, |v: f64| 9.0 + v / 111_000.0] {
+        let mut rows = rows.clone();
+        for (i, row) in rows.iter_mut().enumerate() {
+            let x = i as f64 * 50.0;
+            let ring = [[x, 0.0], [x + 100.0, 0.0], [x + 100.0, -100.0], [x, -100.0], [x, 0.0]];
+            row.geometry = Some(polygon_wkb(&ring.map(|corner| corner.map(by))));
+        }
+        let mut builder = ManifestBuilder::new(rows);
+        builder.geo = Some(metadata.into());
+        let message = refusal(builder);
+        assert!(
+            message.contains("the geometry is in EPSG:3857, the transforms in PROJCS[\"unnamed\""),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn a_wkt_gets_its_code_from_the_metadata() {
     let mut rows = grid_rows(2, 1);
     let wkt = "PROJCS[\"WGS 84 / UTM zone 18N\",GEOGCS[\"WGS 84\"]]";
@@ -311,4 +335,21 @@ proptest! {
             }
         }
     }
+}
+
+/// `tests/fixtures/folder_sam/manifest.parquet`, read by pyarrow and written again by fastparquet 2026.9.0:
+/// `pyarrow.parquet.read_table(..).to_pandas().to_parquet(.., engine="fastparquet")`.
+#[test]
+fn a_manifest_of_fastparquet_is_read_like_one_of_pyarrow() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let read = |name: &str| read(&std::fs::read(fixtures.join(name)).unwrap()).unwrap();
+    let (own, other) = (read("folder_sam/manifest.parquet"), read("manifest_of_fastparquet.parquet"));
+    assert_eq!((own.chips.len(), &own.checkpoint), (other.chips.len(), &other.checkpoint));
+    for chip in 0..own.chips.len() {
+        assert_eq!(own.chips.id(chip), other.chips.id(chip));
+        assert_eq!(own.chips.affine(chip), other.chips.affine(chip));
+        assert_eq!(own.chips.footprints.get(chip), other.chips.footprints.get(chip));
+    }
+    // It keeps no metadata of GeoParquet: the column says the CRS.
+    assert_eq!(own.crs.epsg, other.crs.epsg);
 }

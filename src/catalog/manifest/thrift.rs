@@ -140,6 +140,10 @@ impl<'a> CompactReader<'a> {
     /// the count is checked against the bytes that follow.
     pub(crate) fn list(&mut self) -> Result<(u64, Kind), ThriftError> {
         let head = self.byte()?;
+        // An empty list may leave its element type out, as fastparquet does.
+        if head == 0 {
+            return Ok((0, Kind::Byte));
+        }
         let kind = Kind::from_code(head & 0x0f)?;
         let count = match head >> 4 {
             15 => self.varint()?,
@@ -223,6 +227,17 @@ mod tests {
         // Two billion booleans.
         let bytes = [0xf1, 0xff, 0xff, 0xff, 0xff, 0x07];
         assert!(CompactReader::new(&bytes).skip(Kind::List).is_err());
+    }
+
+    #[test]
+    fn an_empty_list_needs_no_element_type() {
+        assert_eq!(CompactReader::new(&[0]).list(), Ok((0, Kind::Byte)));
+        assert_eq!(CompactReader::new(&[0x0c]).list(), Ok((0, Kind::Struct)));
+        assert_eq!(
+            CompactReader::new(&[0x10, 0]).list(),
+            Err(ThriftError::UnknownType(0)),
+            "one element of no type"
+        );
     }
 
     #[test]

@@ -185,3 +185,40 @@ fn a_footprint_with_a_dent_answers_only_for_what_it_covers() {
     assert!(folder.choose(&points(&[(10.0, -10.0), (90.0, -10.0)])).is_err());
     assert!(folder.choose(&bbox([10.0, -90.0, 90.0, -60.0])).is_ok());
 }
+
+#[test]
+fn a_prompt_that_rounding_alone_puts_outside_is_covered() {
+    let (_card, folder) = grid();
+    for prompt in [
+        points(&[(200.000_000_5, -100.0)]),
+        points(&[(-1e-7, 1e-7)]),
+        bbox([150.0, -150.000_000_9, 200.0, -100.0]),
+    ] {
+        let chip = folder.chip(folder.choose(&prompt).unwrap()).unwrap();
+        let located = prompt.points.iter().map(|&point| chip.point_to_pixel(0, point).map(drop));
+        assert!(
+            located
+                .chain(prompt.bbox.map(|bbox| chip.box_to_pixel(&bbox).map(drop)))
+                .all(|found| found.is_ok())
+        );
+    }
+    assert!(folder.choose(&points(&[(200.000_01, -100.0)])).is_err());
+    // One that is really covered goes first, though its centre is farther.
+    let (_card, folder) = folder_of(vec![Row::at(0, 0.0, 0.0), Row::at(1, 99.999_999_5, 0.0)]);
+    assert_eq!(folder.choose(&points(&[(100.000_000_5, -50.0)])).unwrap(), 1);
+}
+
+#[test]
+fn a_printed_corner_of_a_rotated_chip_is_covered() {
+    let (sin, cos) = 0.4_f64.sin_cos();
+    let grid = Affine::new([0.5 * cos, 0.5 * sin, 500_000.3, 0.5 * sin, -0.5 * cos, 5_000_000.7]);
+    let (_card, folder) = folder_of(vec![Row::on_grid(0, grid, (1000, 1024))]);
+    for (column, row) in [(0.0, 0.0), (1024.0, 0.0), (1024.0, 1000.0), (0.0, 1000.0), (512.0, 1000.0)] {
+        let (x, y) = grid.apply(column, row);
+        for (dx, dy) in [(4e-10, 0.0), (-4e-10, 0.0), (0.0, 4e-10), (0.0, -4e-10)] {
+            assert_eq!(folder.choose(&points(&[(x + dx, y + dy)])).unwrap(), 0, "{column} {row}");
+        }
+    }
+    let (x, y) = grid.apply(-0.01, 500.0);
+    assert!(folder.choose(&points(&[(x, y)])).is_err());
+}

@@ -20,6 +20,8 @@ fn a_summary_tells_what_geo_sam_shows_after_load() {
         json,
         serde_json::json!({
             "name": "north",
+            // The digits of what the manifest says, wherever it lies.
+            "long_name": "north-0e799c3f",
             "path": card.path().join("north").to_str(),
             "v1": false,
             "chips": 12,
@@ -30,6 +32,7 @@ fn a_summary_tells_what_geo_sam_shows_after_load() {
             "extent": [0.0, -180.0, 223.0, 0.0],
             "extent_wgs84": null,
             "pixel_size": [1.0, 1.0],
+            "rotation": null,
             "stride": [50, 50],
             "chip_shapes": [[100, 100]],
             "size_bytes": 96,
@@ -44,4 +47,15 @@ fn one_chip_has_no_stride_and_shapes_are_told_once() {
     let (_card, folder) = folder_of(vec![Row::on_grid(0, grid, (70, 90))]);
     let summary = folder.summary();
     assert_eq!((summary.stride, summary.chip_shapes), ([None, None], vec![[70, 90]]));
+}
+
+#[test]
+fn a_rotated_raster_is_told_with_its_angle() {
+    let rotation = |grid: Affine| folder_of(vec![Row::on_grid(0, grid, (100, 100))]).1.rotation();
+    let (sin, cos) = 20.0_f64.to_radians().sin_cos();
+    let turned = rotation(Affine::new([0.5 * cos, 0.5 * sin, 0.0, 0.5 * sin, -0.5 * cos, 0.0])).unwrap();
+    assert!((turned - 20.0).abs() < 1e-9, "{turned}");
+    assert_eq!(rotation(Affine::new([0.0, 0.5, 0.0, 0.5, 0.0, 0.0])), Some(90.0));
+    assert_eq!(rotation(Affine::new([0.5, 0.0, 0.0, 0.0, -0.5, 0.0])), None);
+    assert_eq!(rotation(Affine::new([0.5, 1e-15, 0.0, -1e-15, -0.5, 0.0])), None, "rounding alone");
 }

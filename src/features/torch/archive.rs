@@ -143,7 +143,13 @@ impl<R: ReaderAt> TorchArchive<R> {
         &self.path
     }
 
-    /// Compares the CRC of every entry with the bytes that are there.
+    /// Whether any entry carries a checksum. After `torch.serialization.set_crc32_options(False)` all carry 0: then there is
+    /// nothing to compare bytes with.
+    pub fn has_checksums(&self) -> bool {
+        self.entries.values().any(|entry| entry.crc != 0)
+    }
+
+    /// Compares the CRC of every entry with the bytes that are there; of an archive without checksums, only reads them.
     ///
     /// # Errors
     /// The first entry that differs, or cannot be read.
@@ -167,7 +173,7 @@ impl<R: ReaderAt> TorchArchive<R> {
         let mut crc = crc32fast::Hasher::new();
         self.in_chunks(name, entry, 0, entry.size, CHUNK, |chunk| crc.update(chunk))?;
         let actual = crc.finalize();
-        if actual == entry.crc {
+        if actual == entry.crc || !self.has_checksums() {
             return Ok(());
         }
         let (path, entry_name) = (self.path.clone(), name.to_owned());

@@ -155,6 +155,8 @@ pub struct TorchFile {
     entries: Vec<(String, Vec<u8>)>,
     /// Sizes and offsets as 64-bit extra fields, as in archives beyond 4 GB.
     pub zip64: bool,
+    /// Whether entries carry their CRC; torch can be told to leave it at 0.
+    pub checksums: bool,
 }
 
 impl TorchFile {
@@ -169,7 +171,7 @@ impl TorchFile {
             ("x/byteorder".to_owned(), b"little".to_vec()),
             ("x/version".to_owned(), b"3\n".to_vec()),
         ];
-        Self { entries, zip64: false }
+        Self { entries, zip64: false, checksums: true }
     }
 
     /// Adds the storage of a key.
@@ -189,7 +191,7 @@ impl TorchFile {
         let (mut file, mut directory, mut places) = (vec![], vec![], vec![]);
         for (name, bytes) in &self.entries {
             let header = file.len();
-            let crc = crc32fast::hash(bytes);
+            let crc = if self.checksums { crc32fast::hash(bytes) } else { 0 };
             let padding = (64 - (header + 30 + name.len() + 4) % 64) % 64;
             let size = u32::try_from(bytes.len()).unwrap();
             file.extend(*b"PK\x03\x04\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00");

@@ -127,6 +127,18 @@ fn integers_are_kept_but_not_read_as_floats() {
 }
 
 #[test]
+fn an_archive_without_checksums_is_not_damaged() {
+    let mut file =
+        TorchFile::new(&Py::Tensor(PyTensor::contiguous("0", &[4]))).storage("0", f32_bytes([1.0; 4]));
+    assert!(open(&file.bytes()).unwrap().has_checksums());
+    file.checksums = false;
+    let bytes = file.bytes();
+    let archive = open(&bytes).unwrap();
+    assert!(!archive.has_checksums());
+    archive.verify().unwrap();
+}
+
+#[test]
 fn a_changed_byte_is_found_and_the_entry_is_named() {
     let file = TorchFile::new(&Py::Tensor(PyTensor::contiguous("0", &[4]))).storage("0", f32_bytes([1.0; 4]));
     let (mut bytes, places) = file.build();

@@ -47,8 +47,8 @@ fn what_is_no_supported_crs_is_refused_with_its_name_and_a_way_out() {
     let texts = [
         ("ESRI:102003", "ESRI:102003"),
         ("IAU_2015:49900", "IAU_2015:49900"),
-        (r#"LOCAL_CS["site grid",UNIT["metre",1]]"#, "georeference"),
-        (r#"ENGCRS["site grid",EDATUM[""],CS[Cartesian,2]]"#, "georeference"),
+        (r#"LOCAL_CS["site grid",UNIT["metre",1]]"#, "LOCAL_CS"),
+        (r#"ENGCRS["site grid",EDATUM[""],CS[Cartesian,2]]"#, "ENGCRS"),
         (r#"PROJCS["S-JTSK / Krovak East North",AUTHORITY["EPSG","5514"]]"#, "EPSG:5514"),
         (r#"{"type":"EngineeringCRS","name":"site grid"}"#, "site grid"),
         (

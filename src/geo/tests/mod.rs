@@ -5,6 +5,7 @@ mod described;
 mod output;
 mod positions;
 mod reference;
+mod seams;
 mod text;
 
 /// Metres of a difference in degrees.

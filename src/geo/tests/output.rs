@@ -27,7 +27,7 @@ fn polygon(projector: &Projector, exterior: &[[i32; 2]], holes: &[PixelRing]) ->
     projector.clone().polygon(exterior, holes.iter().map(Vec::as_slice)).unwrap()
 }
 
-fn parts(geometry: &Geometry) -> &[Vec<Ring>] {
+pub(super) fn parts(geometry: &Geometry) -> &[Vec<Ring>] {
     match geometry {
         Geometry::Polygon(rings) => std::slice::from_ref(rings),
         Geometry::MultiPolygon(parts) => parts,
@@ -35,7 +35,7 @@ fn parts(geometry: &Geometry) -> &[Vec<Ring>] {
 }
 
 /// Panics where the geometry is not what RFC 7946 and OGC want.
-fn check(geometry: &Geometry, scale: f64) -> MultiPolygon {
+pub(super) fn check(geometry: &Geometry, scale: f64) -> MultiPolygon {
     assert!(!parts(geometry).is_empty());
     let mut polygons = Vec::new();
     for rings in parts(geometry) {

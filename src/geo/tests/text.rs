@@ -24,8 +24,32 @@ fn codes_are_read_in_every_spelling() {
     ] {
         assert_eq!(code(text), Some(32650), "{text}");
     }
-    for text in ["OGC:CRS84", "urn:ogc:def:crs:OGC:1.3:CRS84", "EPSG:4326"] {
+    for text in ["OGC:CRS84", "ogc:crs84", "urn:ogc:def:crs:OGC:1.3:CRS84", "EPSG:4326", "\u{feff}EPSG:4326"]
+    {
         assert_eq!(code(text), Some(4326), "{text}");
+    }
+    for text in ["EPSG:32650+5773", "epsg:32650+EPSG:5773", "urn:ogc:def:crs,crs:EPSG::32650,crs:EPSG::5773"]
+    {
+        assert_eq!(code(text), Some(32650), "the horizontal part of {text}");
+    }
+    for (compound, horizontal) in
+        [("EPSG:7415", 28992), ("9707", 4326), ("urn:ogc:def:crs:EPSG::5972", 25832)]
+    {
+        assert_eq!(code(compound), Some(horizontal), "{compound}");
+    }
+    assert_eq!(Crs::code_in("EPSG:4230"), Some(4230), "a code that is not supported is still a code");
+    for text in [
+        "",
+        "32618x",
+        "ESRI:102008",
+        "EPSG:",
+        "EPSG:99999999999",
+        "PROJCS[\"a:1\"]",
+        "EPSG:-5",
+        "+5",
+        "EPSG:1+",
+    ] {
+        assert_eq!(Crs::code_in(text), None, "{text}");
     }
 }
 

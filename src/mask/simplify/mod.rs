@@ -67,7 +67,7 @@ impl Simplifier {
         if tolerance.is_nan() || tolerance <= 0.0 {
             return rings.clone();
         }
-        self.index.rebuild(rings, PixelBounds::of(rings.exterior()));
+        self.index.rebuild(rings, PixelBounds::of(rings.vertices()));
         let vertices = rings.vertices();
         let mut result = PixelRings::with_capacity(vertices.len() / 2, rings.ring_count() - 1);
         let mut ring_vertices = Vec::new();
@@ -81,6 +81,13 @@ impl Simplifier {
             result.push_ring(&ring_vertices);
         }
         result
+    }
+
+    /// The polygons of one object, simplified as one geometry: as [`simplify`] keeps the rings of a polygon apart, so this
+    /// keeps those of all polygons apart. They come back in their order.
+    pub fn simplify_together(&mut self, polygons: &[&PixelRings], tolerance: f64) -> Vec<PixelRings> {
+        let simplified = self.simplify(&PixelRings::of_all(polygons), tolerance);
+        simplified.split(polygons.iter().map(|rings| rings.ring_count()))
     }
 
     /// Leaves in `kept` the vertices of the ring from vertex `first` to its repetition `last`, both

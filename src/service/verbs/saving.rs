@@ -4,6 +4,7 @@ use serde_json::{Map, json};
 
 use crate::ErrorCode;
 use crate::api::{CrsChoice, Response};
+use crate::engine::MaskObject;
 use crate::layers::LayerOp;
 use crate::service::context::Context;
 use crate::service::job::Job;
@@ -37,6 +38,9 @@ impl Context {
         item.output.crs = CrsChoice::WGS84;
         // A saved object is one mask.
         item.output.multimask = false;
+        // The bound is for the object, which is not written as the Features of an answer are.
+        let options = item.output;
+        item.output.max_bytes = None;
         let segmentation = self.decode(&item)?;
         let models = self.engine.decoders().models();
         let sha256 = models.iter().find(|m| m.source_file.eq_ignore_ascii_case(segmentation.checkpoint()));
@@ -49,19 +53,28 @@ impl Context {
             model_sha256: sha256.map_or("", |m| m.sha256.as_str()),
             saved_at: std::time::SystemTime::now(),
         };
-        let feature =
-            saved_feature::feature(segmentation.collection(), &item, &job.request.properties, &origin);
-        let Some(feature) = feature else {
+        let feature = |object: &MaskObject| {
+            saved_feature::feature(object, &segmentation, &item, &job.request.properties, &origin)
+        };
+        let object = segmentation
+            .object(&options, |object| saved_feature::line(&feature(object)).len())
+            .map_err(|error| Refusal(error.code(), error.to_string()))?;
+        let Some(object) = object else {
             let text = "the session's mask is empty; there is nothing to save";
             return Err(Refusal(ErrorCode::NothingToSave, text.to_owned()));
         };
+        let feature = feature(&object);
         let line = saved_feature::line(&feature);
         let op = LayerOp::append(&layer, &id, line.clone())?;
         // Last, so that only what is saved takes a place.
         self.layers.admit(&layer, self.max_layers)?;
         session.clear();
         let mut members = Map::new();
-        members.insert("saved".to_owned(), json!({"layer": layer, "id": id, "feature": feature}));
+        let mut saved = json!({"layer": layer, "id": id, "feature": feature});
+        if let Some(tolerance) = object.tolerance {
+            saved["tolerance"] = tolerance.into();
+        }
+        members.insert("saved".to_owned(), saved);
         let answer = Performed::answer(Response::reply(job.id(), members));
         Ok(Performed {
             messages: vec![self.saved_message(&layer, line.into_bytes())],

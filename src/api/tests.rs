@@ -1,0 +1,244 @@
+//! Requests as strangers write them.
+
+use serde_json::{Value, json};
+
+use super::{CrsChoice, Limits, PromptSet, Request, RequestError, RequestId, parse_request};
+use crate::ErrorCode;
+
+fn parse(request: &Value) -> Result<Request, (Option<RequestId>, RequestError)> {
+    parse_request(request.to_string().as_bytes(), &Limits::default())
+}
+
+fn parsed(request: &Value) -> Request {
+    parse(request).unwrap_or_else(|(_, error)| panic!("{request}: {error}"))
+}
+
+fn refused(request: &Value) -> (ErrorCode, String) {
+    match parse(request) {
+        Ok(request) => panic!("{request:?} was taken"),
+        Err((_, error)) => (error.code(), error.to_string()),
+    }
+}
+
+fn bbox(prompt: &PromptSet) -> [f64; 4] {
+    prompt.bbox.expect("a box").into()
+}
+
+/// A FeatureCollection of one point, as GDAL writes it, with a member `crs`.
+fn drawn(crs: &Value) -> Value {
+    let point = json!({"type": "Feature", "properties": {"label": 1.0, "fid": 3},
+        "geometry": {"type": "Point", "coordinates": [512_925.25, 5_277_727.25]}});
+    json!({"type": "FeatureCollection", "name": "p", "crs": crs, "features": [point]})
+}
+
+fn named(name: &str) -> Value {
+    json!({"type": "name", "properties": {"name": name}})
+}
+
+const UTM_32: &str = r#"PROJCS["WGS 84 / UTM zone 32N",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],PARAMETER["latitude_of_origin",0],PARAMETER["central_meridian",9],PARAMETER["scale_factor",0.9996],PARAMETER["false_easting",500000],PARAMETER["false_northing",0],UNIT["metre",1]]"#;
+const ALBERS: &str = r#"PROJCS["Albers",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Albers_Conic_Equal_Area"],PARAMETER["standard_parallel_1",29.5],PARAMETER["standard_parallel_2",45.5],PARAMETER["latitude_of_center",23],PARAMETER["longitude_of_center",-96],PARAMETER["false_easting",0],PARAMETER["false_northing",0],UNIT["metre",1]]"#;
+
+#[test]
+fn every_way_to_write_a_crs_with_a_code_is_taken() {
+    let spellings = [
+        json!("EPSG:32632"),
+        json!("epsg:32632"),
+        json!("32632"),
+        json!(32632),
+        json!(32632.0),
+        json!("urn:ogc:def:crs:EPSG::32632"),
+        json!("http://www.opengis.net/def/crs/EPSG/0/32632"),
+        json!("EPSG:32632+5773"),
+        json!(UTM_32),
+        json!({"type": "ProjectedCRS", "name": "x", "id": {"authority": "EPSG", "code": 32632}}),
+        named("urn:ogc:def:crs:EPSG::32632"),
+        named("EPSG:32632"),
+        json!({"type": "EPSG", "properties": {"code": 32632}}),
+    ];
+    for crs in &spellings {
+        let request = parsed(&json!({"points": [[1, 2]], "crs": crs, "output": {"crs": crs}}));
+        assert_eq!(request.item.crs, CrsChoice::Epsg(32632), "{crs}");
+        assert_eq!(request.item.output.crs, CrsChoice::Epsg(32632), "{crs}");
+        let batch = parsed(&json!({"prompts": [{"points": [[1, 2]], "crs": crs}]}));
+        assert_eq!(batch.batch.unwrap()[0].crs, CrsChoice::Epsg(32632), "{crs}");
+    }
+    for crs in ["OGC:CRS84", "urn:ogc:def:crs:OGC:1.3:CRS84"] {
+        assert_eq!(parsed(&json!({"points": [[1, 2]], "crs": crs})).item.crs, CrsChoice::WGS84);
+    }
+    assert_eq!(parsed(&json!({"points": [[1, 2]], "crs": "Source"})).item.crs, CrsChoice::Source);
+}
+
+#[test]
+fn a_crs_that_cannot_be_taken_is_refused_by_name_and_with_advice_for_a_prompt() {
+    for (crs, name) in [
+        (json!("ESRI:102003"), "ESRI:102003"),
+        (json!(ALBERS), "Albers"),
+        (named("IGNF:LAMB93"), "IGNF:LAMB93"),
+    ] {
+        let (code, message) = refused(&json!({"points": [[1, 2]], "crs": crs}));
+        assert_eq!(code, ErrorCode::UnknownCrs, "{message}");
+        assert!(message.contains(name) && message.contains("EPSG:4326"), "{message}");
+        assert!(!message.contains("raster"), "the advice for a folder: {message}");
+    }
+    for crs in [
+        json!("WGS84"),
+        json!(-1),
+        json!(1.5),
+        json!(true),
+        json!([4326]),
+        json!({"type": "link"}),
+        json!(""),
+    ] {
+        let (code, message) = refused(&json!({"points": [[1, 2]], "crs": crs}));
+        assert_eq!(code, ErrorCode::BadRequest, "{message}");
+        assert!(message.starts_with("\"crs\" is "), "{message}");
+    }
+}
+
+#[test]
+fn the_member_crs_of_geojson_is_the_crs_of_its_coordinates() {
+    for (crs, expected) in [
+        (named("urn:ogc:def:crs:EPSG::32632"), CrsChoice::Epsg(32632)),
+        (named("EPSG:4230"), CrsChoice::Epsg(4230)),
+        (named("urn:ogc:def:crs:OGC:1.3:CRS84"), CrsChoice::WGS84),
+        (named(UTM_32), CrsChoice::Epsg(32632)),
+        (Value::Null, CrsChoice::WGS84),
+    ] {
+        assert_eq!(parsed(&drawn(&crs)).item.crs, expected, "{crs}");
+    }
+    let (code, message) = refused(&drawn(&named("ESRI:54009")));
+    assert_eq!(code, ErrorCode::UnknownCrs);
+    assert!(message.contains("ESRI:54009"), "{message}");
+    // The options may repeat it, and must not contradict it.
+    let mut both = drawn(&named("urn:ogc:def:crs:EPSG::32632"));
+    both["geosam"] = json!({"crs": "EPSG:32632"});
+    assert_eq!(parsed(&both).item.crs, CrsChoice::Epsg(32632));
+    both["geosam"] = json!({"crs": "EPSG:25832"});
+    assert!(refused(&both).1.contains("EPSG:25832"));
+    both["crs"] = Value::Null;
+    assert_eq!(parsed(&both).item.crs, CrsChoice::Epsg(25832));
+}
+
+#[test]
+fn a_crs_within_a_feature_or_geometry_counts_where_it_stands() {
+    // PostGIS writes it into the geometry.
+    let mut inner = drawn(&Value::Null);
+    inner["features"][0]["geometry"]["crs"] = named("EPSG:32632");
+    assert_eq!(parsed(&inner).item.crs, CrsChoice::Epsg(32632));
+    inner["crs"] = named("EPSG:3857");
+    assert_eq!(parsed(&inner).item.crs, CrsChoice::Epsg(32632), "the inner one is the nearer one");
+    let geometry = inner["features"][0]["geometry"].clone();
+    assert_eq!(parsed(&geometry).item.crs, CrsChoice::Epsg(32632), "a geometry alone");
+    // Two objects in two CRSs are no prompt.
+    let other = drawn(&Value::Null)["features"][0].clone();
+    inner["features"].as_array_mut().unwrap().push(other);
+    let message = refused(&inner).1;
+    assert!(message.contains("EPSG:3857") && message.contains("EPSG:32632"), "{message}");
+}
+
+#[test]
+fn a_box_across_the_antimeridian_is_taken_in_degrees() {
+    let in_crs = |sides: [f64; 4], crs: &str| json!({"bbox": sides, "crs": crs});
+    for crs in ["EPSG:4326", "EPSG:4269", "OGC:CRS84"] {
+        let request = parsed(&in_crs([179.75, 1.0, -179.5, 2.0], crs));
+        assert_eq!(bbox(&request.item.prompt), [179.75, 1.0, 180.5, 2.0]);
+    }
+    assert_eq!(
+        bbox(&parsed(&in_crs([179.75, 1.0, 180.5, 2.0], "EPSG:4326")).item.prompt),
+        [179.75, 1.0, 180.5, 2.0]
+    );
+    for (sides, crs, part) in [
+        ([14.5, 1.0, 14.4, 2.0], "EPSG:4326", "west 14.5 not smaller than east 14.4"),
+        ([14.5, 1.0, 14.5, 2.0], "EPSG:4326", "west 14.5 not smaller"),
+        ([2.0, 1.0, 1.0, 2.0], "EPSG:32632", "west 2 not smaller than east 1"),
+        ([179.75, 1.0, -179.5, 2.0], "source", "360"),
+        ([1.0, 2.0, 2.0, 1.0], "EPSG:4326", "south 2 not smaller than north 1"),
+    ] {
+        let message = refused(&in_crs(sides, crs)).1;
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn an_area_cut_at_the_antimeridian_is_one_box() {
+    let part = |west: f64, east: f64| json!([[[west, 1], [east, 1], [east, 2], [west, 2], [west, 1]]]);
+    let area = |kind: &str, coordinates: Value| {
+        parsed(
+            &json!({"type": "Feature", "properties": {}, "geometry": {"type": kind, "coordinates": coordinates}}),
+        )
+    };
+    let cut = area("MultiPolygon", json!([part(179.5, 180.0), part(-180.0, -179.25)]));
+    assert_eq!(bbox(&cut.item.prompt), [179.5, 1.0, 180.75, 2.0]);
+    let drawn_over = area("Polygon", part(179.5, -179.25));
+    assert_eq!(bbox(&drawn_over.item.prompt), [179.5, 1.0, 180.75, 2.0]);
+    let one_part = area("MultiPolygon", json!([part(3.0, 4.0)]));
+    assert_eq!(bbox(&one_part.item.prompt), [3.0, 1.0, 4.0, 2.0]);
+}
+
+#[test]
+fn points_of_a_multipoint_share_their_label() {
+    let request = parsed(&json!({"type": "FeatureCollection", "features": [
+        {"type": "Feature", "properties": {"label": 0.0}, "geometry": {"type": "MultiPoint", "coordinates": [[1, 2], [3, 4, 5]]}},
+        {"type": "Feature", "properties": null, "geometry": {"type": "Point", "coordinates": [5, 6, 7, 8]}},
+    ]}));
+    assert_eq!(request.item.prompt.points, [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+    assert_eq!(request.item.prompt.foreground, [false, false, true]);
+    let line = json!({"type": "Feature", "properties": {}, "geometry": {"type": "LineString", "coordinates": [[1, 2]]}});
+    assert!(refused(&line).1.contains("LineString"));
+    let empty =
+        json!({"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": []}});
+    assert!(refused(&empty).1.contains("encloses no area"));
+}
+
+#[test]
+fn whole_numbers_may_be_written_with_a_point() {
+    let request =
+        parsed(&json!({"points": [[1, 2], [3, 4]], "labels": [1.0, 0.0], "ttl_ms": 1e3, "offset": 2.0,
+        "output": {"max_bytes": 4096.0}}));
+    assert_eq!(request.item.prompt.foreground, [true, false]);
+    assert_eq!((request.ttl_ms, request.offset), (Some(1000), Some(2)));
+    assert_eq!(request.item.output.max_bytes, Some(4096));
+    for request in [
+        json!({"points": [[1, 2]], "labels": [0.5]}),
+        json!({"ttl_ms": -1.0}),
+        json!({"ttl_ms": 1e300}),
+        json!({"output": {"max_bytes": 0.0}}),
+    ] {
+        refused(&request);
+    }
+}
+
+#[test]
+fn a_refused_request_keeps_its_id() {
+    for id in [
+        json!("2026-11-28T22:55:00.123Z"),
+        json!("{9f1c2d}"),
+        json!("a b"),
+        json!("\u{e9}"),
+        json!(".x"),
+        json!(7),
+    ] {
+        let (echoed, _) = parse(&json!({"id": id, "points": [[1, 2]], "nonsense": 1})).unwrap_err();
+        assert_eq!(serde_json::to_value(echoed).unwrap(), id);
+        let (echoed, _) = parse(&json!({"type": "Feature", "geosam": {"id": id}})).unwrap_err();
+        assert_eq!(serde_json::to_value(echoed).unwrap(), id);
+    }
+    let (echoed, error) =
+        parse_request(br#"{"id": 12345678901234567890123}"#, &Limits::default()).unwrap_err();
+    assert!(error.to_string().contains("more digits") && echoed.is_some(), "{error}");
+    for id in [json!({"a": 1}), json!(true), json!("x".repeat(300))] {
+        let (echoed, error) = parse(&json!({"id": id, "points": [[1, 2]]})).unwrap_err();
+        assert_eq!(echoed, None, "{error}");
+    }
+}
+
+#[test]
+fn a_folder_may_be_called_as_its_directory() {
+    for (asked, name) in
+        [("valley", "valley"), ("Bei Lu He", "Bei%20Lu%20He"), ("Bei%20Lu%20He", "Bei%20Lu%20He")]
+    {
+        let request = parsed(&json!({"points": [[1, 2]], "folder": asked}));
+        assert_eq!(request.item.folder.as_deref(), Some(name));
+    }
+    refused(&json!({"points": [[1, 2]], "folder": ""}));
+}

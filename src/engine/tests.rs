@@ -1,0 +1,259 @@
+//! Which folder and chip a prompt goes to, and in which CRS, on manifests as they lie on a card.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::locate::locate;
+use super::{EngineError, ServedFolder};
+use crate::api::{Limits, PromptItem, parse_request};
+use crate::catalog::Folder;
+use crate::catalog::testing::{ManifestBuilder, Row, grid_rows};
+use crate::geo::Affine;
+
+fn served(card: &Path) -> Vec<Arc<ServedFolder>> {
+    let discovery = Folder::discover(card).unwrap();
+    assert!(discovery.problems.is_empty(), "{:?}", discovery.problems);
+    let folders = discovery.folders.into_iter();
+    folders.map(|folder| Arc::new(ServedFolder::new(folder.name().to_owned(), folder))).collect()
+}
+
+fn item(request: &str) -> PromptItem {
+    parse_request(request.as_bytes(), &Limits::default()).map(|request| request.item).unwrap()
+}
+
+fn answers(folders: &[Arc<ServedFolder>], request: &str) -> String {
+    locate(folders, &item(request))
+        .map(|located| located.folder.name.clone())
+        .unwrap_or_else(|error| error.to_string())
+}
+
+/// One chip of so many pixels of a side in metres, centred at (x, y) in a zone.
+fn chip(zone: u32, x: f64, y: f64, side: f64, pixels: usize) -> Vec<Row> {
+    let half = side * pixels as f64 / 2.0;
+    let mut row = Row::on_grid(0, Affine::new([side, 0.0, x - half, 0.0, -side, y + half]), (pixels, pixels));
+    row.crs = format!("EPSG:{zone}");
+    vec![row]
+}
+
+fn write(card: &Path, name: &str, rows: Vec<Row>) {
+    ManifestBuilder::new(rows).write(&card.join(name));
+}
+
+#[test]
+fn of_several_folders_the_finest_that_covers_the_prompt_answers() {
+    let card = tempfile::tempdir().unwrap();
+    // The coarse one's centre is the prompt itself, and it comes first.
+    write(card.path(), "a_coarse", chip(32632, 500_000.0, 5_000_000.0, 10.0, 1000));
+    write(card.path(), "b_fine", chip(32632, 500_100.0, 5_000_100.0, 0.5, 1000));
+    write(card.path(), "c_finest_elsewhere", chip(32632, 510_000.0, 5_000_000.0, 0.1, 1000));
+    let folders = served(card.path());
+    let ask = |request: &str| answers(&folders, request);
+    assert_eq!(ask(r#"{"crs":"EPSG:32632","points":[[500000,5000000]]}"#), "b_fine");
+    assert_eq!(ask(r#"{"crs":"EPSG:32632","points":[[502000,5000000]]}"#), "a_coarse");
+    assert_eq!(
+        ask(r#"{"crs":"EPSG:32632","bbox":[499900,4999900,500900,5000100]}"#),
+        "a_coarse",
+        "too large for the fine one"
+    );
+    assert_eq!(ask(r#"{"crs":"EPSG:32632","points":[[500000,5000000]],"folder":"a_coarse"}"#), "a_coarse");
+}
+
+#[test]
+fn of_folders_with_equal_pixels_the_nearest_centre_answers() {
+    let card = tempfile::tempdir().unwrap();
+    // The same ground in two zones: the scales differ by a thousandth.
+    let to_31 = crate::geo::Transform::new(
+        &crate::geo::Crs::from_epsg(32632).unwrap(),
+        &crate::geo::Crs::from_epsg(32631).unwrap(),
+    );
+    let (x, y) = to_31.unwrap().point(300_000.0, 5_000_000.0).unwrap();
+    write(card.path(), "far", chip(32631, x + 200.0, y, 1.0, 1000));
+    write(card.path(), "near", chip(32632, 300_010.0, 5_000_000.0, 1.0, 1000));
+    assert_eq!(answers(&served(card.path()), r#"{"crs":"EPSG:32632","points":[[300000,5000000]]}"#), "near");
+}
+
+#[test]
+fn a_folder_is_asked_for_by_its_served_its_directorys_and_its_long_name() {
+    let card = tempfile::tempdir().unwrap();
+    write(card.path(), "Bei Lu He", grid_rows(2, 1));
+    write(card.path(), "other", grid_rows(3, 1));
+    let folders = served(card.path());
+    let long = folders[0].folder.long_name();
+    assert!(long.starts_with("Bei%20Lu%20He-"), "{long}");
+    for name in ["Bei Lu He", "Bei%20Lu%20He", &long] {
+        let request = format!(r#"{{"crs":"source","points":[[10,-10]],"folder":"{name}"}}"#);
+        assert_eq!(answers(&folders, &request), "Bei%20Lu%20He");
+    }
+    let unknown = answers(&folders, r#"{"points":[[1,2]],"folder":"beiluhe"}"#);
+    assert!(unknown.contains("Bei%20Lu%20He, other"), "{unknown}");
+}
+
+#[test]
+fn of_two_directories_of_one_name_neither_answers_to_it() {
+    let cards = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    write(cards[0].path(), "valley", grid_rows(2, 1));
+    write(cards[1].path(), "valley", grid_rows(3, 1));
+    let name = |order: [usize; 2]| {
+        let opened: Vec<Folder> =
+            order.map(|card| Folder::discover(cards[card].path()).unwrap().folders.remove(0)).into();
+        let unnamed: Vec<_> = opened
+            .iter()
+            .map(|folder| crate::catalog::Unnamed { directory: folder.root(), folder: Some(folder) })
+            .collect();
+        let names = crate::catalog::served_names(&unnamed);
+        let folders =
+            names.into_iter().zip(opened).map(|(name, folder)| Arc::new(ServedFolder::new(name, folder)));
+        folders.collect::<Vec<_>>()
+    };
+    let (forth, back) = (name([0, 1]), name([1, 0]));
+    assert_eq!((&forth[0].name, &forth[1].name), (&back[1].name, &back[0].name), "whichever came first");
+    assert_ne!(forth[0].name, forth[1].name);
+    let asked = item(r#"{"crs":"source","points":[[10,-10]],"folder":"valley"}"#);
+    let Err(error @ EngineError::SeveralFolders { .. }) = locate(&forth, &asked) else {
+        panic!("one of them answered")
+    };
+    assert!(forth.iter().all(|folder| error.to_string().contains(&folder.name)), "{error}");
+    // A copy on a third card is the same folder, and its own long name still means the same content.
+    let alone = served(cards[1].path());
+    assert_eq!(alone[0].name, "valley");
+    assert_eq!(alone[0].folder.long_name(), forth[1].name);
+}
+
+/// A folder of one chip around EPSG:28992's (150000, 450000) whose column and metadata say this.
+fn folder_in(column: &str, metadata: Option<&str>) -> Vec<Arc<ServedFolder>> {
+    let card = tempfile::tempdir().unwrap();
+    let mut rows = chip(28992, 150_000.0, 450_000.0, 1.0, 1000);
+    rows[0].crs = column.to_owned();
+    let mut builder = ManifestBuilder::new(rows);
+    builder.geo =
+        metadata.map(|crs| format!(r#"{{"columns": {{"geometry": {{"encoding": "WKB", "crs": {crs}}}}}}}"#));
+    builder.write(&card.path().join("f"));
+    served(card.path())
+}
+
+/// (150000, 450000) in EPSG:28992, by PROJ without grids.
+const DUTCH: &str = r#"{"points":[[5.3143309,52.0383057]]}"#;
+
+#[test]
+fn a_folder_in_a_compound_crs_is_in_its_horizontal_part() {
+    let compound = r#"{"type": "CompoundCRS", "name": "Amersfoort / RD New + NAP height", "id": {"authority": "EPSG", "code": 7415},
+        "components": [{"type": "ProjectedCRS", "name": "Amersfoort / RD New", "id": {"authority": "EPSG", "code": 28992}},
+                       {"type": "VerticalCRS", "name": "NAP height"}]}"#;
+    for (column, metadata) in [
+        ("EPSG:7415", Some(compound)),
+        ("EPSG:7415", None),
+        ("EPSG:28992+5709", None),
+        ("EPSG:28992+5709", Some(compound)),
+        ("", Some(compound)),
+    ] {
+        let folders = folder_in(column, metadata);
+        assert_eq!(answers(&folders, DUTCH), "f", "{column}");
+        for crs in ["EPSG:28992", "EPSG:7415"] {
+            let request = format!(r#"{{"points":[[150000,450000]],"crs":"{crs}"}}"#);
+            assert_eq!(answers(&folders, &request), "f", "{column}");
+        }
+    }
+    // A CRS that is not supported needs no support for its own coordinates, and the advice is that for a folder.
+    let alone = folder_in("EPSG:31287", None);
+    assert_eq!(answers(&alone, r#"{"points":[[150000,450000]],"crs":"EPSG:31287"}"#), "f");
+    let refusal = answers(&alone, DUTCH);
+    assert!(refusal.contains("EPSG:31287") && refusal.contains("reproject the raster"), "{refusal}");
+}
+
+#[test]
+fn a_code_of_another_authority_is_read_from_the_metadata() {
+    let albers = r#"{"type": "ProjectedCRS", "name": "USA_Contiguous_Albers_Equal_Area_Conic", "id": {"authority": "ESRI", "code": 102003},
+        "base_crs": {"name": "NAD83", "datum": {"type": "GeodeticReferenceFrame", "name": "North American Datum 1983",
+            "ellipsoid": {"name": "GRS 1980", "semi_major_axis": 6378137, "inverse_flattening": 298.257222101}}},
+        "conversion": {"name": "x", "method": {"name": "Albers Equal Area"}, "parameters": [
+            {"name": "Latitude of false origin", "value": 37.5, "unit": "degree"},
+            {"name": "Longitude of false origin", "value": -96, "unit": "degree"},
+            {"name": "Latitude of 1st standard parallel", "value": 29.5, "unit": "degree"},
+            {"name": "Latitude of 2nd standard parallel", "value": 45.5, "unit": "degree"},
+            {"name": "Easting at false origin", "value": 0, "unit": "metre"},
+            {"name": "Northing at false origin", "value": 0, "unit": "metre"}]},
+        "coordinate_system": {"subtype": "Cartesian", "axis": [
+            {"name": "Easting", "abbreviation": "E", "direction": "east", "unit": "metre"},
+            {"name": "Northing", "abbreviation": "N", "direction": "north", "unit": "metre"}]}}"#;
+    let folders = folder_in("ESRI:102003", Some(albers));
+    // (150000, 450000) by PROJ.
+    assert_eq!(answers(&folders, r#"{"points":[[-94.1894077,41.5034999]]}"#), "f");
+    let refusal = answers(&folder_in("ESRI:102003", None), r#"{"points":[[-94.2,41.5]]}"#);
+    assert!(refusal.contains("ESRI:102003"), "{refusal}");
+}
+
+#[test]
+fn the_advice_for_a_prompts_crs_is_not_that_for_a_folders() {
+    let folders = folder_in("EPSG:28992", None);
+    let refusal = answers(&folders, r#"{"points":[[1,2]],"crs":"EPSG:4230"}"#);
+    assert!(refusal.contains("EPSG:4230") && refusal.contains("give them in EPSG:4326"), "{refusal}");
+    assert!(!refusal.contains("raster"), "{refusal}");
+}
+
+/// A comb and a block between its teeth: one by one simplified they overlap.
+fn comb_and_block() -> crate::mask::Mask {
+    let side = 60;
+    let set = |row: i32, column: i32| {
+        let comb = column < 12 || (row % 12 < 6 && column < 40);
+        let block = (row % 12 >= 8 && row % 12 < 10) && column >= 14;
+        comb || block
+    };
+    let pixels: Vec<bool> = (0..side * side).map(|i| set(i / side, i % side)).collect();
+    crate::mask::Mask::from_pixels(side as usize, side as usize, &pixels).unwrap()
+}
+
+fn polygons(geometry: &crate::geo::Geometry) -> geo::MultiPolygon {
+    let ring =
+        |ring: &Vec<[f64; 2]>| geo::LineString::from(ring.iter().map(|&[x, y]| (x, y)).collect::<Vec<_>>());
+    let polygon = |rings: &Vec<Vec<[f64; 2]>>| {
+        let mut rings = rings.iter().map(ring).collect::<Vec<_>>();
+        let exterior = rings.remove(0);
+        geo::Polygon::new(exterior, rings)
+    };
+    match geometry {
+        crate::geo::Geometry::Polygon(rings) => geo::MultiPolygon::new(vec![polygon(rings)]),
+        crate::geo::Geometry::MultiPolygon(parts) => {
+            geo::MultiPolygon::new(parts.iter().map(polygon).collect())
+        }
+    }
+}
+
+#[test]
+fn the_parts_of_an_object_are_simplified_as_one_and_its_area_is_its_own() {
+    use super::answer::{DrawnMask, Writer};
+    use crate::api::{CrsChoice, OutputOptions, Vectorization};
+    use geo::Validation;
+
+    let card = tempfile::tempdir().unwrap();
+    write(card.path(), "f", chip(32632, 500_000.0, 5_000_000.0, 0.5, 60));
+    let folders = served(card.path());
+    let mask = DrawnMask::new(0.9, &comb_and_block());
+    assert!(mask.polygons.len() > 2);
+    let object = |options: &OutputOptions, bytes: &dyn Fn(&super::MaskObject) -> usize| {
+        let mut writer = Writer::new(&folders[0], 0, CrsChoice::WGS84, None).unwrap();
+        writer.write_object(&mask, options, bytes).unwrap().unwrap()
+    };
+    let length = |object: &super::MaskObject| serde_json::to_string(&object.geometry).unwrap().len();
+    let plain = object(&OutputOptions::default(), &length);
+    assert_eq!((plain.tolerance, plain.pixels), (None, mask.pixels));
+    let area = plain.area_m2.unwrap();
+    assert!((area / (mask.pixels as f64 * 0.25) - 1.0).abs() < 2e-3, "{area}");
+    for tolerance in [1.5, 3.0, 6.0, 20.0] {
+        let options =
+            OutputOptions { vectorization: Vectorization::Simplified, tolerance, ..OutputOptions::default() };
+        let simplified = object(&options, &length);
+        assert!(polygons(&simplified.geometry).is_valid(), "{tolerance}: {:?}", simplified.geometry);
+        let own = crate::geo::geodesic_area(&simplified.geometry);
+        assert!((simplified.area_m2.unwrap() - own).abs() <= 0.005, "{tolerance}");
+        assert_eq!(simplified.tolerance, Some(tolerance));
+    }
+    // The bound is for what is written of it, and what was coarsened says so.
+    let less = OutputOptions { max_bytes: Some(length(&plain) * 9 / 10), ..OutputOptions::default() };
+    let fitted = object(&less, &length);
+    assert!(length(&fitted) <= length(&plain) * 9 / 10 && fitted.tolerance.is_some());
+    let whole = OutputOptions { max_bytes: Some(length(&plain)), ..OutputOptions::default() };
+    assert_eq!(object(&whole, &length).tolerance, None, "it fits as it is");
+    // Equally large parts: the first is the largest.
+    let largest = OutputOptions { largest_only: true, ..OutputOptions::default() };
+    assert!(object(&largest, &length).pixels < mask.pixels);
+}
