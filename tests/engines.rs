@@ -1,4 +1,4 @@
-//! The engine on a GPU, in the service as users run it: what is told when it cannot be used, that it is used when
+//! The engines, in the service as users run it: what is told when it cannot be used, that it is used when
 //! it can, and that nothing it does stops the service. ONNX Runtime's CPU provider stands in for TensorRT; libraries
 //! that are broken in their own ways are made with the C compiler.
 
@@ -6,6 +6,8 @@
 mod mosquitto;
 #[path = "support/service.rs"]
 mod service;
+
+use std::time::Duration;
 
 use mosquitto::{Mosquitto, Setup, patience};
 use serde_json::Value;
@@ -43,6 +45,68 @@ fn ask(broker: &Mosquitto, board: &Board, ears: &mut Ears, id: &str) -> Value {
     answer
 }
 
+/// A broker, a board that chooses its engine itself and was started in this environment, and ears that hear both. Nothing
+/// where there is no mosquitto, and under an emulator, where a program starts no other.
+#[cfg(feature = "tract")]
+fn choosing(environment: &[(&str, &str)]) -> Option<(Mosquitto, Board, Ears)> {
+    if std::env::var_os("GEOSAM_TEST_RUNNER").is_some() {
+        return None;
+    }
+    let broker = Mosquitto::start(Setup::default())?;
+    let settings = "[decoder]\nengine = \"auto\"\n[health]\ninterval_s = 1";
+    let mut board = Board::new(&broker, "b1", settings);
+    let mut ears = Ears::on(&broker);
+    board.start_in(environment);
+    ears.online(&board);
+    Some((broker, board, ears))
+}
+
+#[cfg(feature = "tract")]
+#[test]
+fn a_board_takes_the_fused_executor_once_it_agrees_with_tract_and_remembers_that() {
+    let Some((broker, mut board, mut ears)) = choosing(&[]) else { return };
+    // Whoever decodes it: the first prompt does not wait.
+    ask(&broker, &board, &mut ears, "1");
+    ears.wait_patiently("fused", patience() * 9, |m| {
+        m.topic == "geosam/b1/info" && m.json()["engine"] == "fused"
+    });
+    ask(&broker, &board, &mut ears, "2");
+    let told = "the fused executor agrees with tract on this processor";
+    assert!(board.log().contains(told), "{}", board.log());
+    assert!(board.stop(), "SIGTERM ends it well");
+
+    board.start();
+    ears.online(&board);
+    let health = ears.wait("health after the restart", |m| m.topic == "geosam/b1/health");
+    assert_eq!(health.json()["engine"], "fused");
+    assert_eq!(board.log().matches(told).count(), 1, "compared once");
+    let rest = ears.rest(Duration::from_millis(300));
+    assert!(!rest.iter().any(|m| m.topic.ends_with("/engine_fallback")), "nothing is wrong");
+}
+
+// Only a development build can break its kernels.
+#[cfg(all(feature = "tract", debug_assertions))]
+#[test]
+fn a_board_whose_kernel_is_wrong_decodes_with_tract_and_says_why() {
+    let Some((broker, mut board, mut ears)) = choosing(&[("GEOSAM_TEST_BREAK_A_KERNEL", "1")]) else {
+        return;
+    };
+    let wrong = "mobile_sam is decoded by tract: on this processor";
+    for start in 1..=2 {
+        let message = event(&mut ears, "engine_fallback");
+        assert!(message.starts_with(wrong) && message.contains("disagrees"), "{message}");
+        let says_why = |m: &mosquitto::Received| {
+            m.json()["engine"] == "tract" && m.json()["engine_reason"] == message.as_str()
+        };
+        ears.wait("info", |m| m.topic == "geosam/b1/info" && says_why(m));
+        ears.wait("health", |m| m.topic == "geosam/b1/health" && says_why(m));
+        ask(&broker, &board, &mut ears, &start.to_string());
+        assert!(board.stop(), "SIGTERM ends it well");
+        // The verdict holds for this program and processor, and is told again.
+        board.start();
+    }
+}
+
 #[cfg(feature = "tensorrt")]
 #[test]
 fn a_library_that_is_missing_is_told_and_the_processor_decodes() {
@@ -62,7 +126,7 @@ fn a_library_that_is_missing_is_told_and_the_processor_decodes() {
 mod with_libraries {
     use std::path::{Path, PathBuf};
     use std::process::Command;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
 

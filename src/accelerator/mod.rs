@@ -1,22 +1,26 @@
-//! Engines beside the processor's (`fused` and `tract`): ONNX Runtime with TensorRT, each model's in a process of its own.
+//! Engines in processes of their own: ONNX Runtime with TensorRT, each model's for as long as it serves; and the engines of
+//! the processor, fused and tract, while they are compared ([`SelfCheck`]).
 //!
 //! The processor decodes from the first prompt on. Meanwhile a process (this program again, [`WORKER_COMMAND`]) loads the
 //! library, builds or finds the engines, and decodes a probe on both engines. Only when the two agree does the model
 //! move over. Whatever goes wrong, then or later (no library, a crash, a hang, an answer that differs), ends that
 //! process, is told, and leaves the model to the processor until the service is started again: no GPU stops the appliance.
 //!
-//! Here: when an engine is used, its process and how to talk to it, the probe. Not here: how ONNX Runtime is called
+//! Here: when an engine is used, its process and how to talk to it, the probe, the trial of fused and tract. Not here: how ONNX Runtime is called
 //! (`decoder::onnxruntime`), and who is told (`service`).
 
 mod error;
-#[cfg(any(test, feature = "tensorrt"))]
+#[cfg(feature = "tensorrt")]
+mod onnxruntime_worker;
 mod probe;
+mod remembered;
 mod remote;
 mod report;
+mod self_check;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod wire;
-#[cfg(feature = "tensorrt")]
 mod worker;
 
 use std::collections::HashMap;
@@ -26,7 +30,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use error::AcceleratorError;
 pub use remote::{Launch, RemoteDecoder};
 pub use report::{Difference, Report};
-#[cfg(feature = "tensorrt")]
+pub use self_check::{SelfCheck, SelfCheckOptions};
+pub use trial::{Performance, Subject, Trial, try_here, try_out};
 pub use worker::work;
 
 use crate::decoder::onnxruntime::OnnxRuntimeOptions;
@@ -70,6 +75,11 @@ pub enum EngineNews {
         /// Versions and times.
         summary: String,
     },
+    /// The fused executor agrees with tract on this processor, and decodes a model from now on.
+    Agreed {
+        /// The model's name.
+        model: String,
+    },
     /// The engine is not used, or no longer.
     Fallback {
         /// The model's name; `None` where no model can be decoded by it.
@@ -80,7 +90,7 @@ pub enum EngineNews {
 }
 
 /// Hears news, from any thread.
-pub type Listener = Box<dyn Fn(EngineNews) + Send + Sync>;
+pub type Listener = Arc<dyn Fn(EngineNews) + Send + Sync>;
 
 /// The engines of the models.
 #[derive(Clone)]
@@ -96,8 +106,8 @@ struct Inner {
 
 #[derive(Default)]
 struct Models {
-    /// Whether nothing at all can be used.
-    useless: bool,
+    /// Why nothing at all can be used, where that is so.
+    useless: Option<String>,
     /// By directory; with the model as it was, since another may come to lie there.
     states: HashMap<PathBuf, (ModelInfo, State)>,
 }
@@ -105,7 +115,8 @@ struct Models {
 enum State {
     Starting,
     Ready(Arc<RemoteDecoder>),
-    Failed,
+    /// And why.
+    Failed(String),
 }
 
 impl Models {
@@ -124,7 +135,7 @@ impl Accelerator {
     pub fn new(options: AcceleratorOptions, listener: Listener) -> Self {
         let mut models = Models::default();
         if let Err(error) = options.check() {
-            models.useless = true;
+            models.useless = Some(error.to_string());
             if options.required {
                 listener(EngineNews::Fallback { model: None, message: error.to_string() });
             } else {
@@ -138,12 +149,12 @@ impl Accelerator {
     /// The engine of a model, if it is ready. The first call for a model starts it in the background.
     pub fn decoder(&self, model: &ModelInfo) -> Option<Arc<RemoteDecoder>> {
         let mut models = self.0.models();
-        if models.useless {
+        if models.useless.is_some() {
             return None;
         }
         match models.state(model) {
             Some(State::Ready(decoder)) => return Some(Arc::clone(decoder)),
-            Some(State::Starting | State::Failed) => return None,
+            Some(State::Starting | State::Failed(_)) => return None,
             None => {}
         }
         models.set(model, State::Starting);
@@ -169,9 +180,21 @@ impl Accelerator {
     /// The name of the engine, where it decodes and has failed for no model; otherwise the processor's is in use.
     pub fn in_use(&self) -> Option<&'static str> {
         let models = self.0.models();
-        let failed = models.states.values().any(|(_, state)| matches!(state, State::Failed));
+        let failed = models.states.values().any(|(_, state)| matches!(state, State::Failed(_)));
         let ready = models.states.values().any(|(_, state)| matches!(state, State::Ready(_)));
         (ready && !failed).then(|| self.0.options.onnxruntime.provider.engine_name())
+    }
+}
+
+impl Accelerator {
+    /// Why the processor decodes, where the engine was asked for by name or has failed.
+    pub fn reason(&self) -> Option<String> {
+        let models = self.0.models();
+        let failed = models.states.values().find_map(|(_, state)| match state {
+            State::Failed(why) => Some(why.clone()),
+            State::Starting | State::Ready(_) => None,
+        });
+        failed.or_else(|| models.useless.clone().filter(|_| self.0.options.required))
     }
 }
 
@@ -203,12 +226,12 @@ impl Inner {
     fn give_up(&self, model: &ModelInfo, why: &str) {
         let mut models = self.models();
         // Two requests may find out at the same time; and a model that is gone is no news.
-        if matches!(models.state(model), None | Some(State::Failed)) {
+        if matches!(models.state(model), None | Some(State::Failed(_))) {
             return;
         }
-        models.set(model, State::Failed);
-        drop(models);
         let message = format!("{} is decoded on the processor: {why}", model.name);
+        models.set(model, State::Failed(message.clone()));
+        drop(models);
         (self.listener)(EngineNews::Fallback { model: Some(model.name.clone()), message });
     }
 }

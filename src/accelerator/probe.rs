@@ -1,5 +1,4 @@
-//! The probe: a chip and prompts that the program carries, decoded on the fused executor and on another engine before the other
-//! may answer anybody.
+//! The probe: a chip and prompts made by a formula, decoded on two engines before one of them may answer anybody.
 //!
 //! The chip is made of smooth waves, a few for each channel, with the spread of a SAM embedding. It means nothing,
 //! but every operation of the decoder takes part in its masks.
@@ -16,8 +15,11 @@ use crate::features::{ChipFeatures, HighRes};
 /// Standard deviation of a SAM embedding (`sam_b`, `mobile_sam`: 0.2 to 0.4).
 const SPREAD: f32 = 0.3;
 
+/// Tokens of the prompts that engines of the processor are tried with: a point, two, and a box with a list of points.
+pub(super) const COUNTS: [usize; 3] = [2, 3, 9];
+
 /// How far an answer is from another's.
-fn difference(answer: &Decoded, reference: &Decoded) -> Difference {
+pub(super) fn difference(answer: &Decoded, reference: &Decoded) -> Difference {
     let spread = reference.logits.std(0.0).max(f32::MIN_POSITIVE);
     let pairs = || answer.logits.iter().zip(&reference.logits);
     let worst = pairs().map(|(a, b)| (a - b).abs()).fold(0.0, worse);
@@ -31,7 +33,7 @@ fn difference(answer: &Decoded, reference: &Decoded) -> Difference {
 }
 
 /// The worse of both in everything.
-fn worst(a: Difference, b: Difference) -> Difference {
+pub(super) fn worst(a: Difference, b: Difference) -> Difference {
     Difference {
         logits: worse(a.logits, b.logits),
         scores: worse(a.scores, b.scores),
@@ -49,6 +51,7 @@ fn worse(a: f32, b: f32) -> f32 {
 ///
 /// # Errors
 /// One of them fails.
+#[cfg(any(test, feature = "tensorrt"))]
 pub(super) fn compare(
     other: &dyn MaskDecoder,
     reference: &dyn MaskDecoder,
@@ -74,7 +77,7 @@ pub(super) fn compare(
 }
 
 /// The better of two.
-fn milliseconds(mut work: impl FnMut() -> Result<(), DecoderError>) -> Result<f64, DecoderError> {
+pub(super) fn milliseconds(mut work: impl FnMut() -> Result<(), DecoderError>) -> Result<f64, DecoderError> {
     let mut best = f64::INFINITY;
     for _ in 0..2 {
         let start = Instant::now();
@@ -122,12 +125,13 @@ fn waves(random: &mut XorShift, channels: usize, side: usize) -> Array3<f32> {
 }
 
 /// The prompts: the fewest tokens, the usual number, and the most that an engine takes.
+#[cfg(any(test, feature = "tensorrt"))]
 fn prompts(family: Family, most_tokens: usize) -> Vec<FramePrompt> {
     [2, 3, most_tokens].map(|n| prompt(family, n)).into()
 }
 
 /// A prompt of this many tokens, padding included, as far as the family has one.
-fn prompt(family: Family, n: usize) -> FramePrompt {
+pub(super) fn prompt(family: Family, n: usize) -> FramePrompt {
     let mut prompt = FramePrompt::default();
     if n > 3 {
         prompt.bbox = Some([100.5, 203.25, 700.0, 811.5]);

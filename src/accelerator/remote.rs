@@ -3,7 +3,7 @@
 //! A vendor's library may crash, hang or leak. Here that costs its process and one answer's delay: every call has a
 //! deadline, and a process that is late, confused or dead is ended for good.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ impl Drop for RemoteChip {
 }
 
 /// The connection; a failure ends the process and with it the connection.
-struct Line {
+pub(super) struct Line {
     stream: UnixStream,
     /// Until it has been ended.
     child: Option<Child>,
@@ -85,14 +85,14 @@ impl RemoteDecoder {
         family: Family,
         model: &Path,
     ) -> Result<Self, AcceleratorError> {
-        let mut line = Line::open(launch, options).map_err(AcceleratorError::Spawn)?;
-        line.stage = "start".to_owned();
+        let mut line = Line::open(launch, !options.fp16).map_err(AcceleratorError::Spawn)?;
+        line.begin("start");
         let deadline = Instant::now() + launch.start;
         let ask = Ask::Start { options: options.clone(), model: model.to_owned() };
         line.say(&ask, &[], deadline, launch.start)?;
         let report = loop {
             match line.hear(deadline, launch.start)? {
-                (Tell::Stage(stage), _) => line.stage = stage,
+                (Tell::Stage(stage), _) => line.begin(&stage),
                 (Tell::Ready(report), _) => break report,
                 (Tell::Failed(message), _) => return Err(AcceleratorError::Refused(message)),
                 _ => return Err(AcceleratorError::Confused),
@@ -116,7 +116,7 @@ impl RemoteDecoder {
 
     fn ask(&self, stage: &str, ask: &Ask, arrays: &[&[f32]]) -> Result<(Tell, Vec<Vec<f32>>), DecoderError> {
         let mut line = lock(&self.line);
-        stage.clone_into(&mut line.stage);
+        line.begin(stage);
         let deadline = Instant::now() + self.answer;
         let answer =
             line.say(ask, arrays, deadline, self.answer).and_then(|()| line.hear(deadline, self.answer));
@@ -196,7 +196,8 @@ impl std::fmt::Debug for RemoteDecoder {
 }
 
 impl Line {
-    fn open(launch: &Launch, options: &OnnxRuntimeOptions) -> io::Result<Self> {
+    /// Starts a process. `full`: GPUs shall compute `f32` as such.
+    pub fn open(launch: &Launch, full: bool) -> io::Result<Self> {
         let (stream, theirs) = UnixStream::pair()?;
         let (program, arguments) = launch
             .command
@@ -208,7 +209,6 @@ impl Line {
         command.stdout(io::stderr().as_fd().try_clone_to_owned()?);
         // CUDA: load kernels when they are used, which saves memory; and compute f32 as f32, where GPUs since
         // Ampere would round its factors to ten bits.
-        let full = !options.fp16;
         let defaults = [("CUDA_MODULE_LOADING", "LAZY", true), ("NVIDIA_TF32_OVERRIDE", "0", full)];
         for (name, value, wanted) in defaults {
             if wanted && std::env::var_os(name).is_none() {
@@ -218,26 +218,30 @@ impl Line {
         Ok(Self { stream, child: Some(command.spawn()?), stage: String::new() })
     }
 
-    fn say(
+    /// Says what the process is to do next, for the case that it does not come back from there.
+    pub fn begin(&mut self, stage: &str) {
+        stage.clone_into(&mut self.stage);
+    }
+
+    /// Sends a message. `patience` is what `deadline` was made of.
+    pub fn say(
         &mut self,
         ask: &Ask,
         arrays: &[&[f32]],
         deadline: Instant,
         patience: Duration,
     ) -> Result<(), AcceleratorError> {
-        let left = left_until(deadline);
-        let sent =
-            self.stream.set_write_timeout(Some(left)).and_then(|()| send(&mut self.stream, ask, arrays));
+        let sent = send(&mut Until { stream: &self.stream, deadline }, ask, arrays);
         sent.map_err(|error| self.lost(&error, patience))
     }
 
-    fn hear(
+    /// Waits for a message until the deadline, however slowly its bytes come.
+    pub fn hear(
         &mut self,
         deadline: Instant,
         patience: Duration,
     ) -> Result<(Tell, Vec<Vec<f32>>), AcceleratorError> {
-        let left = left_until(deadline);
-        let heard = self.stream.set_read_timeout(Some(left)).and_then(|()| receive(&mut self.stream));
+        let heard = receive(&mut Until { stream: &self.stream, deadline });
         heard.map_err(|error| self.lost(&error, patience))
     }
 
@@ -281,9 +285,37 @@ impl Drop for Line {
     }
 }
 
-/// Never zero, which would mean for ever.
-fn left_until(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+/// A connection until a moment: what is left is set before every read and write, since a socket's own timeout begins anew
+/// with each.
+struct Until<'a> {
+    stream: &'a UnixStream,
+    deadline: Instant,
+}
+
+impl Until<'_> {
+    /// Never zero, which would mean for ever.
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Until<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Until<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 fn row_major(array: &Array3<f32>) -> Vec<f32> {

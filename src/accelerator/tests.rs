@@ -9,7 +9,7 @@ use super::report::Report;
 use super::wire::{Tell, send};
 use super::*;
 use crate::decoder::onnxruntime::Provider;
-use crate::decoder::{FramePrompt, MaskDecoder};
+use crate::decoder::{CpuEngine, FramePrompt, MaskDecoder};
 use crate::family::Family;
 use crate::models::ModelStore;
 
@@ -143,10 +143,123 @@ fn an_engine_that_dies_or_hangs_later_gives_errors_and_no_wait_for_ever() {
     assert!(error.contains("ended"), "{error}");
 }
 
+#[test]
+fn an_engine_that_answers_a_byte_at_a_time_is_late_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    // A header of 65536 bytes, of which one comes every now and then: each in time, the whole never.
+    let trickle = "printf '\\000\\000\\001\\000' >&0; while printf x >&0; do sleep 0.05; done";
+    let launch = engine(dir.path(), &[Tell::Ready(report(0.0))], trickle);
+    let slow = start(&Launch { answer: Duration::from_millis(600), ..launch }).unwrap();
+    let error = slow.prepare(&super::probe::chip(Family::Sam)).unwrap_err().to_string();
+    assert!(error.contains("did not prepare a chip within 600ms"), "{error}");
+}
+
+/// A check whose engines are played by a script: what fused says, and what tract says, each followed by `then`.
+fn self_check(dir: &Path, says: [Vec<u8>; 2], then: &str) -> (SelfCheck, Receiver<EngineNews>) {
+    for (i, words) in says.iter().enumerate() {
+        std::fs::write(dir.join(format!("words{i}")), words).unwrap();
+    }
+    let script = dir.join("engines.sh");
+    let text = format!(
+        "cd {dir:?}\nn=$(cat turn 2>/dev/null || echo 0)\necho $((n + 1)) > turn\ncat words$n >&0\n{then}\n"
+    );
+    std::fs::write(&script, text).unwrap();
+    let patience = Duration::from_secs(20);
+    let launch = Launch { command: vec!["/bin/sh".into(), script], start: patience, answer: patience };
+    let (sender, news) = channel();
+    let options = SelfCheckOptions { launch, threads: 1, remembered: dir.join("compared.json") };
+    (SelfCheck::new(options, Arc::new(move |item| drop(sender.send(item)))), news)
+}
+
+/// The words of an engine whose logits are wrong by so many standard deviations.
+fn tried(error: f32) -> Vec<u8> {
+    let logits: Vec<f32> = (0..4 * 64).map(|i| if i % 2 == 0 { 1.0 + error } else { -1.0 }).collect();
+    let performance = Performance {
+        start_ms: 1.0,
+        prepare_ms: 1.0,
+        decode_ms: 1.0,
+        peak_memory_mb: None,
+        instruction_set: "AVX2".to_owned(),
+    };
+    let told = Tell::Tried { side: 8, scores: vec![[0.5; 4]; 3], performance };
+    let mut words = Vec::new();
+    send(&mut words, &told, &[&logits, &logits, &logits]).unwrap();
+    words
+}
+
+fn processes_started(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("turn")).unwrap().trim().to_owned()
+}
+
+#[test]
+fn the_fused_executor_decodes_once_it_agrees_with_tract_and_is_not_compared_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (check, news) = self_check(dir.path(), [tried(1e-5), tried(0.0)], "");
+    let model = model();
+    assert_eq!(check.in_use(), CpuEngine::Fused, "no model needs tract");
+    assert_eq!(check.engine(&model), CpuEngine::Tract, "the first prompt does not wait");
+    assert!(check.reason().is_some_and(|why| why.contains("is being compared")) || news.try_recv().is_ok());
+    while check.engine(&model) == CpuEngine::Tract {
+        assert_eq!(news.recv().unwrap(), EngineNews::Agreed { model: model.name.clone() });
+    }
+    assert_eq!((check.in_use(), check.reason()), (CpuEngine::Fused, None));
+
+    let (again, news) = self_check(dir.path(), [Vec::new(), Vec::new()], "");
+    assert_eq!(again.engine(&model), CpuEngine::Fused);
+    assert!(news.try_recv().is_err(), "that all is well is no news");
+    assert_eq!(processes_started(dir.path()), "2");
+}
+
+#[test]
+fn a_fused_executor_that_disagrees_leaves_the_model_to_tract_for_good_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = model();
+    for start in 0..2 {
+        let (check, news) = self_check(dir.path(), [tried(0.02), tried(0.0)], "");
+        assert_eq!(check.engine(&model), CpuEngine::Tract);
+        let Ok(EngineNews::Fallback { model: Some(name), message }) = news.recv() else { panic!("no news") };
+        assert_eq!(name, model.name);
+        assert!(message.contains("is decoded by tract") && message.contains("disagrees"), "{message}");
+        assert_eq!(check.engine(&model), CpuEngine::Tract);
+        assert_eq!((check.in_use(), check.reason()), (CpuEngine::Tract, Some(message)));
+        assert_eq!(processes_started(dir.path()), "2", "after start {start}");
+    }
+}
+
+#[test]
+fn a_fused_executor_that_crashes_on_this_processor_ends_no_service_and_is_tried_again_after_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = model();
+    for starts in ["1", "2"] {
+        let (check, news) = self_check(dir.path(), [Vec::new(), Vec::new()], "kill -ILL $$");
+        assert_eq!(check.engine(&model), CpuEngine::Tract);
+        let Ok(EngineNews::Fallback { message, .. }) = news.recv() else { panic!("no news") };
+        assert!(message.contains("fused cannot be tried") && message.contains("signal: 4"), "{message}");
+        assert_eq!(processes_started(dir.path()), starts);
+    }
+}
+
+#[test]
+fn a_model_that_is_taken_away_while_it_is_compared_is_no_news() {
+    let dir = tempfile::tempdir().unwrap();
+    // The process waits for the model to go.
+    let (check, news) = self_check(
+        dir.path(),
+        [Vec::new(), Vec::new()],
+        "while [ ! -e gone ]; do sleep 0.01; done; kill -ILL $$",
+    );
+    let model = model();
+    assert_eq!(check.engine(&model), CpuEngine::Tract);
+    check.keep(&[]);
+    std::fs::write(dir.path().join("gone"), "").unwrap();
+    assert!(news.recv_timeout(Duration::from_millis(500)).is_err());
+    assert_eq!(check.in_use(), CpuEngine::Fused);
+}
+
 fn accelerator(launch: Launch, required: bool, library: &Path) -> (Accelerator, Receiver<EngineNews>) {
     let (sender, news) = channel();
     let options = AcceleratorOptions { onnxruntime: options(library), required, launch };
-    (Accelerator::new(options, Box::new(move |item| drop(sender.send(item)))), news)
+    (Accelerator::new(options, Arc::new(move |item| drop(sender.send(item)))), news)
 }
 
 #[test]
@@ -187,4 +300,5 @@ fn a_model_moves_over_when_its_engine_is_ready_and_back_when_it_is_given_up() {
     assert!(news.try_recv().is_err(), "told once");
     assert!(accelerator.decoder(&model).is_none(), "not tried again");
     assert_eq!(accelerator.in_use(), None);
+    assert_eq!(accelerator.reason(), Some(message));
 }

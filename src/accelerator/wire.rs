@@ -13,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use zerocopy::IntoBytes;
 
 use super::report::Report;
+use super::trial::{Performance, Subject};
 use crate::decoder::onnxruntime::OnnxRuntimeOptions;
-use crate::decoder::{FramePoint, FramePrompt};
+use crate::decoder::{CpuEngine, FramePoint, FramePrompt};
 use crate::family::Family;
 
 /// A header holds a prompt at most.
 const MAX_HEADER: u32 = 1 << 20;
-/// The embedding and two maps of a chip.
+/// The embedding and two maps of a chip; the probe's three answers.
 const MAX_ARRAYS: u32 = 3;
 /// The largest array is SAM 3's map of stride 4: 32 x 288 x 288.
 const MAX_VALUES: u32 = 1 << 22;
@@ -34,6 +35,8 @@ pub(super) enum Ask {
         /// Directory of the model.
         model: PathBuf,
     },
+    /// The first message, and the last: decode the probe on an engine of the processor.
+    Try { engine: CpuEngine, subject: Subject, threads: usize },
     /// Prepare a chip and keep it under this number. Arrays: the embedding, then the maps of stride 4 and 8.
     Prepare { chip: u64, family: Family },
     /// Decode a prompt on a chip that is kept; first forget those that the service has given up.
@@ -52,6 +55,8 @@ pub(super) enum Tell {
     Prepared { bytes: usize },
     /// The scores; one array, the logits `[4, L, L]`.
     Decoded { scores: [f32; 4], side: usize },
+    /// The probe's answers: scores here, and the logits `[4, L, L]` of each prompt as an array.
+    Tried { side: usize, scores: Vec<[f32; 4]>, performance: Performance },
     /// It could not be done, and why.
     Failed(String),
 }

@@ -4,8 +4,9 @@
 mod bench;
 #[cfg(feature = "demo")]
 mod demo;
-mod engine;
+mod doctor;
 mod engine_flag;
+mod engine_worker;
 mod error;
 pub mod export;
 mod export_onnx;
@@ -73,11 +74,11 @@ pub enum Command {
     Pack(pack::Args),
     /// Measure this machine: where the time of a prompt goes.
     Bench(bench::Args),
-    /// Try TensorRT, and compare it with the fused executor.
-    EngineProbe(engine::ProbeArgs),
+    /// Check this board: what the program is, which engines it has, whether they agree, how fast they are.
+    Doctor(doctor::Args),
     /// The process of an engine.
     #[command(hide = true)]
-    EngineWorker(engine::WorkerArgs),
+    EngineWorker(engine_worker::WorkerArgs),
     /// Write a layer of saved objects as GeoJSON, KML or FlatGeobuf.
     Export(export::ExportArgs),
 }
@@ -105,7 +106,7 @@ impl Cli {
             Command::Demo(args) => args.run(),
             Command::Pack(args) => args.run(),
             Command::Bench(args) => args.run(),
-            Command::EngineProbe(args) => args.run(),
+            Command::Doctor(args) => args.run(),
             Command::EngineWorker(args) => args.run(),
             Command::Export(args) => Ok(args.run()?).map(|_| true),
         }

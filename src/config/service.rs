@@ -53,6 +53,7 @@ impl Config {
             threads,
             cache_bytes: usize::try_from(self.decoder.cache_bytes).unwrap_or(usize::MAX),
             engine: self.decoder.engine,
+            self_check: self.self_check(threads),
             accelerator: self.accelerator(threads),
             health_interval: Duration::from_secs(self.health.interval_s.max(1)),
             look_interval: Duration::from_secs(2),

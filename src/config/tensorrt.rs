@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::reader::Section;
 use super::{Config, TensorRtConfig};
-use crate::accelerator::{AcceleratorOptions, Launch};
+use crate::accelerator::{AcceleratorOptions, Launch, SelfCheckOptions};
+use crate::decoder::CpuEngine;
 use crate::decoder::onnxruntime::{OnnxRuntimeOptions, Provider};
 use crate::engine::EngineChoice;
 
@@ -75,6 +76,17 @@ impl Config {
         let onnxruntime = self.onnxruntime(threads, &self.state);
         let launch = Launch::own(Duration::from_secs(self.tensorrt.build_timeout_s));
         Some(AcceleratorOptions { onnxruntime, required, launch })
+    }
+
+    /// How the board checks its engines on the processor, unless one was asked for by name or there is only one.
+    pub(super) fn self_check(&self, threads: usize) -> Option<SelfCheckOptions> {
+        let chosen = matches!(self.decoder.engine, EngineChoice::Fused | EngineChoice::Tract);
+        if chosen || !CpuEngine::Tract.is_built_in() {
+            return None;
+        }
+        // Some seconds on a PC; a board in a heat wave with other things to do may take minutes.
+        let launch = Launch::own(Duration::from_secs(900));
+        Some(SelfCheckOptions { launch, threads, remembered: self.state.join("engines-compared.json") })
     }
 
     /// What ONNX Runtime is told, with its engines below a state directory.

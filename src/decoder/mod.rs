@@ -33,6 +33,8 @@ use std::any::Any;
 pub use cache::PreparedCache;
 pub use cpu_engine::CpuEngine;
 pub use error::DecoderError;
+#[cfg(debug_assertions)]
+pub use fused::{BREAK_A_KERNEL, break_a_kernel};
 pub use fused::{FusedDecoder, instruction_set};
 pub use prompt::{FramePoint, FramePrompt, PromptEncoder};
 pub use select::{Decoded, SelectedMask};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::EngineError;
-use crate::accelerator::{Accelerator, RemoteDecoder};
+use crate::accelerator::{Accelerator, RemoteDecoder, SelfCheck};
 use crate::catalog::Folder;
 use crate::decoder::{CpuEngine, MaskDecoder};
 use crate::models::{ModelInfo, ModelStore, load_weights};
@@ -17,8 +17,10 @@ pub struct Decoders {
     threads: usize,
     /// Who decodes on the processor.
     cpu: CpuEngine,
-    /// By model directory. Held while one is built, so that two prompts do not build it twice.
-    built: Mutex<HashMap<PathBuf, Arc<dyn MaskDecoder>>>,
+    /// Who decides that for each model, where the engines are compared first.
+    self_check: Option<SelfCheck>,
+    /// By model directory and engine. Held while one is built, so that two prompts do not build it twice.
+    built: Mutex<HashMap<(PathBuf, CpuEngine), Arc<dyn MaskDecoder>>>,
     accelerator: Option<Accelerator>,
 }
 
@@ -26,8 +28,26 @@ pub struct Decoders {
 #[derive(Clone)]
 pub(super) struct Pick {
     pub model: ModelInfo,
-    /// The accelerator's, which may fail where the processor's does not; `None` for the processor's.
-    pub accelerated: Option<Arc<RemoteDecoder>>,
+    pub engine: Picked,
+}
+
+/// The engine that was picked.
+#[derive(Clone)]
+pub(super) enum Picked {
+    /// The accelerator's, which may fail where the processor's does not.
+    Accelerated(Arc<RemoteDecoder>),
+    /// One of the processor's.
+    Processor(CpuEngine),
+}
+
+impl Picked {
+    /// The engine on the processor; `None` for the accelerator.
+    pub const fn on_the_processor(&self) -> Option<CpuEngine> {
+        match self {
+            Self::Accelerated(_) => None,
+            Self::Processor(engine) => Some(*engine),
+        }
+    }
 }
 
 impl Decoders {
@@ -40,7 +60,14 @@ impl Decoders {
         for problem in store.problems() {
             tracing::warn!(model = problem.name, error = %problem.error, "a model cannot be used");
         }
-        Ok(Self { store: RwLock::new(store), threads, cpu, built: Mutex::default(), accelerator: None })
+        Ok(Self {
+            store: RwLock::new(store),
+            threads,
+            cpu,
+            self_check: None,
+            built: Mutex::default(),
+            accelerator: None,
+        })
     }
 
     /// The same, with engines beside the processor's.
@@ -48,19 +75,51 @@ impl Decoders {
         Self { accelerator: Some(accelerator), ..self }
     }
 
-    /// The name of the engine in use.
-    pub fn engine_in_use(&self) -> &'static str {
-        self.accelerator.as_ref().and_then(Accelerator::in_use).unwrap_or(self.cpu.as_str())
+    /// The same, with the processor's engines compared first.
+    pub(super) fn checked(self, check: SelfCheck) -> Self {
+        Self { self_check: Some(check), ..self }
     }
 
-    /// Starts the engine of a folder's model in the background, where there is an accelerator and a model.
+    /// The name of the engine in use.
+    pub fn engine_in_use(&self) -> &'static str {
+        let cpu = self.self_check.as_ref().map_or(self.cpu, SelfCheck::in_use);
+        self.accelerator.as_ref().and_then(Accelerator::in_use).unwrap_or(cpu.as_str())
+    }
+
+    /// Why another engine is in use than the one that was asked for, or than the best.
+    pub fn engine_reason(&self) -> Option<String> {
+        let of_the_processor = || self.self_check.as_ref().and_then(SelfCheck::reason);
+        self.accelerator.as_ref().and_then(Accelerator::reason).or_else(of_the_processor)
+    }
+
+    /// Starts the engine of a folder's model in the background, where there is an accelerator and a model; and the
+    /// comparison of the processor's engines.
     pub fn warm_up(&self, folder: &Folder) {
-        if let Some(accelerator) = &self.accelerator
-            && let Ok(model) = self.find(folder)
-        {
-            // Not ready yet: this starts it.
-            let _ = accelerator.decoder(&model);
+        if self.accelerator.is_none() && self.self_check.is_none() {
+            return;
         }
+        if let Ok(model) = self.find(folder) {
+            // Not ready yet: this starts it.
+            let _ = self.accelerator.as_ref().map(|accelerator| accelerator.decoder(&model));
+            let _ = self.processor_engine(&model);
+        }
+    }
+
+    /// Which engine of the processor decodes a model.
+    fn processor_engine(&self, model: &ModelInfo) -> CpuEngine {
+        self.self_check.as_ref().map_or(self.cpu, |check| check.engine(model))
+    }
+
+    /// The decoder of a model on the processor, whatever the accelerator does.
+    pub(super) fn pick_processor(&self, model: ModelInfo) -> Pick {
+        let engine = Picked::Processor(self.processor_engine(&model));
+        Pick { model, engine }
+    }
+
+    /// Lets go of the decoders on tract; who needs one builds it again.
+    pub(super) fn forget_tract(&self) {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        built.retain(|(_, engine), _| *engine != CpuEngine::Tract);
     }
 
     /// Leaves a model to the processor.
@@ -103,9 +162,15 @@ impl Decoders {
         *store = now;
         // Nobody shall wait for a decoder that is being built only to be told what models there are.
         drop(store);
-        self.built.lock().unwrap_or_else(PoisonError::into_inner).retain(|dir, _| unchanged.contains(dir));
+        self.built
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(dir, _), _| unchanged.contains(dir));
         if let Some(accelerator) = &self.accelerator {
             accelerator.keep(&unchanged);
+        }
+        if let Some(check) = &self.self_check {
+            check.keep(&unchanged);
         }
         changed
     }
@@ -139,8 +204,10 @@ impl Decoders {
     /// The model is not imported, or is of another family.
     pub(super) fn pick(&self, folder: &Folder) -> Result<Pick, EngineError> {
         let model = self.find(folder)?;
-        let accelerated = self.accelerator.as_ref().and_then(|accelerator| accelerator.decoder(&model));
-        Ok(Pick { model, accelerated })
+        match self.accelerator.as_ref().and_then(|accelerator| accelerator.decoder(&model)) {
+            Some(decoder) => Ok(Pick { model, engine: Picked::Accelerated(decoder) }),
+            None => Ok(self.pick_processor(model)),
+        }
     }
 
     /// The decoder for a folder's checkpoint: the accelerator where it is in use, otherwise the processor's.
@@ -156,17 +223,19 @@ impl Decoders {
     /// # Errors
     /// The model's files are unreadable.
     pub(super) fn decoder(&self, pick: &Pick) -> Result<Arc<dyn MaskDecoder>, EngineError> {
-        if let Some(decoder) = &pick.accelerated {
-            return Ok(Arc::clone(decoder) as Arc<dyn MaskDecoder>);
-        }
+        let engine = match &pick.engine {
+            Picked::Accelerated(decoder) => return Ok(Arc::clone(decoder) as Arc<dyn MaskDecoder>),
+            Picked::Processor(engine) => *engine,
+        };
+        let key = (pick.model.dir.clone(), engine);
         // A panic while building leaves the map as it was: nothing half-built is in it.
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(decoder) = built.get(&pick.model.dir) {
+        if let Some(decoder) = built.get(&key) {
             return Ok(Arc::clone(decoder));
         }
         let weights = load_weights(&pick.model)?;
-        let decoder = self.cpu.decoder(&weights, pick.model.family, self.threads)?;
-        built.insert(pick.model.dir.clone(), Arc::clone(&decoder));
+        let decoder = engine.decoder(&weights, pick.model.family, self.threads)?;
+        built.insert(key, Arc::clone(&decoder));
         Ok(decoder)
     }
 }

@@ -7,14 +7,16 @@ use std::time::Instant;
 use ndarray::{Array3, Axis};
 
 use super::answer::{self, DrawnMask, MaskObject, Writer};
-use super::decoders::Pick;
+use super::decoders::{Pick, Picked};
 use super::kept::Kept;
 use super::locate::locate;
 use super::{Decoders, EngineChoice, EngineError, ServedFolder};
-use crate::accelerator::Accelerator;
+use crate::accelerator::{Accelerator, SelfCheck};
 use crate::api::{FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, Timing};
 use crate::catalog::PromptGeometry;
-use crate::decoder::{Decoded, DecoderError, FramePrompt, MaskDecoder, PreparedCache, PreparedChip};
+use crate::decoder::{
+    CpuEngine, Decoded, DecoderError, FramePrompt, MaskDecoder, PreparedCache, PreparedChip,
+};
 use crate::family::Family;
 use crate::features::Crc;
 use crate::mask::Mask;
@@ -39,8 +41,8 @@ struct ChipKey {
     opening: u64,
     /// Its row in the manifest.
     row: usize,
-    /// Whether the accelerator has prepared it.
-    accelerated: bool,
+    /// Which of the processor's engines has prepared it; `None` for the accelerator.
+    engine: Option<CpuEngine>,
 }
 
 /// A decoder, a chip that it has prepared, and the milliseconds it took to get them.
@@ -157,6 +159,18 @@ impl Engine {
         Self { decoders: self.decoders.accelerated(accelerator), ..self }
     }
 
+    /// The same, with the processor's engines compared before the fused executor decodes.
+    #[must_use]
+    pub fn with_self_check(self, check: SelfCheck) -> Self {
+        Self { decoders: self.decoders.checked(check), ..self }
+    }
+
+    /// Lets go of what tract has built and prepared, when it has done its work.
+    pub fn forget_tract(&self) {
+        self.decoders.forget_tract();
+        self.prepared.retain(|key| key.engine != Some(CpuEngine::Tract));
+    }
+
     /// The models and their decoders.
     pub const fn decoders(&self) -> &Decoders {
         &self.decoders
@@ -241,13 +255,13 @@ impl Engine {
         let pick = self.decoders.pick(&folder.folder)?;
         let answer = self.decode_with(&pick, folder, chip, prompt);
         let error = match answer {
-            Err(EngineError::Decoder(error)) if pick.accelerated.is_some() => error,
+            Err(EngineError::Decoder(error)) if matches!(pick.engine, Picked::Accelerated(_)) => error,
             answer => return answer,
         };
-        let processor = Pick { model: pick.model, accelerated: None };
+        let processor = self.decoders.pick_processor(pick.model);
         let (decoded, family, [_, decode]) = self.decode_with(&processor, folder, chip, prompt)?;
         self.decoders.give_up(&processor.model, &error.to_string());
-        self.prepared.retain(|key| !key.accelerated);
+        self.prepared.retain(|key| key.engine.is_some());
         // All that was lost counts as loading.
         Ok((decoded, family, [rounded(start.elapsed().as_secs_f64() * 1e3 - decode), decode]))
     }
@@ -277,7 +291,7 @@ impl Engine {
 
     /// The decoder and the prepared chip, and the milliseconds it took to get them (0 from the cache).
     fn load(&self, pick: &Pick, folder: &ServedFolder, chip: usize) -> Result<Loaded, EngineError> {
-        let key = ChipKey { opening: folder.opening, row: chip, accelerated: pick.accelerated.is_some() };
+        let key = ChipKey { opening: folder.opening, row: chip, engine: pick.engine.on_the_processor() };
         if let Some(prepared) = self.prepared.get(&key) {
             return Ok((self.decoders.decoder(pick)?, prepared, 0.0));
         }

@@ -32,6 +32,11 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
+    /// CRC-32 of the imported weights, in hexadecimal.
+    pub fn decoder_crc32(&self) -> &str {
+        &self.decoder_crc32
+    }
+
     pub(super) fn of(name: String, dir: PathBuf, description: Description) -> Self {
         Self {
             name,

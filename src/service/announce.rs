@@ -73,7 +73,7 @@ impl Announcer {
     /// Versions, engine, models, limits.
     pub fn info(&self, context: &Context) -> OutgoingMessage {
         let Facts { limits, store, .. } = &self.facts;
-        let info = json!({
+        let mut info = json!({
             "api": API_VERSION,
             "software": format!("geosam-edge {}", env!("CARGO_PKG_VERSION")),
             "engine": context.engine.decoders().engine_in_use(),
@@ -93,6 +93,9 @@ impl Announcer {
                 "outbox_bytes": store.outbox_bytes,
             },
         });
+        if let Some(reason) = context.engine.decoders().engine_reason() {
+            info["engine_reason"] = Value::String(reason);
+        }
         as_json(self.topics.info(), &info).retained()
     }
 
@@ -133,12 +136,14 @@ impl Announcer {
     }
 
     /// The event that follows from news of an engine.
-    pub fn engine_event(&self, news: &EngineNews) -> OutboxMessage {
+    pub fn engine_event(&self, news: &EngineNews) -> Option<OutboxMessage> {
         match news {
             EngineNews::Ready { model, summary } => {
-                self.event("engine_ready", &json!({"message": format!("{model}: {summary}")}))
+                Some(self.event("engine_ready", &json!({"message": format!("{model}: {summary}")})))
             }
-            EngineNews::Fallback { message, .. } => self.problem("engine_fallback", message),
+            // That all is as it should be is no event.
+            EngineNews::Agreed { .. } => None,
+            EngineNews::Fallback { message, .. } => Some(self.problem("engine_fallback", message)),
         }
     }
 
@@ -169,6 +174,8 @@ impl Announcer {
             dropped: Class::ALL.iter().filter_map(|c| counters.get(&crate::store::drop_counter(*c))).sum(),
             syncs: context.store.syncs() + context.layers.syncs(),
             cache_bytes: context.engine.cache_bytes(),
+            engine: context.engine.decoders().engine_in_use(),
+            engine_reason: context.engine.decoders().engine_reason(),
             free_bytes: super::health::free_bytes(context.store.path()),
         };
         as_json(self.topics.health(), &Health::take(tally, &moment, now)).at_most_once()

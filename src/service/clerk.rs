@@ -261,10 +261,13 @@ impl<C: BusClient> Clerk<C> {
     fn engine(&mut self, news: &EngineNews) {
         match news {
             EngineNews::Ready { model, summary } => tracing::info!(model, summary, "the engine is ready"),
-            EngineNews::Fallback { message, .. } => tracing::error!(message, "decoding on the processor"),
+            EngineNews::Agreed { .. } => self.context.engine.forget_tract(),
+            EngineNews::Fallback { message, .. } => tracing::error!(message, "another engine decodes"),
         }
         self.publisher.publish_now(self.announcer.info(&self.context));
-        self.event(self.announcer.engine_event(news));
+        if let Some(event) = self.announcer.engine_event(news) {
+            self.event(event);
+        }
     }
 
     fn event(&mut self, event: OutboxMessage) {

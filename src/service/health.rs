@@ -62,6 +62,9 @@ pub(super) struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_bytes: Option<u64>,
     cache_bytes: u64,
+    engine: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine_reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_free_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +92,7 @@ struct Latency {
 }
 
 /// What the rest of the service knows at this moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Moment {
     pub queue: usize,
     pub depths: Depths,
@@ -97,6 +100,9 @@ pub(super) struct Moment {
     pub syncs: u64,
     pub cache_bytes: usize,
     pub free_bytes: Option<u64>,
+    /// The engine in use, and why it is not the best.
+    pub engine: &'static str,
+    pub engine_reason: Option<String>,
 }
 
 impl Health {
@@ -113,6 +119,8 @@ impl Health {
             card_syncs: moment.syncs,
             memory_bytes: resident_bytes(),
             cache_bytes: moment.cache_bytes as u64,
+            engine: moment.engine,
+            engine_reason: moment.engine_reason.clone(),
             state_free_bytes: moment.free_bytes,
             temperature_c: hottest_zone(Path::new("/sys/class/thermal")),
         }

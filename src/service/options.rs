@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::accelerator::AcceleratorOptions;
+use crate::accelerator::{AcceleratorOptions, SelfCheckOptions};
 use crate::api::Limits;
 use crate::engine::EngineChoice;
 use crate::session::SessionLimits;
@@ -50,6 +50,8 @@ pub struct ServiceOptions {
     pub cache_bytes: usize,
     /// Which engine decodes on the processor.
     pub engine: EngineChoice,
+    /// How the fused executor is compared with tract first, if it is.
+    pub self_check: Option<SelfCheckOptions>,
     /// An engine beside it.
     pub accelerator: Option<AcceleratorOptions>,
     /// Time between two `health` messages.
@@ -80,6 +82,7 @@ impl Default for ServiceOptions {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             cache_bytes: 64 << 20,
             engine: EngineChoice::Auto,
+            self_check: None,
             accelerator: None,
             health_interval: Duration::from_secs(30),
             look_interval: Duration::from_secs(2),

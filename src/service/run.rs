@@ -17,7 +17,7 @@ use super::schedule::Bounds;
 use super::unanswered::{Recovered, recover};
 use super::watcher::Watcher;
 use super::{ServiceError, ServiceOptions};
-use crate::accelerator::Accelerator;
+use crate::accelerator::{Accelerator, Listener, SelfCheck};
 use crate::bus::{BusClient, BusConnection, Topics};
 use crate::engine::{Engine, EngineOptions};
 use crate::layers::Layers;
@@ -150,11 +150,17 @@ fn open_engine(options: &ServiceOptions, clerk: &Sender<Input>) -> Result<Engine
         threads: options.threads,
         cache_bytes: options.cache_bytes,
     })?;
-    let Some(accelerator) = options.accelerator.clone() else { return Ok(engine) };
     let clerk = clerk.clone();
     // A clerk that is gone needs no news.
-    let listener = Box::new(move |news| drop(clerk.send(Input::Engine(news))));
-    Ok(engine.with_accelerator(Accelerator::new(accelerator, listener)))
+    let listener: Listener = Arc::new(move |news| drop(clerk.send(Input::Engine(news))));
+    let engine = match options.self_check.clone() {
+        Some(check) => engine.with_self_check(SelfCheck::new(check, Arc::clone(&listener))),
+        None => engine,
+    };
+    Ok(match options.accelerator.clone() {
+        Some(accelerator) => engine.with_accelerator(Accelerator::new(accelerator, listener)),
+        None => engine,
+    })
 }
 
 pub(super) const fn facts(options: &ServiceOptions) -> Facts {

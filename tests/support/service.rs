@@ -31,6 +31,8 @@ pub struct Board {
     pub device: String,
     dir: TempDir,
     child: Option<Child>,
+    /// Whether its configuration says which engine decodes.
+    engine: bool,
 }
 
 impl Board {
@@ -53,7 +55,7 @@ impl Board {
             dir.path().join("state"),
         );
         std::fs::write(dir.path().join("edge.toml"), text).expect("the configuration");
-        Self { device: device.to_owned(), dir, child: None }
+        Self { device: device.to_owned(), dir, child: None, engine: more.contains("engine = ") }
     }
 
     pub fn start(&mut self) {
@@ -67,6 +69,8 @@ impl Board {
         let child = program::geosam_edge()
             .args(["serve", "--config"])
             .arg(self.dir.path().join("edge.toml"))
+            // Comparing the engines first is for the tests of the engines: it costs seconds of a busy processor.
+            .args(if self.engine { &[][..] } else { &["--engine", "fused"] })
             .env("GEOSAM_TEST_PASSWORD", "secret")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())

@@ -1,7 +1,6 @@
 //! `bench`: where the time of a prompt goes on this machine, as a report that can be compared with any other board's.
-//! The stages themselves are in `stages`, what the machine is in `machine`.
+//! The stages themselves are in `stages`.
 
-mod machine;
 mod stages;
 
 use std::path::PathBuf;
@@ -14,7 +13,7 @@ use super::CliError;
 use super::models_dir::{MODELS_VARIABLE, models_dir};
 use super::output::Output;
 use crate::engine::{EngineChoice, EngineOptions};
-use machine::Machine;
+use crate::machine::{Machine, peak_memory_mb};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -142,7 +141,7 @@ impl Args {
             model: folder.folder.checkpoint().to_owned(),
             model_type: folder.folder.family(),
             runs,
-            peak_memory_mb: machine::peak_memory_mb(),
+            peak_memory_mb: peak_memory_mb(),
         };
         let mut output = Output::create(std::path::Path::new("-"))?;
         if self.json {
@@ -157,8 +156,8 @@ impl Args {
 
 impl Report {
     fn as_text(&self) -> String {
-        let Machine { processor, architecture, instruction_set, cores, memory_mb, system } = &self.machine;
-        let memory = memory_mb.map_or_else(|| "unknown".to_owned(), |mb| format!("{:.1} GB", mb / 1e3));
+        let Machine { processor, architecture, instruction_set, cores, system, .. } = &self.machine;
+        let memory = self.machine.memory();
         let mut lines = vec![
             format!("{} {}, {system}, {architecture}, {instruction_set}", self.program, self.version),
             format!("{processor}, {cores} cores, {memory} of memory"),

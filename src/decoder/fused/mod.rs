@@ -20,6 +20,8 @@
     reason = "loops go over several arrays at once, and adapters cost calls"
 )]
 
+#[cfg(debug_assertions)]
+mod broken;
 mod image;
 mod kernels;
 mod lanes;
@@ -54,6 +56,9 @@ use super::weights::{
 use super::{Decoded, FramePrompt, MaskDecoder, PreparedChip, PromptEncoder};
 use crate::family::Family;
 use crate::features::ChipFeatures;
+
+#[cfg(debug_assertions)]
+pub use broken::{BREAK_A_KERNEL, break_a_kernel};
 
 /// The instruction set that [`FusedDecoder`] computes with on this processor: `AVX-512`, `AVX2`, `NEON`, or `portable` for
 /// vectors that the compiler makes of plain arithmetic.

@@ -3,29 +3,27 @@
 use serde::Serialize;
 
 /// The machine, in words and numbers.
-#[derive(Debug, Serialize)]
-pub(super) struct Machine {
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine {
     /// The board where the device tree names it, else the processor.
     pub processor: String,
+    /// The processor's architecture, as Rust names it.
     pub architecture: &'static str,
     /// The vectors that the fused executor computes with.
     pub instruction_set: &'static str,
     /// Cores that this process may use.
     pub cores: usize,
+    /// Memory of the machine, in MB.
     pub memory_mb: Option<f64>,
+    /// The operating system.
     pub system: &'static str,
 }
 
 impl Machine {
+    /// This machine.
     pub fn here() -> Self {
-        let board = std::fs::read_to_string("/proc/device-tree/model").ok();
-        let board = board.map(|name| name.trim_end_matches('\0').to_owned());
-        let processor = || {
-            let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-            field(&text, "model name").map(str::to_owned)
-        };
         Self {
-            processor: board.or_else(processor).unwrap_or_else(|| "unknown processor".to_owned()),
+            processor: processor(),
             architecture: std::env::consts::ARCH,
             instruction_set: crate::decoder::instruction_set(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -33,10 +31,26 @@ impl Machine {
             system: std::env::consts::OS,
         }
     }
+
+    /// Its memory, in words.
+    pub fn memory(&self) -> String {
+        self.memory_mb.map_or_else(|| "unknown".to_owned(), |mb| format!("{:.1} GB", mb / 1e3))
+    }
+}
+
+/// The board where the device tree names it, else the processor.
+pub fn processor() -> String {
+    let board = std::fs::read_to_string("/proc/device-tree/model").ok();
+    let board = board.map(|name| name.trim_end_matches('\0').to_owned());
+    let processor = || {
+        let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+        field(&text, "model name").map(str::to_owned)
+    };
+    board.or_else(processor).unwrap_or_else(|| "unknown processor".to_owned())
 }
 
 /// Most memory that this process has had resident, in MB; `None` where the system does not tell.
-pub(super) fn peak_memory_mb() -> Option<f64> {
+pub fn peak_memory_mb() -> Option<f64> {
     kilobytes("/proc/self/status", "VmHWM").map(|kb| (kb / 1e2).round() / 1e1)
 }
 
