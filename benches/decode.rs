@@ -1,6 +1,6 @@
 //! Micro-benchmarks of the decoder on random weights: one prompt on a prepared chip, and the preparation of a chip.
 //!
-//! `cargo bench --bench decode`, with `--features tract` beside the plain graphs on tract;
+//! `cargo bench --bench decode`, beside the plain graphs on tract (a default feature);
 //! `benches/compare/decode.py` compares with ONNX Runtime.
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -12,12 +12,24 @@ use support::{answers, corpus, geosam_edge, run, stdout_of};
 
 #[test]
 fn sam_prompts_are_answered_as_geosam_answers_them() {
-    answers_match("mobile_sam", "mobile_sam.pt");
+    answers_match("mobile_sam", "mobile_sam.pt", "fused");
 }
 
 #[test]
 fn sam2_prompts_are_answered_as_geosam_answers_them() {
-    answers_match("sam2.1_t", "sam2.1_t.pt");
+    answers_match("sam2.1_t", "sam2.1_t.pt", "fused");
+}
+
+#[cfg(feature = "tract")]
+#[test]
+fn sam_prompts_are_answered_on_tract_as_geosam_answers_them() {
+    answers_match("mobile_sam", "mobile_sam.pt", "tract");
+}
+
+#[cfg(feature = "tract")]
+#[test]
+fn sam2_prompts_are_answered_on_tract_as_geosam_answers_them() {
+    answers_match("sam2.1_t", "sam2.1_t.pt", "tract");
 }
 
 /// The worst differences over a folder's prompts, printed so that they can be reported.
@@ -33,7 +45,7 @@ struct Worst {
     simplified_vertices: f64,
 }
 
-fn answers_match(folder: &str, checkpoint: &str) {
+fn answers_match(folder: &str, checkpoint: &str, engine: &str) {
     let Some(corpus) = corpus() else { return };
     let work = tempfile::tempdir().unwrap();
     let models = work.path().join("models");
@@ -46,7 +58,8 @@ fn answers_match(folder: &str, checkpoint: &str) {
     let directory = honest_folder(&corpus, folder, work.path());
     let ask = |vectorization: &str, dump: &Path| -> Vec<Value> {
         let requests: String = prompts.iter().map(|p| format!("{}\n", request(p, vectorization))).collect();
-        let more = ["--models", models.to_str().unwrap(), "--dump", dump.to_str().unwrap()];
+        let (models, dump) = (models.to_str().unwrap(), dump.to_str().unwrap());
+        let more = ["--models", models, "--dump", dump, "--engine", engine];
         answers(&directory, &more, &requests)
     };
     let pixel = ask("pixel", work.path());
@@ -69,7 +82,7 @@ fn answers_match(folder: &str, checkpoint: &str) {
         }
     }
     worst.simplified_vertices = ours as f64 / theirs as f64;
-    println!("parity of {folder}: {worst:#?}");
+    println!("parity of {folder} on {engine}: {worst:#?}");
     assert!((0.85..=1.15).contains(&worst.simplified_vertices), "{ours} simplified vertices for {theirs}");
     assert!(worst.polygons_compared > 0, "no mask was equal, so no polygon was compared");
 }

@@ -1,13 +1,13 @@
 """The time of one decode, prompt to low-resolution logits on a hot chip: geosam-edge against ONNX Runtime.
 
-    cargo build --release --example decode_time [--features tract]
+    cargo build --release --example decode_time
     python benches/compare/decode.py
 
 Needs numpy and onnxruntime. Both run the same random weights, chip and prompt (one point), in turns, each in a process
 that waits meanwhile: ONNX Runtime the usual export (the whole decoder, as Segment Anything is exported everywhere),
 geosam-edge its decode on a prepared chip. The answers are compared first. For every family and number of threads the
 table gives the medians, the quartiles, the best rounds, and the ratio of medians and of best rounds; the same for
-processor time, which other programs on the machine disturb less. `--tract` adds the plain graphs on tract (needs that feature).
+processor time, which other programs on the machine disturb less. Our engines are the fused executor and the plain graphs on tract.
 """
 
 import argparse
@@ -93,9 +93,9 @@ def main():
     parser.add_argument("--threads", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--tokens", type=int, default=2, help="prompt tokens: the points and a padding token")
     parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--tract", action="store_true")
+    parser.add_argument("--engines", nargs="*", default=["fused", "tract"], choices=["fused", "tract"])
     arguments = parser.parse_args()
-    engines = ["fused", "tract"] if arguments.tract else ["fused"]
+    engines = arguments.engines
 
     print(f"ONNX Runtime {onnxruntime.__version__}, {os.cpu_count()} processors, {arguments.rounds} rounds in turns\n")
     print("| family | threads | engine | logits' difference | median ms | quartiles | best | of ONNX Runtime: median | best | processor time |")

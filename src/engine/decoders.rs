@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::EngineError;
+use super::model_places::ModelPlaces;
 use crate::accelerator::{Accelerator, RemoteDecoder, SelfCheck};
 use crate::catalog::Folder;
 use crate::decoder::{CpuEngine, MaskDecoder};
-use crate::models::{ModelInfo, ModelStore, load_weights};
+use crate::models::{ModelInfo, load_weights};
 
 /// Imported models and the decoders built from them.
 pub struct Decoders {
-    store: RwLock<ModelStore>,
+    places: RwLock<ModelPlaces>,
     threads: usize,
     /// Who decodes on the processor.
     cpu: CpuEngine,
@@ -51,17 +52,23 @@ impl Picked {
 }
 
 impl Decoders {
-    /// Decoders for the models below a directory, on the processor, each using so many threads.
+    /// Decoders for the models below a directory, and for those in `models` of each of `cards`; on the processor, each
+    /// using so many threads.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn open(models: &Path, cpu: CpuEngine, threads: usize) -> Result<Self, EngineError> {
-        let store = ModelStore::open(models)?;
-        for problem in store.problems() {
-            tracing::warn!(model = problem.name, error = %problem.error, "a model cannot be used");
+    pub fn open(
+        models: &Path,
+        cards: &[PathBuf],
+        cpu: CpuEngine,
+        threads: usize,
+    ) -> Result<Self, EngineError> {
+        let places = ModelPlaces::open(models, cards)?;
+        for problem in places.problems() {
+            tracing::warn!(problem, "a model cannot be used");
         }
         Ok(Self {
-            store: RwLock::new(store),
+            places: RwLock::new(places),
             threads,
             cpu,
             self_check: None,
@@ -131,37 +138,36 @@ impl Decoders {
 
     /// The imported models.
     pub fn models(&self) -> Vec<ModelInfo> {
-        // A store is replaced as a whole, so a poisoned lock still holds one.
-        self.store.read().unwrap_or_else(PoisonError::into_inner).list().to_vec()
+        // They are replaced as a whole, so a poisoned lock still holds all.
+        self.places.read().unwrap_or_else(PoisonError::into_inner).list()
     }
 
-    /// Looks at the models directory again, and says whether its models have changed. What was built from a model
-    /// that is gone or has been replaced is forgotten. A directory that cannot be listed leaves all as it was.
+    /// Looks at the models directories again, and says whether their models have changed. What was built from a model
+    /// that is gone or has been replaced is forgotten. An own directory that cannot be listed leaves all as it was.
     pub fn look(&self) -> bool {
-        let dir = self.store.read().unwrap_or_else(PoisonError::into_inner).dir().to_owned();
-        let now = match ModelStore::open(&dir) {
+        let again = self.places.read().unwrap_or_else(PoisonError::into_inner).again();
+        let now = match again {
             Ok(now) => now,
             Err(error) => {
                 tracing::debug!(%error, "the models are not looked at");
                 return false;
             }
         };
-        let told = |store: &ModelStore| -> Vec<String> {
-            store.problems().iter().map(|problem| format!("{}: {}", problem.name, problem.error)).collect()
-        };
-        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = store.list() != now.list();
-        if !changed && told(&store) == told(&now) {
+        let (listed, problems) = (now.list(), now.problems());
+        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        let before = places.list();
+        let changed = before != listed;
+        if !changed && places.problems() == problems {
             return false;
         }
-        for problem in told(&now) {
+        for problem in problems {
             tracing::warn!(problem, "a model cannot be used");
         }
-        let unchanged: Vec<PathBuf> =
-            store.list().iter().filter(|model| now.list().contains(model)).map(|m| m.dir.clone()).collect();
-        *store = now;
+        *places = now;
         // Nobody shall wait for a decoder that is being built only to be told what models there are.
-        drop(store);
+        drop(places);
+        let unchanged: Vec<PathBuf> =
+            before.into_iter().filter(|model| listed.contains(model)).map(|model| model.dir).collect();
         self.built
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -181,21 +187,21 @@ impl Decoders {
     /// The model is not imported, or is of another family: [`crate::ErrorCode::ModelMissing`] and
     /// [`crate::ErrorCode::ModelMismatch`], with what to do.
     pub fn check(&self, folder: &Folder) -> Result<(), EngineError> {
-        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(store.find(folder.checkpoint(), folder.family()).map(drop)?)
+        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(places.find(folder.checkpoint(), folder.family()).map(drop)?)
     }
 
     /// The model of a folder; one that was imported since the last look is found too.
     fn find(&self, folder: &Folder) -> Result<ModelInfo, EngineError> {
         let (checkpoint, family) = (folder.checkpoint(), folder.family());
         let known =
-            self.store.read().unwrap_or_else(PoisonError::into_inner).find(checkpoint, family).cloned();
+            self.places.read().unwrap_or_else(PoisonError::into_inner).find(checkpoint, family).cloned();
         if let Ok(model) = known {
             return Ok(model);
         }
-        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        *store = ModelStore::open(store.dir())?;
-        Ok(store.find(checkpoint, family).cloned()?)
+        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        *places = places.again()?;
+        Ok(places.find(checkpoint, family).cloned()?)
     }
 
     /// Whose decoder is for a folder's checkpoint: the accelerator's, once it is ready. Builds nothing.

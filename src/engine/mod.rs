@@ -12,6 +12,7 @@ mod fit;
 mod folder;
 mod kept;
 mod locate;
+mod model_places;
 mod segment;
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,8 @@ use crate::mask::Mask;
 pub struct EngineOptions {
     /// Directory of imported models.
     pub models: PathBuf,
+    /// Directories whose `models` are looked into as well: cards.
+    pub cards: Vec<PathBuf>,
     /// Which engine decodes on the processor.
     pub engine: EngineChoice,
     /// Threads of one decode.
@@ -147,7 +149,12 @@ impl Engine {
     /// The directory cannot be read.
     pub fn open(options: &EngineOptions) -> Result<Self, EngineError> {
         Ok(Self {
-            decoders: Decoders::open(&options.models, options.engine.on_the_processor(), options.threads)?,
+            decoders: Decoders::open(
+                &options.models,
+                &options.cards,
+                options.engine.on_the_processor(),
+                options.threads,
+            )?,
             prepared: PreparedCache::new(options.cache_bytes),
             ways: Kept::default(),
         })

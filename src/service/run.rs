@@ -146,6 +146,7 @@ impl Service {
 fn open_engine(options: &ServiceOptions, clerk: &Sender<Input>) -> Result<Engine, ServiceError> {
     let engine = Engine::open(&EngineOptions {
         models: options.models.clone(),
+        cards: options.features.clone(),
         engine: options.engine,
         threads: options.threads,
         cache_bytes: options.cache_bytes,

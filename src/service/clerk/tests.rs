@@ -30,6 +30,7 @@ fn office() -> Office {
     let pulse = Arc::new(Pulse::new());
     let engine = EngineOptions {
         models: dir.path().join("models"),
+        cards: Vec::new(),
         engine: EngineChoice::Auto,
         threads: 1,
         cache_bytes: 1 << 20,

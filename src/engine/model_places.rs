@@ -1,0 +1,111 @@
+//! Where models are looked for: the appliance's own directory, and `models` in each directory of features, so that a card
+//! that carries its model just works. Nothing is ever written onto a card.
+
+use std::path::{Path, PathBuf};
+
+use crate::family::Family;
+use crate::models::{ModelInfo, ModelStore, ModelsError};
+
+/// The models of all places, as they were at the last look.
+#[derive(Debug)]
+pub(super) struct ModelPlaces {
+    own: ModelStore,
+    cards: Vec<PathBuf>,
+    on_cards: Vec<ModelStore>,
+}
+
+impl ModelPlaces {
+    /// Looks at the appliance's own directory, and at `models` in each of `cards`. One that is not there or cannot be
+    /// listed has none: cards come and go.
+    ///
+    /// # Errors
+    /// The appliance's own directory cannot be listed.
+    pub fn open(own: &Path, cards: &[PathBuf]) -> Result<Self, ModelsError> {
+        let places = cards.iter().map(|card| card.join("models")).filter(|place| place != own);
+        let on_cards = places.filter_map(|place| match ModelStore::open(&place) {
+            Ok(store) => Some(store),
+            Err(error) => {
+                tracing::debug!(%error, "the models of a card are not looked at");
+                None
+            }
+        });
+        let on_cards = on_cards.collect();
+        Ok(Self { own: ModelStore::open(own)?, cards: cards.to_vec(), on_cards })
+    }
+
+    /// The same places, as they are now.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn again(&self) -> Result<Self, ModelsError> {
+        Self::open(self.own.dir(), &self.cards)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &ModelStore> {
+        std::iter::once(&self.own).chain(&self.on_cards)
+    }
+
+    /// Every model that can be used, the appliance's own first.
+    pub fn list(&self) -> Vec<ModelInfo> {
+        self.all().flat_map(|store| store.list().iter().cloned()).collect()
+    }
+
+    /// What is meant to be a model and cannot be used: its name, and why.
+    pub fn problems(&self) -> Vec<String> {
+        let problems = self.all().flat_map(ModelStore::problems);
+        problems.map(|problem| format!("{}: {}", problem.name, problem.error)).collect()
+    }
+
+    /// The model of a folder's checkpoint: the appliance's own, otherwise a card's.
+    ///
+    /// # Errors
+    /// What the appliance's own directory says of it, where no place has it.
+    pub fn find(&self, checkpoint: &str, family: Family) -> Result<&ModelInfo, ModelsError> {
+        let own = match self.own.find(checkpoint, family) {
+            // Two of its own models that contradict each other are not for a card to decide between.
+            Err(error @ ModelsError::Ambiguous { .. }) => return Err(error),
+            found => found,
+        };
+        own.or_else(|error| {
+            self.on_cards.iter().find_map(|store| store.find(checkpoint, family).ok()).ok_or(error)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture(model: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(model)
+    }
+
+    fn copy(model: &str, to: &Path) {
+        let to = to.join(model);
+        std::fs::create_dir_all(&to).unwrap();
+        for file in std::fs::read_dir(fixture(model)).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_model_on_a_card_is_found_where_the_appliance_has_none_and_its_own_comes_first() {
+        let (own, card) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let places = ModelPlaces::open(own.path(), &[card.path().to_owned()]).unwrap();
+        assert!(places.list().is_empty());
+        assert!(places.find("mobile_sam.pt", Family::Sam).is_err());
+
+        copy("mobile_sam", &card.path().join("models"));
+        let places = places.again().unwrap();
+        assert!(places.find("mobile_sam.pt", Family::Sam).unwrap().dir.starts_with(card.path()));
+        assert!(places.find("sam2_t.pt", Family::Sam2).is_err());
+
+        copy("mobile_sam", own.path());
+        let places = places.again().unwrap();
+        assert!(places.find("mobile_sam.pt", Family::Sam).unwrap().dir.starts_with(own.path()));
+        assert_eq!(places.list().len(), 2);
+
+        drop(card);
+        assert_eq!(places.again().unwrap().list().len(), 1, "the card was pulled out");
+    }
+}
