@@ -44,6 +44,8 @@ pub enum ErrorCode {
     Cancelled,
     /// The same id came with another payload, for a verb that changes state.
     IdReused,
+    /// The same request was carried out before, and its answer is no longer kept.
+    AlreadyDone,
     /// The card with the folder is gone or failing.
     CardError,
     /// A fault of ours.
@@ -78,6 +80,7 @@ impl ErrorCode {
             Self::Busy => "BUSY",
             Self::Cancelled => "CANCELLED",
             Self::IdReused => "ID_REUSED",
+            Self::AlreadyDone => "ALREADY_DONE",
             Self::CardError => "CARD_ERROR",
             Self::Internal => "INTERNAL",
         }

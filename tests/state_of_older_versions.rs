@@ -13,8 +13,8 @@ use geosam_edge::api::{CrsChoice, OutputOptions, PromptItem, PromptSet, RequestI
 use geosam_edge::layers::{LayerOp, Layers};
 use geosam_edge::session::{Session, SessionKey, SessionLimits, SessionTable};
 use geosam_edge::store::{
-    Change, Class, FILE_NAME, Finish, InboxEntry, LayerChange, Lookup, OutboxMessage, Outcome, RequestKey,
-    SessionChange, Store, StoreLimits,
+    Change, Class, FILE_NAME, Finish, InboxEntry, KeptAnswer, LayerChange, Lookup, OutboxMessage, Outcome,
+    RequestKey, SessionChange, Store, StoreLimits,
 };
 
 /// The versions whose format today's program still has to read.
@@ -80,7 +80,12 @@ fn write_state(state: &Path) {
     let finish = Finish {
         inbox: Some(seq),
         messages: vec![message],
-        answer: request("1").key.map(|key| (key, answer)),
+        answer: request("1").key.map(|key| KeptAnswer {
+            key,
+            payload: answer,
+            client: "a".to_owned(),
+            changes_state: true,
+        }),
         sessions: vec![SessionChange::Put {
             name: session_key().stored_name(),
             state: sessions.stored(&session_key()).unwrap(),

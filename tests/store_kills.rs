@@ -20,7 +20,7 @@ use std::time::Duration;
 use geosam_edge::api::RequestId;
 use geosam_edge::layers::{JournalEntry, LayerOp, Layers};
 use geosam_edge::store::{
-    Change, Class, Finish, InboxEntry, LayerChange, Lookup, OutboxMessage, Outcome, RequestKey,
+    Change, Class, Finish, InboxEntry, KeptAnswer, LayerChange, Lookup, OutboxMessage, Outcome, RequestKey,
     SessionChange, Store, StoreLimits, Waiting,
 };
 
@@ -144,7 +144,12 @@ impl Service {
         Change::Finish(Box::new(Finish {
             inbox: Some(request.seq),
             messages: vec![OutboxMessage::new(Class::Answer, id.clone(), Arc::clone(&answer))],
-            answer: Some((request.entry.key.unwrap(), answer)),
+            answer: Some(KeptAnswer {
+                key: request.entry.key.unwrap(),
+                payload: answer,
+                client: "a".to_owned(),
+                changes_state: request.entry.changes_state,
+            }),
             sessions: vec![SessionChange::Put { name: "a/s".to_owned(), state: id.into_bytes() }],
             layers: op.map(belongs).into_iter().collect(),
         }))
@@ -254,7 +259,7 @@ impl Broker {
                 }
                 Lookup::Pending(_) => assert!(waiting.contains(id) && !self.answered.contains(id), "{id}"),
                 Lookup::Unknown => assert!(!self.received.contains(id), "{id} is lost"),
-                Lookup::OtherPayload => panic!("{id}"),
+                Lookup::OtherPayload | Lookup::AlreadyDone => panic!("{id}"),
             }
         }
         assert!(removed.is_subset(&expected));

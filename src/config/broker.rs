@@ -72,6 +72,21 @@ impl Config {
         if self.broker.username.is_some() && !self.broker.url.tls && self.broker.url.host != "localhost" {
             notes.push("the password travels unencrypted; use mqtts:// if the broker can".to_owned());
         }
+        let (session, answers) = (u64::from(self.broker.session_expiry_s), self.limits.answer_age_s);
+        if session == 0 {
+            notes.push(
+                "session_expiry_s is 0: each time the connection is lost the broker throws away the requests that wait \
+                 for this board"
+                    .to_owned(),
+            );
+        }
+        if session > answers {
+            notes.push(format!(
+                "the broker keeps requests for {session} s (session_expiry_s), but what was carried out is remembered \
+                 for {answers} s (answer_age_s): a request that is delivered again after that is run again; raise \
+                 answer_age_s, or lower session_expiry_s"
+            ));
+        }
         notes
     }
 

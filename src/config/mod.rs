@@ -103,14 +103,20 @@ pub struct LimitsConfig {
     pub client_queue: usize,
     /// Sessions at a time.
     pub sessions: usize,
+    /// Of these, one client's.
+    pub client_sessions: usize,
     /// Seconds after its last use when a session is forgotten.
     pub session_age_s: u64,
     /// Layers that may be saved to.
     pub layers: usize,
-    /// Answers kept for a request that comes again.
+    /// Requests remembered as carried out, and as many answers of those that changed nothing.
     pub answers: usize,
-    /// Seconds that they are kept.
+    /// Seconds that they are remembered.
     pub answer_age_s: u64,
+    /// Bytes of the answers' texts.
+    pub kept_answer_bytes: u64,
+    /// Saved objects that `unsave` can take back.
+    pub unsave_objects: usize,
     /// Bytes of requests not yet answered.
     pub inbox_bytes: u64,
     /// Bytes of answers that the broker has not acknowledged.

@@ -10,8 +10,8 @@ use super::{
     BrokerConfig, Config, DecoderConfig, EngineChoice, FleetConfig, HealthConfig, LimitsConfig, Overrides,
     PasswordSource, PreviewConfig, Surroundings, TensorRtConfig,
 };
-use crate::api;
 use crate::bus::{BrokerUrl, Protocol, TlsFiles, Topics};
+use crate::service::ServiceOptions;
 
 const DAY_S: u64 = 24 * 3600;
 const YEAR_S: u64 = 366 * DAY_S;
@@ -43,24 +43,8 @@ impl Config {
                 receive_maximum: 32,
                 max_packet_bytes: 16 << 20,
             },
-            limits: LimitsConfig {
-                request: api::Limits::default(),
-                answer_bytes: 256 << 10,
-                queue: 2048,
-                client_queue: 1024,
-                sessions: 256,
-                session_age_s: 7 * DAY_S,
-                layers: 64,
-                answers: 4096,
-                answer_age_s: DAY_S,
-                inbox_bytes: 16 * MIB,
-                outbox_bytes: 64 * MIB,
-                response_prefixes: vec![
-                    "{root}/{device}/response/{client}/".to_owned(),
-                    "{root}/fleet/{group}/response/{client}/".to_owned(),
-                ],
-            },
-            preview: PreviewConfig { enabled: true, waiting: 16 },
+            limits: LimitsConfig::default(),
+            preview: PreviewConfig { enabled: true, waiting: ServiceOptions::default().previews },
             decoder: DecoderConfig {
                 engine: EngineChoice::Auto,
                 workers: 1,
@@ -177,6 +161,30 @@ impl Config {
     }
 }
 
+/// The one table of defaults is the service's.
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let options = ServiceOptions::default();
+        Self {
+            request: options.limits,
+            answer_bytes: options.max_answer_bytes,
+            queue: options.queue,
+            client_queue: options.queue_per_client,
+            sessions: options.sessions.sessions,
+            client_sessions: options.sessions.per_client,
+            session_age_s: options.sessions.idle_seconds,
+            layers: options.layers,
+            answers: options.store.answers,
+            answer_age_s: options.store.answer_seconds,
+            kept_answer_bytes: options.store.answer_bytes,
+            inbox_bytes: options.store.inbox_bytes,
+            outbox_bytes: options.store.outbox_bytes,
+            unsave_objects: options.store.unsave_objects,
+            response_prefixes: options.response_prefixes,
+        }
+    }
+}
+
 impl BrokerConfig {
     fn read(&mut self, section: &Section<'_>) -> Result<(), ConfigError> {
         if let Some(url) = section.text("url")? {
@@ -253,10 +261,13 @@ impl LimitsConfig {
             self.client_queue = self.queue;
         }
         section.number("sessions", 1..=65_536, &mut self.sessions)?;
+        section.number("client_sessions", 1..=65_536, &mut self.client_sessions)?;
         section.number("session_age_s", 60..=YEAR_S, &mut self.session_age_s)?;
         section.number("layers", 1..=4096, &mut self.layers)?;
         section.number("answers", 1..=1_000_000, &mut self.answers)?;
         section.number("answer_age_s", 60..=YEAR_S, &mut self.answer_age_s)?;
+        section.number("kept_answer_bytes", MIB..=TIB, &mut self.kept_answer_bytes)?;
+        section.number("unsave_objects", 0..=1_000_000, &mut self.unsave_objects)?;
         section.number("inbox_bytes", MIB..=TIB, &mut self.inbox_bytes)?;
         section.number("outbox_bytes", MIB..=TIB, &mut self.outbox_bytes)?;
         if let Some(prefixes) = section.texts("response_prefixes")? {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Config;
+use crate::durable::Disk;
 use crate::service::ServiceOptions;
 use crate::session::SessionLimits;
 use crate::store::StoreLimits;
@@ -35,18 +36,21 @@ impl Config {
             queue_per_client: limits.client_queue,
             previews: if self.preview.enabled { self.preview.waiting } else { 0 },
             max_answer_bytes: limits.answer_bytes,
+            disk: Disk::default(),
             store: StoreLimits {
                 inbox_bytes: limits.inbox_bytes,
                 inbox_bytes_per_client: limits.inbox_bytes / 2,
                 outbox_bytes: limits.outbox_bytes,
                 answers: limits.answers,
                 answer_seconds: limits.answer_age_s,
+                answer_bytes: limits.kept_answer_bytes,
+                unsave_objects: limits.unsave_objects,
                 ..StoreLimits::default()
             },
             sessions: SessionLimits {
                 sessions: limits.sessions,
+                per_client: limits.client_sessions,
                 idle_seconds: limits.session_age_s,
-                ..SessionLimits::default()
             },
             layers: limits.layers,
             workers,

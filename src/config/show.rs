@@ -52,10 +52,13 @@ impl Config {
         out.number("queue", limits.queue as u64);
         out.number("client_queue", limits.client_queue as u64);
         out.number("sessions", limits.sessions as u64);
+        out.number("client_sessions", limits.client_sessions as u64);
         out.number("session_age_s", limits.session_age_s);
         out.number("layers", limits.layers as u64);
         out.number("answers", limits.answers as u64);
         out.number("answer_age_s", limits.answer_age_s);
+        out.number("kept_answer_bytes", limits.kept_answer_bytes);
+        out.number("unsave_objects", limits.unsave_objects as u64);
         out.number("inbox_bytes", limits.inbox_bytes);
         out.number("outbox_bytes", limits.outbox_bytes);
         out.list("response_prefixes", limits.response_prefixes.iter().cloned());

@@ -65,6 +65,33 @@ fn the_examples_of_optional_keys_are_valid() {
 }
 
 #[test]
+fn the_defaults_of_configuration_store_and_service_are_the_same() {
+    let options = parse("").unwrap().service_options();
+    let defaults = crate::service::ServiceOptions::default();
+    assert_eq!(options.store, defaults.store);
+    assert_eq!(options.store, crate::store::StoreLimits::default());
+    assert_eq!(options.sessions, crate::session::SessionLimits::default());
+    let numbers = |o: &crate::service::ServiceOptions| {
+        (o.limits, o.queue, o.queue_per_client, o.previews, o.max_answer_bytes, o.layers, o.cache_bytes)
+    };
+    assert_eq!(numbers(&options), numbers(&defaults));
+    assert_eq!(options.response_prefixes, defaults.response_prefixes);
+}
+
+#[test]
+fn answers_are_kept_as_long_as_the_broker_keeps_our_session() {
+    let expiry_note = |text: &str| {
+        let notes = parse(text).unwrap().notes();
+        notes.iter().any(|note| note.contains("session_expiry_s"))
+    };
+    assert!(!expiry_note(""), "by default");
+    assert!(expiry_note("[broker]\nsession_expiry_s = 0"));
+    assert!(expiry_note("[limits]\nanswer_age_s = 86400"));
+    assert!(expiry_note("[broker]\nsession_expiry_s = 1209600"));
+    assert!(!expiry_note("[broker]\nsession_expiry_s = 1209600\n[limits]\nanswer_age_s = 1209600"));
+}
+
+#[test]
 fn without_a_file_the_service_serves_features_with_models_on_localhost() {
     let config = Config::load(None, &Overrides::default()).unwrap();
     assert_eq!(config.features, [PathBuf::from("./features")]);

@@ -1,61 +1,81 @@
-//! One layer's file: what it holds, and changes to it that are on the card when they return.
+//! One layer's file: what it holds. Changes to it are `changes`.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::error::LayerError;
+use super::kept;
 use super::line::{Line, MAX_LINE, classify};
-use super::lines::{Lines, MARK_EVERY, Scan, Span, scan};
-use super::op::{JournalEntry, LayerOp};
-use super::problem::LayerProblem;
-use crate::durable::{Replacement, sync_dir};
+use super::lines::{Lines, MARK_EVERY, Scan, Span};
+use super::problem::{LayerProblem, Problems};
+use super::progress::Progress;
+use crate::durable::{Disk, DiskFile};
 
-/// Changes remembered as made, so that a journal given again costs no look into the file.
-const REMEMBERED: usize = 4096;
+/// What the files of one directory have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Belongings {
+    pub dir: PathBuf,
+    pub disk: Disk,
+    pub problems: Problems,
+    pub progress: Progress,
+    /// Whether a crash may have left changes in a file that are still in the journal.
+    pub unsure: bool,
+}
 
 #[derive(Debug)]
 pub(super) struct LayerFile {
     layer: String,
-    path: PathBuf,
+    pub(super) path: PathBuf,
+    pub(super) disk: Disk,
     /// What the file held when it last had this stamp; `None` before it was first read.
-    known: Option<(Stamp, Scan)>,
+    pub(super) known: Option<(Stamp, Scan)>,
+    /// How much of what is known was kept beside the file.
+    pub(super) kept_len: u64,
     /// Changes of the journal may be in the file already: from before the start, or from a write that failed.
-    unsure: bool,
-    made: VecDeque<(u64, String)>,
-    pub syncs: u64,
-    pub problems: Vec<LayerProblem>,
+    pub(super) unsure: bool,
+    /// A sync has failed: what was written may be dropped by the system though it can still be read.
+    pub(super) dropped: bool,
+    pub(super) made: VecDeque<(u64, String)>,
+    problems: Problems,
+    pub(super) progress: Progress,
+    /// The last problem.
+    told: Option<LayerProblem>,
 }
 
 /// Tells whether somebody else has changed the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    len: u64,
-    modified: Option<SystemTime>,
+pub(super) struct Stamp {
+    pub len: u64,
+    pub modified: Option<SystemTime>,
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+    pub fn of(metadata: &Metadata) -> Self {
         Self { len: metadata.len(), modified: metadata.modified().ok() }
     }
 }
 
 impl LayerFile {
-    pub fn new(dir: &Path, layer: &str) -> Self {
+    pub fn new(belongings: &Belongings, layer: &str) -> Self {
         Self {
             layer: layer.to_owned(),
-            path: super::layer_path(dir, layer),
+            path: super::layer_path(&belongings.dir, layer),
+            disk: belongings.disk.clone(),
             known: None,
-            unsure: true,
+            unsure: belongings.unsure,
+            dropped: false,
             made: VecDeque::new(),
-            syncs: 0,
-            problems: Vec::new(),
+            kept_len: 0,
+            problems: belongings.problems.clone(),
+            progress: belongings.progress.clone(),
+            told: None,
         }
     }
 
-    fn failed(&self, doing: &'static str) -> impl Fn(io::Error) -> LayerError + use<> {
+    pub(super) fn failed(&self, doing: &'static str) -> impl Fn(io::Error) -> LayerError + use<> {
         let path = self.path.clone();
         move |error| LayerError::io(doing, &path, error)
     }
@@ -71,7 +91,10 @@ impl LayerFile {
     }
 
     /// Reads the file if what is known of it is not true (any more), or if these ids are to be found in it.
-    fn refresh(&mut self, wanted: &HashSet<&str>) -> Result<HashMap<String, Vec<Span>>, LayerError> {
+    pub(super) fn refresh(
+        &mut self,
+        wanted: &HashSet<&str>,
+    ) -> Result<HashMap<String, Vec<Span>>, LayerError> {
         let metadata = match fs::metadata(&self.path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -89,14 +112,43 @@ impl LayerFile {
         }
         let file = File::open(&self.path).map_err(self.failed("open"))?;
         let stamp = Stamp::of(&file.metadata().map_err(self.failed("read"))?);
-        let mut scan = scan(BufReader::with_capacity(1 << 16, file), wanted).map_err(self.failed("read"))?;
-        let found = std::mem::take(&mut scan.found);
-        if scan.bad_lines > 0 && !is_known {
-            let (layer, lines, first) = (self.layer.clone(), scan.bad_lines, scan.described.clone());
-            self.problems.push(LayerProblem::BadLines { layer, lines, first });
+        let kept =
+            if wanted.is_empty() { kept::load(&self.path, &file, stamp.len, stamp.modified) } else { None };
+        let mut scan = kept.unwrap_or_default();
+        let read = stamp.len.saturating_sub(scan.bytes);
+        self.kept_len = scan.bytes;
+        if read > 0 {
+            let bad_lines = scan.bad_lines;
+            let lines = self.reader(file, scan.bytes).map_err(self.failed("read"))?;
+            scan.read_on(lines, wanted).map_err(self.failed("read"))?;
+            if scan.bad_lines > bad_lines && !is_known {
+                let (layer, lines, first) = (self.layer.clone(), scan.bad_lines, scan.described.clone());
+                self.found(LayerProblem::BadLines { layer, lines, first });
+            }
         }
+        let found = std::mem::take(&mut scan.found);
         self.known = Some((stamp, scan));
+        self.keep_scan();
         Ok(found)
+    }
+
+    /// Keeps what is known of a large file beside it, now and then.
+    pub(super) fn keep_scan(&mut self) {
+        let Some((stamp, scan)) = &self.known else { return };
+        if scan.bytes.abs_diff(self.kept_len) < kept::WORTH {
+            return;
+        }
+        if let Err(error) = kept::save(&self.disk, &self.path, scan, stamp.modified) {
+            // The next start reads the file instead.
+            tracing::debug!(layer = self.layer, %error, "what was found in a layer is not kept");
+        }
+        self.kept_len = scan.bytes;
+    }
+
+    /// Reads a file from a place on; each piece that is read is a sign of life.
+    pub(super) fn reader(&self, mut file: File, offset: u64) -> io::Result<BufReader<impl Read + use<>>> {
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(BufReader::with_capacity(1 << 16, self.progress.reading(file)))
     }
 
     /// Makes the file end in a newline: a whole last feature gets one, anything else after the last newline is
@@ -111,162 +163,48 @@ impl LayerFile {
         file.seek(SeekFrom::Start(start)).map_err(self.failed("read"))?;
         let mut tail = Vec::new();
         file.take(MAX_LINE as u64 + 1).read_to_end(&mut tail).map_err(self.failed("read"))?;
+        let failed = self.failed("repair");
         if matches!(classify(&tail), Line::Feature(_)) {
-            let mut file = OpenOptions::new().append(true).open(&self.path).map_err(self.failed("repair"))?;
-            file.write_all(b"\n").and_then(|()| file.sync_data()).map_err(self.failed("repair"))?;
-        } else {
-            let kept = self.path.with_extension("geojsonl.torn");
-            let kept = fs::write(&kept, &tail).is_ok().then_some(kept);
-            let file = OpenOptions::new().write(true).open(&self.path).map_err(self.failed("repair"))?;
-            file.set_len(start).and_then(|()| file.sync_data()).map_err(self.failed("repair"))?;
-            let (layer, bytes) = (self.layer.clone(), len - start);
-            self.problems.push(LayerProblem::TornLine { layer, bytes, kept });
+            let mut file = self.open(OpenOptions::new().append(true)).map_err(&failed)?;
+            file.append(b"\n").map_err(&failed)?;
+            return self.sync(&file).map_err(&failed);
         }
-        self.syncs += 1;
+        let kept = self.path.with_extension("geojsonl.torn");
+        let kept =
+            self.disk.create(&kept, true).and_then(|mut file| file.append(&tail)).is_ok().then_some(kept);
+        let file = self.open(OpenOptions::new().write(true)).map_err(&failed)?;
+        file.set_len(start).map_err(&failed)?;
+        self.sync(&file).map_err(&failed)?;
+        let (layer, bytes) = (self.layer.clone(), len - start);
+        self.found(LayerProblem::TornLine { layer, bytes, kept });
         Ok(())
     }
 
-    /// Makes the changes in order, with one sync for each run of appends. What is done is pushed to `done`, also
-    /// if a later one fails.
-    pub fn apply(&mut self, entries: &[&JournalEntry], done: &mut Vec<u64>) -> Result<(), LayerError> {
-        let result = self.try_apply(entries, done);
-        if result.is_err() {
-            self.unsure = true;
-            self.known = None;
+    /// Notes a problem; what was told is not told again.
+    fn found(&mut self, problem: LayerProblem) {
+        if self.told.as_ref() != Some(&problem) {
+            self.told = Some(problem.clone());
+            self.problems.push(problem);
         }
-        result
     }
 
-    fn try_apply(&mut self, entries: &[&JournalEntry], done: &mut Vec<u64>) -> Result<(), LayerError> {
-        let is_made =
-            |entry: &JournalEntry| self.made.iter().any(|(seq, id)| *seq == entry.seq && id == entry.op.id());
-        let (made, open): (Vec<&JournalEntry>, Vec<_>) = entries.iter().partition(|entry| is_made(entry));
-        done.extend(made.iter().map(|entry| entry.seq));
-        let wanted: HashSet<&str> =
-            if self.unsure { open.iter().map(|e| e.op.id()).collect() } else { HashSet::new() };
-        let mut present: HashSet<String> = self.refresh(&wanted)?.into_keys().collect();
-        let mut run = Vec::new();
-        for entry in &open {
-            match &entry.op {
-                LayerOp::Append { id, .. } if present.contains(id) => {}
-                LayerOp::Append { id, line, .. } => {
-                    present.insert(id.clone());
-                    run.push(line.as_str());
-                }
-                LayerOp::Remove { id, .. } => {
-                    self.append(&run)?;
-                    run.clear();
-                    self.remove(id)?;
-                    present.remove(id);
-                }
-            }
-        }
-        self.append(&run)?;
-        self.unsure = false;
-        for entry in open {
-            done.push(entry.seq);
-            self.made.push_back((entry.seq, entry.op.id().to_owned()));
-        }
-        while self.made.len() > REMEMBERED {
-            self.made.pop_front();
-        }
-        Ok(())
+    pub(super) fn open(&self, how: &OpenOptions) -> io::Result<DiskFile> {
+        self.disk.open(&self.path, how)
     }
 
-    fn append(&mut self, lines: &[&str]) -> Result<(), LayerError> {
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let is_new = self.known.is_none();
-        let (stamp, mut scan) =
-            self.known.take().unwrap_or((Stamp { len: 0, modified: None }, Scan::default()));
-        let start = stamp.len;
-        let mut text = String::new();
-        for line in lines {
-            scan.feature_at(start + text.len() as u64);
-            text.push_str(line);
-            text.push('\n');
-        }
-        let failed = self.failed("append to");
-        let mut file = OpenOptions::new().append(true).create(true).open(&self.path).map_err(&failed)?;
-        if let Err(error) = file.write_all(text.as_bytes()).and_then(|()| file.sync_data()) {
-            // Take back what was written in part. If that fails too, the next reader cuts off a torn line, and
-            // looks for the ids of the whole ones.
-            let _ = file.set_len(start);
-            return Err(failed(error));
-        }
-        self.syncs += 1;
-        if is_new {
-            sync_dir(self.path.parent().unwrap_or(&self.path)).map_err(&failed)?;
-            self.syncs += 1;
-        }
-        scan.bytes = start + text.len() as u64;
-        let metadata = file.metadata().map_err(&failed)?;
-        self.known = Some((Stamp::of(&metadata), scan));
-        Ok(())
+    pub(super) fn sync(&mut self, file: &DiskFile) -> io::Result<()> {
+        let synced = file.sync();
+        self.dropped |= synced.is_err();
+        synced
     }
 
-    /// Takes out each line with this id; none is fine.
-    fn remove(&mut self, id: &str) -> Result<(), LayerError> {
-        self.refresh(&HashSet::new())?;
-        let Some((stamp, scan)) = &self.known else { return Ok(()) };
-        let (len, last_mark) = (stamp.len, scan.marks.last().copied().unwrap_or(0));
-        // Nearly always it is the last line.
-        let from = self.spans_from(last_mark, id)?;
-        if let [span] = from[..]
-            && span.offset + span.len == len
-        {
-            let failed = self.failed("shorten");
-            let file = OpenOptions::new().write(true).open(&self.path).map_err(&failed)?;
-            file.set_len(span.offset).and_then(|()| file.sync_data()).map_err(&failed)?;
-            self.syncs += 1;
-            let metadata = file.metadata().map_err(&failed)?;
-            if let Some((stamp, scan)) = &mut self.known {
-                *stamp = Stamp::of(&metadata);
-                scan.features -= 1;
-                scan.bytes = span.offset;
-                scan.marks
-                    .truncate(usize::try_from(scan.features.div_ceil(MARK_EVERY)).unwrap_or(usize::MAX));
-            }
-            return Ok(());
-        }
-        let found = self.refresh(&HashSet::from([id]))?;
-        let Some(spans) = found.get(id) else { return Ok(()) };
-        self.rewrite_without(spans).map_err(self.failed("rewrite"))?;
-        self.syncs += 2;
-        self.known = None;
-        self.refresh(&HashSet::new()).map(drop)
+    pub(super) fn sync_dir(&self) -> io::Result<()> {
+        self.disk.sync_dir(self.path.parent().unwrap_or(&self.path))
     }
 
-    /// Lines with this id from an offset on.
-    fn spans_from(&self, offset: u64, id: &str) -> Result<Vec<Span>, LayerError> {
-        let mut lines = self.lines_from(offset)?;
-        let mut spans = Vec::new();
-        while let Some((span, line)) = lines.next().map_err(self.failed("read"))? {
-            if classify(line) == Line::Feature(Some(id.to_owned())) {
-                spans.push(span);
-            }
-        }
-        Ok(spans)
-    }
-
-    fn lines_from(&self, offset: u64) -> Result<Lines<BufReader<File>>, LayerError> {
-        let mut file = File::open(&self.path).map_err(self.failed("open"))?;
-        file.seek(SeekFrom::Start(offset)).map_err(self.failed("read"))?;
-        Ok(Lines::at(BufReader::with_capacity(1 << 16, file), offset))
-    }
-
-    fn rewrite_without(&self, spans: &[Span]) -> io::Result<()> {
-        let mut from = File::open(&self.path)?;
-        let mut to = Replacement::begin(&self.path)?;
-        let mut at = 0;
-        for span in spans {
-            io::copy(&mut (&mut from).take(span.offset - at), &mut to)?;
-            at = span.offset + span.len;
-            from.seek(SeekFrom::Start(at))?;
-        }
-        io::copy(&mut from, &mut to)?;
-        to.finish()
+    pub(super) fn lines_from(&self, offset: u64) -> Result<Lines<BufReader<impl Read + use<>>>, LayerError> {
+        let file = File::open(&self.path).map_err(self.failed("open"))?;
+        Ok(Lines::at(self.reader(file, offset).map_err(self.failed("read"))?, offset))
     }
 
     /// Features from a place on: see [`super::Layers::fetch`].

@@ -78,13 +78,43 @@ pub struct Scan {
     pub bytes: u64,
     /// Lines that are neither blank nor a feature.
     pub bad_lines: u64,
-    /// The first of them: its number, from 1, and what is wrong.
+    /// The first of them that were met: number of the line, from 1, and what is wrong.
     pub described: Vec<(u64, &'static str)>,
+    /// Lines.
+    pub lines: u64,
     /// Where the ids that were asked for stand.
     pub found: HashMap<String, Vec<Span>>,
 }
 
 impl Scan {
+    /// Reads on, from a reader that stands where this scan has ended.
+    pub(super) fn read_on(&mut self, reader: impl BufRead, wanted: &HashSet<&str>) -> io::Result<()> {
+        let mut lines = Lines::at(reader, self.bytes);
+        while let Some((span, line)) = lines.next()? {
+            if !span.ended {
+                break;
+            }
+            self.lines += 1;
+            self.bytes = span.offset + span.len;
+            match classify(line) {
+                Line::Blank => {}
+                Line::Feature(id) => {
+                    self.feature_at(span.offset);
+                    if let Some(id) = id.filter(|id| wanted.contains(id.as_str())) {
+                        self.found.entry(id).or_default().push(span);
+                    }
+                }
+                Line::Bad(problem) => {
+                    self.bad_lines += 1;
+                    if self.described.len() < DESCRIBED {
+                        self.described.push((self.lines, problem));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn feature_at(&mut self, offset: u64) {
         if self.features.is_multiple_of(MARK_EVERY) {
             self.marks.push(offset);
@@ -98,31 +128,8 @@ impl Scan {
 /// # Errors
 /// Those of the reader.
 pub fn scan(reader: impl BufRead, wanted: &HashSet<&str>) -> io::Result<Scan> {
-    let mut lines = Lines::at(reader, 0);
     let mut scan = Scan::default();
-    let mut number = 0u64;
-    while let Some((span, line)) = lines.next()? {
-        number += 1;
-        if !span.ended {
-            break;
-        }
-        scan.bytes = span.offset + span.len;
-        match classify(line) {
-            Line::Blank => {}
-            Line::Feature(id) => {
-                scan.feature_at(span.offset);
-                if let Some(id) = id.filter(|id| wanted.contains(id.as_str())) {
-                    scan.found.entry(id).or_default().push(span);
-                }
-            }
-            Line::Bad(problem) => {
-                scan.bad_lines += 1;
-                if scan.described.len() < DESCRIBED {
-                    scan.described.push((number, problem));
-                }
-            }
-        }
-    }
+    scan.read_on(reader, wanted)?;
     Ok(scan)
 }
 

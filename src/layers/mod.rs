@@ -19,20 +19,23 @@
 //! A layer name that differs from another only in case is another layer, except on a card with a file system that
 //! does not tell case apart (FAT): do not rely on it.
 
+mod changes;
 mod error;
 pub mod export;
 mod file;
+mod kept;
 mod line;
 mod lines;
 mod op;
 mod problem;
+mod progress;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
@@ -43,13 +46,21 @@ pub use op::{JournalEntry, LayerOp};
 pub use problem::LayerProblem;
 
 use crate::api::check_name;
-use crate::durable;
-use file::LayerFile;
+use crate::durable::{self, Disk};
+use file::{Belongings, LayerFile};
+use problem::Problems;
+use progress::Progress;
 
 /// The directory of layers in the state directory.
 pub const DIRECTORY: &str = "layers";
 
 const EXTENSION: &str = "geojsonl";
+
+/// Whether a name in the directory of layers is that of a layer's file.
+pub(crate) fn is_layer_file(name: &std::ffi::OsStr) -> bool {
+    let layer = name.to_str().and_then(|name| name.strip_suffix(EXTENSION)?.strip_suffix('.'));
+    layer.is_some_and(|layer| check_name(layer).is_ok())
+}
 
 /// The file of a layer in the directory of layers.
 fn layer_path(dir: &Path, layer: &str) -> PathBuf {
@@ -60,6 +71,8 @@ fn layer_path(dir: &Path, layer: &str) -> PathBuf {
 #[derive(Debug)]
 pub struct Layers {
     dir: PathBuf,
+    disk: Disk,
+    belongings: Mutex<Belongings>,
     files: Mutex<BTreeMap<String, Arc<Mutex<LayerFile>>>>,
     /// New layers that were admitted and may not have a file yet.
     admitted: Mutex<BTreeSet<String>>,
@@ -110,19 +123,51 @@ impl Layers {
     /// # Errors
     /// If the directory cannot be created or listed.
     pub fn open(state: &Path) -> Result<Self, LayerError> {
+        Self::open_on(&Disk::default(), state)
+    }
+
+    /// As [`Self::open`], on this disk.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_on(disk: &Disk, state: &Path) -> Result<Self, LayerError> {
+        let disk = disk.counted_apart();
         let dir = state.join(DIRECTORY);
-        if !dir.is_dir() {
-            let created = fs::create_dir_all(&dir).and_then(|()| durable::sync_dir(state));
-            created.map_err(|e| LayerError::io("create", &dir, e))?;
-        }
+        disk.create_dir_all(&dir).map_err(|e| LayerError::io("create", &dir, e))?;
         for entry in fs::read_dir(&dir).map_err(|e| LayerError::io("list", &dir, e))? {
             let entry = entry.map_err(|e| LayerError::io("list", &dir, e))?;
             if durable::is_leftover(&entry.file_name().to_string_lossy()) {
                 let path = entry.path();
-                fs::remove_file(&path).map_err(|e| LayerError::io("remove", &path, e))?;
+                disk.remove_file(&path).map_err(|e| LayerError::io("remove", &path, e))?;
             }
         }
-        Ok(Self { dir, files: Mutex::new(BTreeMap::new()), admitted: Mutex::new(BTreeSet::new()) })
+        // A layer that is found may have been begun just before the start before this one was cut short.
+        disk.sync_dir(&dir).map_err(|e| LayerError::io("sync", &dir, e))?;
+        let (problems, progress) = (Problems::default(), Progress::default());
+        let belongings =
+            Belongings { dir: dir.clone(), disk: disk.clone(), problems, progress, unsure: true };
+        let (files, admitted) = (Mutex::default(), Mutex::default());
+        Ok(Self { dir, disk, belongings: Mutex::new(belongings), files, admitted })
+    }
+
+    /// Tells somebody of each piece of a file that is read, some 64 KiB: reading a large layer takes its time.
+    #[must_use]
+    pub fn with_progress(self, listener: impl Fn() + Send + Sync + 'static) -> Self {
+        self.belongings().progress = Progress::told_to(listener);
+        self
+    }
+
+    fn belongings(&self) -> MutexGuard<'_, Belongings> {
+        // Each use leaves it whole.
+        self.belongings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Applies the journal that a start has found, as [`Self::apply`]. Layers that are not in it owe nothing to what was
+    /// before the start, so their first change need not look for what may be there.
+    pub fn recover(&self, journal: &[JournalEntry]) -> Applied {
+        let applied = self.apply(journal);
+        self.belongings().unsure = false;
+        applied
     }
 
     fn file(&self, layer: &str) -> Arc<Mutex<LayerFile>> {
@@ -130,7 +175,7 @@ impl Layers {
         if let Some(file) = files.get(layer) {
             return Arc::clone(file);
         }
-        let file = Arc::new(Mutex::new(LayerFile::new(&self.dir, layer)));
+        let file = Arc::new(Mutex::new(LayerFile::new(&self.belongings(), layer)));
         files.insert(layer.to_owned(), Arc::clone(&file));
         file
     }
@@ -145,8 +190,8 @@ impl Layers {
     /// Makes changes that are durable in the store's journal, with one sync a layer for any number of appends.
     /// Changes may be given again. All appends of a layer between two removals are written or none.
     ///
-    /// The first change of a layer after a start, and after a failure, reads its whole file, as does a removal of
-    /// another object than one of the last (seconds for 100 MB on a board): apply the journal at start for that.
+    /// The first change of a layer after a failure, or after a start if it is not known to owe nothing
+    /// ([`Self::recover`]), reads its whole file. A removal of another object than the last writes the file anew.
     pub fn apply(&self, journal: &[JournalEntry]) -> Applied {
         let mut by_layer: BTreeMap<&str, Vec<&JournalEntry>> = BTreeMap::new();
         for entry in journal {
@@ -236,17 +281,11 @@ impl Layers {
 
     /// What was found wrong since the last call.
     pub fn take_problems(&self) -> Vec<LayerProblem> {
-        self.each(|file| std::mem::take(&mut file.problems)).into_iter().flatten().collect()
+        self.belongings().problems.take()
     }
 
-    /// Syncs of the card by layer files since they were opened.
+    /// Syncs of the card by layer files and their directory, those of opening it among them.
     pub fn syncs(&self) -> u64 {
-        self.each(|file| file.syncs).into_iter().sum()
-    }
-
-    fn each<T>(&self, mut work: impl FnMut(&mut LayerFile) -> T) -> Vec<T> {
-        let files: Vec<_> =
-            self.files.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        files.iter().map(|file| work(&mut file.lock().unwrap_or_else(PoisonError::into_inner))).collect()
+        self.disk.syncs()
     }
 }

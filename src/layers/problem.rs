@@ -1,6 +1,27 @@
 //! What was found wrong in a layer file and got along with.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Problems that wait to be told; more are not noted.
+const PROBLEMS: usize = 64;
+
+/// Problems of all layers, in a place of their own: whoever tells them must not wait for a file that is being read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Problems(Arc<Mutex<Vec<LayerProblem>>>);
+
+impl Problems {
+    pub fn push(&self, problem: LayerProblem) {
+        let mut problems = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if problems.len() < PROBLEMS {
+            problems.push(problem);
+        }
+    }
+
+    pub fn take(&self) -> Vec<LayerProblem> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 /// Something about a layer file that somebody should hear of. Reported once for each state of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]

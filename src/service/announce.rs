@@ -14,13 +14,14 @@ use super::watcher::FolderNews;
 use crate::accelerator::EngineNews;
 use crate::api::{API_VERSION, Limits};
 use crate::bus::{BusClient, BusError, OutgoingMessage, Properties, Subscription, Topics};
-use crate::store::{Class, OutboxMessage, StoreLimits};
+use crate::session::SessionLimits;
+use crate::store::{Class, OutboxMessage};
 
 /// What `info` tells besides what is found at run time.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub limits: Limits,
-    pub store: StoreLimits,
+    pub sessions: SessionLimits,
     pub queue: usize,
     pub per_client: usize,
     pub layers: usize,
@@ -72,7 +73,9 @@ impl Announcer {
 
     /// Versions, engine, models, limits.
     pub fn info(&self, context: &Context) -> OutgoingMessage {
-        let Facts { limits, store, .. } = &self.facts;
+        let Facts { limits, sessions, .. } = &self.facts;
+        // Those in force: a card with little room has smaller ones than were configured.
+        let store = context.store.limits();
         let mut info = json!({
             "api": API_VERSION,
             "software": format!("geosam-edge {}", env!("CARGO_PKG_VERSION")),
@@ -89,6 +92,11 @@ impl Announcer {
                 "layers": self.facts.layers,
                 "answers_kept": store.answers,
                 "answers_kept_s": store.answer_age().as_secs(),
+                "answers_kept_bytes": store.answer_bytes,
+                "sessions": sessions.sessions,
+                "sessions_per_client": sessions.per_client,
+                "session_age_s": sessions.idle_seconds,
+                "unsave_objects": store.unsave_objects,
                 "inbox_bytes": store.inbox_bytes,
                 "outbox_bytes": store.outbox_bytes,
             },
@@ -166,7 +174,14 @@ impl Announcer {
         }
     }
 
-    pub fn health(&self, tally: &Tally, context: &Context, queue: usize, now: Instant) -> OutgoingMessage {
+    pub fn health(
+        &self,
+        tally: &Tally,
+        context: &Context,
+        queue: usize,
+        problems: &[&str],
+        now: Instant,
+    ) -> OutgoingMessage {
         let counters = context.store.counters().unwrap_or_default();
         let moment = Moment {
             queue,
@@ -177,6 +192,7 @@ impl Announcer {
             engine: context.engine.decoders().engine_in_use(),
             engine_reason: context.engine.decoders().engine_reason(),
             free_bytes: super::health::free_bytes(context.store.path()),
+            problems,
         };
         as_json(self.topics.health(), &Health::take(tally, &moment, now)).at_most_once()
     }

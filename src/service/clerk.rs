@@ -9,6 +9,7 @@ mod journal;
 mod reception;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -20,7 +21,7 @@ use super::bus_thread::Permit;
 use super::context::Context;
 use super::folders::FolderView;
 use super::health::Tally;
-use super::job::Job;
+use super::job::{Job, changes_state};
 use super::performed::{Performed, to_bytes};
 use super::publisher::{Publisher, outgoing};
 use super::pulse::{Organ, Pulse, tell_status};
@@ -30,8 +31,9 @@ use crate::ErrorCode;
 use crate::accelerator::EngineNews;
 use crate::api::Response;
 use crate::bus::{AckToken, BusClient, BusEvent};
-use crate::store::{Change, Class, Finish, OutboxMessage};
+use crate::store::{Change, Class, Finish, KeptAnswer, OutboxMessage};
 pub(super) use journal::Backlog;
+use trouble::Trouble;
 
 /// Inputs taken in before a commit, so that one flood does not keep the rest waiting.
 const BATCH: usize = 256;
@@ -73,6 +75,8 @@ pub(super) struct Found {
     pub backlog: Backlog,
     /// The highest place of a request that waited; all up to it are on the queue.
     pub highest: u64,
+    /// What the start itself has to change and to tell.
+    pub first: Vec<Change>,
 }
 
 pub(super) struct Clerk<C> {
@@ -93,6 +97,7 @@ pub(super) struct Clerk<C> {
     retry_at: Option<Instant>,
     next_health: Instant,
     view: Arc<FolderView>,
+    trouble: Trouble,
     stopping: bool,
 }
 
@@ -116,12 +121,13 @@ impl<C: BusClient> Clerk<C> {
             announcer,
             pulse,
             tally: Tally::new(now),
-            staged: Vec::new(),
+            staged: found.first.into_iter().map(|change| (change, Then::Nothing)).collect(),
             backlog: found.backlog,
             highest: found.highest,
             lingering_since: None,
             retry_at: None,
             next_health: now,
+            trouble: Trouble::default(),
             stopping: false,
         }
     }
@@ -241,7 +247,12 @@ impl<C: BusClient> Clerk<C> {
             inbox: job.seq,
             messages,
             sessions: session.map_or_else(Vec::new, |(key, state)| self.context.keep_session(key, state)),
-            answer: job.key.filter(|_| performed.keep).map(|key| (key, Arc::clone(&performed.answer))),
+            answer: job.key.filter(|_| performed.keep).map(|key| KeptAnswer {
+                key,
+                payload: Arc::clone(&performed.answer),
+                client: job.address.client.clone(),
+                changes_state: changes_state(job.address.verb),
+            }),
             layers: performed.layers.clone(),
         };
         self.staged.push((Change::Finish(Box::new(finish)), Then::Settle(job)));
@@ -276,9 +287,11 @@ impl<C: BusClient> Clerk<C> {
 
     fn on_time(&mut self) {
         let now = Instant::now();
+        self.tell_problems();
         if now >= self.next_health {
             self.next_health = now + self.announcer.health_interval();
-            let health = self.announcer.health(&self.tally, &self.context, self.queue.len(), now);
+            let problems = self.trouble.told();
+            let health = self.announcer.health(&self.tally, &self.context, self.queue.len(), &problems, now);
             if self.publisher.is_connected() {
                 self.publisher.publish_now(health);
             }

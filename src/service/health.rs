@@ -67,6 +67,8 @@ pub(super) struct Health {
     engine_reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_free_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature_c: Option<f64>,
 }
@@ -93,7 +95,7 @@ struct Latency {
 
 /// What the rest of the service knows at this moment.
 #[derive(Debug, Clone)]
-pub(super) struct Moment {
+pub(super) struct Moment<'a> {
     pub queue: usize,
     pub depths: Depths,
     pub dropped: u64,
@@ -103,11 +105,12 @@ pub(super) struct Moment {
     /// The engine in use, and why it is not the best.
     pub engine: &'static str,
     pub engine_reason: Option<String>,
+    pub problems: &'a [&'a str],
 }
 
 impl Health {
     /// Takes the pulse.
-    pub fn take(tally: &Tally, moment: &Moment, now: Instant) -> Self {
+    pub fn take(tally: &Tally, moment: &Moment<'_>, now: Instant) -> Self {
         Self {
             uptime_s: now.saturating_duration_since(tally.started).as_secs(),
             requests: Requests { served: tally.served, failed: tally.failed },
@@ -122,6 +125,7 @@ impl Health {
             engine: moment.engine,
             engine_reason: moment.engine_reason.clone(),
             state_free_bytes: moment.free_bytes,
+            problems: moment.problems.iter().map(|problem| (*problem).to_owned()).collect(),
             temperature_c: hottest_zone(Path::new("/sys/class/thermal")),
         }
     }

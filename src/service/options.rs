@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::accelerator::{AcceleratorOptions, SelfCheckOptions};
 use crate::api::Limits;
+use crate::durable::Disk;
 use crate::engine::EngineChoice;
 use crate::session::SessionLimits;
 use crate::store::StoreLimits;
@@ -36,6 +37,8 @@ pub struct ServiceOptions {
     pub previews: usize,
     /// Bound on an answer whose request names none, in bytes.
     pub max_answer_bytes: usize,
+    /// The card that the state directory is on.
+    pub disk: Disk,
     /// Bounds on the store.
     pub store: StoreLimits,
     /// Bounds on sessions.
@@ -70,11 +73,15 @@ impl Default for ServiceOptions {
             models: PathBuf::from("models"),
             state: PathBuf::from("state"),
             limits: Limits::default(),
-            response_prefixes: vec!["{root}/{device}/response/{client}".to_owned()],
+            response_prefixes: vec![
+                "{root}/{device}/response/{client}/".to_owned(),
+                "{root}/fleet/{group}/response/{client}/".to_owned(),
+            ],
             queue: 2048,
             queue_per_client: 1024,
             previews: 16,
             max_answer_bytes: 256 * 1024,
+            disk: Disk::default(),
             store: StoreLimits::default(),
             sessions: SessionLimits::default(),
             layers: 64,

@@ -11,7 +11,11 @@ pub(super) struct Pulse {
     bus: AtomicU64,
     clerk: AtomicU64,
     decoder: AtomicU64,
+    /// When systemd was last asked for more time to start; `STARTED` once it needs none.
+    asked: AtomicU64,
 }
+
+const STARTED: u64 = u64::MAX;
 
 /// Whose sign of life.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +46,22 @@ impl Pulse {
             bus: AtomicU64::new(0),
             clerk: AtomicU64::new(0),
             decoder: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
         }
+    }
+
+    /// The start goes on, and takes long: systemd is asked for another minute, every few seconds.
+    pub fn extend_start(&self) {
+        let (asked, now) = (self.asked.load(Ordering::Relaxed), self.elapsed_ms());
+        if asked != STARTED && now.saturating_sub(asked) > 5_000 {
+            self.asked.store(now, Ordering::Relaxed);
+            tell_systemd(&[sd_notify::NotifyState::ExtendTimeoutUsec(60_000_000)]);
+        }
+    }
+
+    /// The start is over.
+    pub fn started(&self) {
+        self.asked.store(STARTED, Ordering::Relaxed);
     }
 
     /// This thread makes progress.

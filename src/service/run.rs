@@ -11,7 +11,7 @@ use super::bus_thread::hand_on;
 use super::clerk::{Backlog, Clerk, Found, Input};
 use super::context::Context;
 use super::folders::ServedFolders;
-use super::pulse::{Pulse, feed_watchdog, tell_systemd};
+use super::pulse::{Organ, Pulse, feed_watchdog, tell_systemd};
 use super::queue::RequestQueue;
 use super::schedule::Bounds;
 use super::unanswered::{Recovered, recover};
@@ -46,26 +46,23 @@ impl Service {
         E: BusConnection + 'static,
     {
         let topics = Topics::new(&options.root, &options.device, &options.groups)?;
-        let opened = Store::open(&options.state, options.store)?;
+        let opened = Store::open_on(&options.disk, &options.state, options.store)?;
         let store = opened.store;
-        let layers = Layers::open(&options.state)?;
+        let pulse = Arc::new(Pulse::new());
+        let layers = Layers::open_on(&options.disk, &options.state)?.with_progress(sign_of_life(&pulse));
         let journal = store.journal()?;
-        let half_made = layers.apply(&journal);
-        let mut backlog = Backlog::of(&journal, half_made);
+        let half_made = layers.recover(&journal);
+        let backlog = Backlog::of(&journal, half_made);
         drop(journal);
-        let mut first = vec![Change::JournalDone(backlog.take_done())];
+        // With the clerk's first commit: a full card must not keep us from starting.
+        let mut first = Vec::new();
         let (sessions, unreadable) =
             SessionTable::restore(options.sessions, &store.sessions()?, store.clock_ms());
         for error in unreadable {
             tracing::warn!(%error, "a session is lost");
         }
         let announcer = Announcer::new(topics.clone(), facts(&options), options.health_interval);
-        if let Some(problem) = opened.problem {
-            tracing::error!(%problem, "the state was damaged");
-            first.push(Change::Publish(announcer.problem("state_reset", &problem.to_string())));
-        }
 
-        let pulse = Arc::new(Pulse::new());
         // The receiver lives in this function until its thread has it.
         let (clerk, inputs) = channel();
         let engine = open_engine(&options, &clerk)?;
@@ -93,7 +90,6 @@ impl Service {
         }));
         view.warm_up(&context.engine);
         let highest = take_up(&context, &queue, &topics, &options, &clerk, &mut first)?;
-        context.store.commit(first)?;
         let _ = clerk.send(Input::Looked { view, news, models: false });
 
         let rules = IntakeRules {
@@ -102,7 +98,7 @@ impl Service {
             response_prefixes: options.response_prefixes.clone(),
             previews: options.previews > 0,
         };
-        let found = Found { backlog, highest };
+        let found = Found { backlog, highest, first };
         let (of_clerk, beating) = (Arc::clone(&context), Arc::clone(&pulse));
         let office = Clerk::new(rules, of_clerk, Arc::clone(&queue), client, announcer, beating, found);
         let mut threads = vec![spawn("clerk", move || office.work(&inputs))?];
@@ -116,8 +112,10 @@ impl Service {
         let (sender, every) = (clerk.clone(), options.look_interval);
         let (watching, ended) = channel();
         threads.push(spawn("watcher", move || watch(watcher, &context, &sender, every, &ended))?);
+        let started = Arc::clone(&pulse);
         // It does not end by itself, and holds nothing that must be closed.
         spawn("watchdog", move || feed_watchdog(&pulse))?;
+        started.started();
         tell_systemd(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
         Ok(Self { clerk, threads, watching })
     }
@@ -140,6 +138,17 @@ impl Service {
                 tracing::error!("a thread had failed");
             }
         }
+    }
+}
+
+/// What a long look into a layer does meanwhile: whoever waits for it, the clerk and workers, is alive; and a start that
+/// takes long is no hang.
+fn sign_of_life(pulse: &Arc<Pulse>) -> impl Fn() + Send + Sync + 'static {
+    let pulse = Arc::clone(pulse);
+    move || {
+        pulse.beat(Organ::Clerk);
+        pulse.beat(Organ::Decoder);
+        pulse.extend_start();
     }
 }
 
@@ -167,7 +176,7 @@ fn open_engine(options: &ServiceOptions, clerk: &Sender<Input>) -> Result<Engine
 pub(super) const fn facts(options: &ServiceOptions) -> Facts {
     Facts {
         limits: options.limits,
-        store: options.store,
+        sessions: options.sessions,
         queue: options.queue,
         per_client: options.queue_per_client,
         layers: options.layers,

@@ -25,7 +25,8 @@ pub struct SessionLimits {
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { sessions: 256, per_client: 32, idle_seconds: 24 * 3600 }
+        // As long as the broker keeps what a client asks of it.
+        Self { sessions: 256, per_client: 32, idle_seconds: 7 * 24 * 3600 }
     }
 }
 

@@ -86,11 +86,25 @@ pub struct Finish {
     pub messages: Vec<OutboxMessage>,
     /// The answer to give when the request comes again, under the request's key. Leave it out for failures that
     /// may pass ([`crate::ErrorCode::retryable`]): the client shall be free to try again under the same id.
-    pub answer: Option<(RequestKey, Arc<[u8]>)>,
+    pub answer: Option<KeptAnswer>,
     /// Sessions to put or to delete.
     pub sessions: Vec<SessionChange>,
     /// Changes of layers, in order.
     pub layers: Vec<LayerChange>,
+}
+
+/// An answer that is kept for when its request comes again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptAnswer {
+    /// What the request is recognised by.
+    pub key: RequestKey,
+    /// The answer.
+    pub payload: Arc<[u8]>,
+    /// Who asked; the answers of one client do not push out those of others.
+    pub client: String,
+    /// Whether the request has changed something, so that it must not be run again: that it was carried out is then
+    /// remembered by number and age only, however large the answers are. Others may be run again at any time.
+    pub changes_state: bool,
 }
 
 /// A session's new state.
@@ -209,6 +223,9 @@ pub enum Outcome {
     Pending(u64),
     /// The same request was answered before: publish this answer again, then acknowledge.
     Answered(Arc<[u8]>),
+    /// The same request was carried out before, and its answer had to make room for others since: answer ALREADY_DONE,
+    /// then acknowledge.
+    AlreadyDone,
     /// The id was used for another payload, and the verb changes state: answer ID_REUSED, then acknowledge.
     IdReused,
     /// The inbox is full: answer BUSY, then acknowledge.
@@ -260,6 +277,8 @@ pub enum Lookup {
     Pending(u64),
     /// Answered with this.
     Same(Arc<[u8]>),
+    /// Carried out, and its answer is no longer kept.
+    AlreadyDone,
     /// Its id was used for another payload.
     OtherPayload,
 }

@@ -10,12 +10,9 @@ use super::change::{
     SessionChange,
 };
 use super::index::{Index, Known, Place, inbox_weight};
-use super::key::RequestKey;
 use super::limits::StoreLimits;
 use super::record::encode;
-use super::tables::{
-    AnswerHeader, InboxHeader, META_CLOCK, META_NEXT_SEQ, OutboxHeader, SavedHeader, Tables,
-};
+use super::tables::{InboxHeader, META_CLOCK, META_NEXT_SEQ, OutboxHeader, SavedHeader, Tables};
 use crate::layers::{JournalEntry, LayerOp};
 
 /// Why a batch failed.
@@ -30,19 +27,19 @@ impl<E: Into<redb::Error>> From<E> for BatchError {
     }
 }
 
-type Done<T = ()> = Result<T, BatchError>;
+pub(super) type Done<T = ()> = Result<T, BatchError>;
 
 /// A batch under way. The index is changed as it goes; if the batch fails, the index is to be read anew.
 pub(super) struct Batch<'a, 'txn> {
-    tables: Tables<'txn>,
-    index: &'a mut Index,
-    limits: &'a StoreLimits,
-    now_ms: u64,
+    pub(super) tables: Tables<'txn>,
+    pub(super) index: &'a mut Index,
+    pub(super) limits: &'a StoreLimits,
+    pub(super) now_ms: u64,
     /// Messages of this batch; written at its end, when it is known which are dropped.
     staged: BTreeMap<u64, (OutboxMessage, u64)>,
     /// Payloads of this batch, written at its end if something still uses them.
     new_bodies: HashMap<u64, Arc<[u8]>>,
-    changed: bool,
+    pub(super) changed: bool,
     committed: Committed,
 }
 
@@ -74,6 +71,13 @@ impl<'a, 'txn> Batch<'a, 'txn> {
             self.tables.meta.insert(META_NEXT_SEQ, self.index.next_seq)?;
             self.tables.meta.insert(META_CLOCK, self.now_ms)?;
         }
+        Ok((self.committed, self.changed))
+    }
+
+    /// Lets stored answers make room on a full card: half of them each time.
+    pub fn make_room_on_card(mut self) -> Done<(Committed, bool)> {
+        let half = self.index.depths().answer_bytes / 2;
+        self.shrink_answers_to(half)?;
         Ok((self.committed, self.changed))
     }
 
@@ -114,9 +118,7 @@ impl<'a, 'txn> Batch<'a, 'txn> {
             match self.index.known(key) {
                 Known::Same(Place::Inbox(seq)) => return Ok(Outcome::Pending(seq)),
                 Known::Same(Place::Answer(seq)) => {
-                    if let Some(answer) = self.answer(seq)? {
-                        return Ok(Outcome::Answered(answer));
-                    }
+                    return Ok(self.answer(seq)?.map_or(Outcome::AlreadyDone, Outcome::Answered));
                 }
                 Known::OtherPayload if entry.changes_state => return Ok(Outcome::IdReused),
                 Known::OtherPayload | Known::No => {}
@@ -148,16 +150,17 @@ impl<'a, 'txn> Batch<'a, 'txn> {
 
     fn finish(&mut self, finish: Finish) -> Done<Outcome> {
         if let Some(seq) = finish.inbox {
-            if !self.index.inbox_remove(seq) {
+            if self.index.inbox_remove(seq) {
+                self.tables.inbox.remove(seq)?;
+            } else if !self.is_orphan(seq, &finish) {
                 return Ok(Outcome::NotInInbox);
             }
-            self.tables.inbox.remove(seq)?;
             self.changed = true;
         }
         // Payloads of this answer, so that equal ones are kept once.
         let mut shared = Vec::new();
-        if let Some((key, payload)) = finish.answer {
-            self.keep_answer(key, payload, &mut shared)?;
+        if let Some(answer) = finish.answer {
+            self.keep_answer(answer, &mut shared)?;
         }
         let mut outbox = Vec::new();
         for message in finish.messages {
@@ -172,22 +175,17 @@ impl<'a, 'txn> Batch<'a, 'txn> {
         Ok(Outcome::Finished { outbox })
     }
 
-    fn keep_answer(&mut self, key: RequestKey, payload: Arc<[u8]>, shared: &mut Vec<u64>) -> Done {
-        if matches!(self.index.known(&key), Known::Same(Place::Answer(_))) {
-            return Ok(());
-        }
-        let bytes = payload.len();
-        let body = self.body(payload, shared);
-        let header = AnswerHeader { key, clock_ms: self.now_ms, body, bytes };
-        let seq = self.index.take_seq();
-        self.index.answer_add(seq, &header);
-        self.tables.answers.insert(seq, record(&header, &[])?.as_slice())?;
-        self.changed = true;
-        Ok(())
+    /// Whether a request was lost with its database and not answered since.
+    fn is_orphan(&mut self, seq: u64, finish: &Finish) -> bool {
+        let is_answered = finish
+            .answer
+            .as_ref()
+            .is_some_and(|answer| matches!(self.index.known(&answer.key), Known::Same(_)));
+        self.index.orphan_remove(seq) && !is_answered
     }
 
     /// A place for a payload; the one of an equal payload of the same answer, if there is one.
-    fn body(&mut self, payload: Arc<[u8]>, shared: &mut Vec<u64>) -> u64 {
+    pub(super) fn body(&mut self, payload: Arc<[u8]>, shared: &mut Vec<u64>) -> u64 {
         let same = shared.iter().find(|body| self.new_bodies.get(body).is_some_and(|p| *p == payload));
         if let Some(body) = same {
             return *body;
@@ -227,7 +225,7 @@ impl<'a, 'txn> Batch<'a, 'txn> {
         Ok(())
     }
 
-    fn release_body(&mut self, body: u64) -> Done {
+    pub(super) fn release_body(&mut self, body: u64) -> Done {
         if self.index.body_release(body) && self.new_bodies.remove(&body).is_none() {
             self.tables.bodies.remove(body)?;
         }
@@ -274,21 +272,6 @@ impl<'a, 'txn> Batch<'a, 'txn> {
         }
         for (body, payload) in &self.new_bodies {
             self.tables.bodies.insert(*body, &payload[..])?;
-        }
-        Ok(())
-    }
-
-    fn forget_old_answers(&mut self) -> Done {
-        let age = u64::try_from(self.limits.answer_age().as_millis()).unwrap_or(u64::MAX);
-        while let Some((seq, given_ms, number, bytes)) = self.index.oldest_answer() {
-            let old = self.now_ms.saturating_sub(given_ms) > age;
-            if !old && number <= self.limits.answers && bytes <= self.limits.answer_bytes {
-                break;
-            }
-            let Some(row) = self.index.answer_remove(seq) else { break };
-            self.tables.answers.remove(seq)?;
-            self.release_body(row.body)?;
-            self.changed = true;
         }
         Ok(())
     }

@@ -27,6 +27,17 @@ pub enum StoreError {
         /// The newest format known here.
         supported: u64,
     },
+    /// The database was written by an early version of the database library.
+    #[error(
+        "{} is a database of an older kind ({found}) that this version cannot read; move it away, or start with another \
+         --state directory", path.display()
+    )]
+    OlderDatabase {
+        /// The database.
+        path: PathBuf,
+        /// Its kind, as redb counts them.
+        found: u64,
+    },
     /// No space is left.
     #[error("the card with {} is full; free some space, requests are taken again then", path.display())]
     CardFull {
@@ -68,7 +79,10 @@ impl StoreError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::CardFull { .. } | Self::ReadOnly { .. } | Self::Io { .. } => ErrorCode::CardError,
-            Self::InUse { .. } | Self::NewerFormat { .. } | Self::Damaged { .. } => ErrorCode::Internal,
+            Self::InUse { .. }
+            | Self::NewerFormat { .. }
+            | Self::OlderDatabase { .. }
+            | Self::Damaged { .. } => ErrorCode::Internal,
         }
     }
 
@@ -102,11 +116,23 @@ impl StoreError {
                 Self::Damaged { path: path.to_owned(), problem: "it ends too early".to_owned() }
             }
             redb::Error::Io(source) => Self::io(doing, path, source),
+            // What contradicts itself in the file, and nothing else: all else must leave the file in its place.
+            error @ (redb::Error::Corrupted(_)
+            | redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TypeDefinitionChanged { .. }
+            | redb::Error::TableDoesNotExist(_)) => {
+                Self::Damaged { path: path.to_owned(), problem: error.to_string() }
+            }
+            redb::Error::UpgradeRequired(found) => {
+                Self::OlderDatabase { path: path.to_owned(), found: u64::from(found) }
+            }
             redb::Error::PreviousIo | redb::Error::DatabaseClosed => {
                 let source = io::Error::other("an earlier write failed");
                 Self::Io { doing, path: path.to_owned(), source }
             }
-            other => Self::Damaged { path: path.to_owned(), problem: other.to_string() },
+            // Misuse of the library, or something new in it: an error that the next try may not meet.
+            other => Self::Io { doing, path: path.to_owned(), source: io::Error::other(other.to_string()) },
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::change::{Class, InboxEntry};
 use super::key::{RequestKey, digest};
 use super::limits::{Depths, ROW_OVERHEAD};
-use super::tables::{AnswerHeader, OutboxHeader, SavedHeader};
+use super::tables::{OutboxHeader, SavedHeader};
 
 pub(super) struct InboxRow {
     pub client: String,
@@ -22,11 +22,15 @@ pub(super) struct OutboxRow {
     pub body: u64,
 }
 
+/// An answer; body 0 where only its key is kept.
+#[derive(Debug, Clone)]
 pub(super) struct AnswerRow {
     pub key: RequestKey,
     pub bytes: u64,
     pub body: u64,
     pub clock_ms: u64,
+    pub client: String,
+    pub changes_state: bool,
 }
 
 struct SavedRow {
@@ -52,16 +56,25 @@ pub(super) enum Known {
 pub(super) struct Index {
     pub next_seq: u64,
     pub clock_ms: u64,
+    /// Requests of a database that was lost under way. They were acknowledged and may be running: their answers
+    /// take place all the same.
+    orphans: BTreeSet<u64>,
     inbox: BTreeMap<u64, InboxRow>,
     inbox_bytes: u64,
     client_bytes: HashMap<String, u64>,
     outbox: BTreeMap<u64, OutboxRow>,
     outbox_bytes: u64,
     by_class: BTreeMap<Class, BTreeSet<u64>>,
-    answers: BTreeMap<u64, AnswerRow>,
-    answer_bytes: u64,
+    pub(super) answers: BTreeMap<u64, AnswerRow>,
+    pub(super) answer_bytes: u64,
+    /// Of `answers`, those of requests that changed nothing.
+    pub(super) passing: BTreeSet<u64>,
+    /// Of `answers`, those of requests that changed something, by client.
+    pub(super) lasting: BTreeMap<String, BTreeSet<u64>>,
+    /// Of the latter, those with a body.
+    pub(super) lasting_bodies: BTreeSet<u64>,
     known: HashMap<[u8; 16], Vec<([u8; 16], Place)>>,
-    bodies: HashMap<u64, u32>,
+    pub(super) bodies: HashMap<u64, u32>,
     journal: BTreeMap<u64, u64>,
     journal_bytes: u64,
     saved: BTreeMap<u64, SavedRow>,
@@ -109,11 +122,11 @@ impl Index {
         same.map_or(Known::OtherPayload, |(_, place)| Known::Same(*place))
     }
 
-    fn learn(&mut self, key: &RequestKey, place: Place) {
+    pub(super) fn learn(&mut self, key: &RequestKey, place: Place) {
         self.known.entry(key.asked).or_default().push((key.payload, place));
     }
 
-    fn forget(&mut self, key: &RequestKey, place: Place) {
+    pub(super) fn forget(&mut self, key: &RequestKey, place: Place) {
         if let Some(entries) = self.known.get_mut(&key.asked) {
             entries.retain(|entry| *entry != (key.payload, place));
             if entries.is_empty() {
@@ -157,6 +170,20 @@ impl Index {
         true
     }
 
+    /// Takes over what is known of requests that are under way from the index before this one; its inbox too, if the
+    /// database was lost.
+    pub fn take_orphans(&mut self, before: &mut Self, lost: bool) {
+        self.orphans = std::mem::take(&mut before.orphans);
+        if lost {
+            self.orphans.extend(before.inbox.keys());
+        }
+    }
+
+    /// Whether the request was waiting in a database that was lost; it is forgotten by this.
+    pub fn orphan_remove(&mut self, seq: u64) -> bool {
+        self.orphans.remove(&seq)
+    }
+
     // Outbox.
 
     pub const fn outbox_bytes(&self) -> u64 {
@@ -183,34 +210,6 @@ impl Index {
     /// The message to drop next: the oldest of the class that is dropped first.
     pub fn outbox_victim(&self) -> Option<u64> {
         Class::ALL.iter().find_map(|class| self.by_class.get(class)?.first().copied())
-    }
-
-    // Answers.
-
-    pub fn answer_add(&mut self, seq: u64, header: &AnswerHeader) {
-        let bytes = header.bytes as u64 + ROW_OVERHEAD;
-        self.answer_bytes += bytes;
-        *self.bodies.entry(header.body).or_default() += 1;
-        self.learn(&header.key, Place::Answer(seq));
-        let row = AnswerRow { key: header.key, bytes, body: header.body, clock_ms: header.clock_ms };
-        self.answers.insert(seq, row);
-    }
-
-    pub fn answer_remove(&mut self, seq: u64) -> Option<AnswerRow> {
-        let row = self.answers.remove(&seq)?;
-        self.answer_bytes -= row.bytes;
-        self.forget(&row.key, Place::Answer(seq));
-        Some(row)
-    }
-
-    pub fn answer_body(&self, seq: u64) -> Option<u64> {
-        self.answers.get(&seq).map(|row| row.body)
-    }
-
-    /// The oldest answer and when it was given, with how many there are and their bytes.
-    pub fn oldest_answer(&self) -> Option<(u64, u64, usize, u64)> {
-        let (seq, row) = self.answers.first_key_value()?;
-        Some((*seq, row.clock_ms, self.answers.len(), self.answer_bytes))
     }
 
     // Bodies.

@@ -18,9 +18,11 @@ pub struct StoreLimits {
     pub inbox_bytes_per_client: u64,
     /// Bytes of messages not yet taken by the broker. Beyond it messages are dropped, see [`super::Class`].
     pub outbox_bytes: u64,
-    /// Answers kept for requests that come again.
+    /// Requests remembered as carried out, so that they are not run again, of those that changed something; and as many
+    /// answers of others. Beyond it the client that has most makes room.
     pub answers: usize,
-    /// Bytes of those answers.
+    /// Bytes of the answers' texts. Beyond it those of requests that changed nothing go first; of one that did, that it
+    /// was carried out is remembered all the same.
     pub answer_bytes: u64,
     /// Seconds of running time that such an answer is kept: boards have no true clock, so the time that a
     /// board is switched off does not count.
@@ -35,6 +37,41 @@ impl StoreLimits {
     /// How long answers are kept.
     pub const fn answer_age(&self) -> Duration {
         Duration::from_secs(self.answer_seconds)
+    }
+
+    /// The same bounds, or smaller ones where the card has not room for them: the database must not fill the card by
+    /// itself, since nothing can be done then that would make it smaller. It may take half of the room, and needs half as
+    /// much again as the caps count. What is held already is not thrown away.
+    #[must_use]
+    pub fn within(self, room: u64, held: &Depths) -> Self {
+        const LEAST: u64 = 1024 * 1024;
+        let wanted = self.inbox_bytes.saturating_add(self.outbox_bytes).saturating_add(self.answer_bytes);
+        let allowed = room / 3;
+        if wanted <= allowed {
+            return self;
+        }
+        let part = |cap: u64, held: u64| {
+            let share = u128::from(cap) * u128::from(allowed) / u128::from(wanted);
+            // The share is at most the cap.
+            u64::try_from(share).unwrap_or(cap).max(LEAST.min(cap)).max(held.min(cap))
+        };
+        let inbox_bytes = part(self.inbox_bytes, held.inbox_bytes);
+        let smaller = Self {
+            inbox_bytes,
+            inbox_bytes_per_client: self.inbox_bytes_per_client.min((inbox_bytes / 2).max(1)),
+            outbox_bytes: part(self.outbox_bytes, held.outbox_bytes),
+            answer_bytes: part(self.answer_bytes, held.answer_bytes),
+            ..self
+        };
+        let Self { inbox_bytes, outbox_bytes, answer_bytes, .. } = smaller;
+        tracing::warn!(
+            room,
+            inbox_bytes,
+            outbox_bytes,
+            answer_bytes,
+            "the card has little room; less is kept in the state"
+        );
+        smaller
     }
 }
 
@@ -68,7 +105,7 @@ pub struct Depths {
     pub outbox_bytes: u64,
     /// Answers kept for requests that come again.
     pub answers: usize,
-    /// Their bytes, as the cap counts them.
+    /// Bytes of their texts, as the cap counts them.
     pub answer_bytes: u64,
     /// Changes of layer files not yet known to be on the card.
     pub journal: usize,

@@ -18,6 +18,20 @@ pub(super) struct BadRow {
     pub problem: String,
 }
 
+/// Why a row is not taken into the index.
+enum Unfit {
+    /// It is not what its table holds.
+    Bad(String),
+    /// The card did not let it be read: that says nothing about the row.
+    Unread(redb::Error),
+}
+
+impl From<String> for Unfit {
+    fn from(problem: String) -> Self {
+        Self::Bad(problem)
+    }
+}
+
 /// An index, the rows that it leaves out, and bodies that nothing uses.
 pub(super) struct Loaded {
     pub index: Index,
@@ -44,7 +58,9 @@ pub(super) fn load(txn: &ReadTransaction) -> Result<Loaded, redb::Error> {
         Ok(())
     })?;
     loader.rows::<AnswerHeader>("answers", ANSWERS, |index, seq, header, _| {
-        check_body(&bodies, header.body, header.bytes)?;
+        if header.body != 0 {
+            check_body(&bodies, header.body, header.bytes)?;
+        }
         index.answer_add(seq, &header);
         Ok(())
     })?;
@@ -78,11 +94,11 @@ fn check_body(
     bodies: &redb::ReadOnlyTable<u64, &'static [u8]>,
     body: u64,
     bytes: usize,
-) -> Result<(), String> {
+) -> Result<(), Unfit> {
     match redb::ReadableTable::get(bodies, body) {
         Ok(Some(payload)) if payload.value().len() == bytes => Ok(()),
-        Ok(_) => Err("its payload is not there".to_owned()),
-        Err(error) => Err(error.to_string()),
+        Ok(_) => Err(Unfit::Bad("its payload is not there".to_owned())),
+        Err(error) => Err(Unfit::Unread(error.into())),
     }
 }
 
@@ -97,14 +113,16 @@ impl Loader<'_> {
         &mut self,
         table: &'static str,
         definition: redb::TableDefinition<'static, u64, &'static [u8]>,
-        mut take: impl FnMut(&mut Index, u64, H, &[u8]) -> Result<(), String>,
+        mut take: impl FnMut(&mut Index, u64, H, &[u8]) -> Result<(), Unfit>,
     ) -> Result<(), redb::Error> {
         for row in self.txn.open_table(definition)?.iter()? {
             let (seq, bytes) = row?;
             let seq = seq.value();
-            let taken = decode::<H>(bytes.value()).and_then(|(h, body)| take(&mut self.index, seq, h, body));
-            if let Err(problem) = taken {
-                self.bad.push(BadRow { table, seq, problem });
+            let row = decode::<H>(bytes.value()).map_err(Unfit::Bad);
+            match row.and_then(|(header, body)| take(&mut self.index, seq, header, body)) {
+                Ok(()) => {}
+                Err(Unfit::Bad(problem)) => self.bad.push(BadRow { table, seq, problem }),
+                Err(Unfit::Unread(error)) => return Err(error),
             }
         }
         Ok(())

@@ -95,6 +95,7 @@
 //! # Ok(()) }
 //! ```
 
+mod answers;
 mod backend;
 mod change;
 mod commit;
@@ -112,8 +113,8 @@ mod tables;
 mod tests;
 
 pub use change::{
-    Change, Class, Committed, DropCause, Dropped, Finish, InboxEntry, LayerChange, Lookup, OutboxEntry,
-    OutboxMessage, Outcome, SessionChange, Waiting,
+    Change, Class, Committed, DropCause, Dropped, Finish, InboxEntry, KeptAnswer, LayerChange, Lookup,
+    OutboxEntry, OutboxMessage, Outcome, SessionChange, Waiting,
 };
 pub use error::StoreError;
 pub use key::RequestKey;

@@ -1,7 +1,6 @@
 //! The store itself: the open database, its index, and what happens when the card fails.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
@@ -15,8 +14,9 @@ use super::error::StoreError;
 use super::index::{Index, Known, Place};
 use super::key::RequestKey;
 use super::limits::{Depths, StoreLimits};
-use super::open::{Problem, Ready, open};
+use super::open::{Opening, Problem, Ready, open};
 use super::tables::Tables;
+use crate::durable::Disk;
 
 /// The store, and what must be told about how it was found.
 #[derive(Debug)]
@@ -31,7 +31,10 @@ pub struct Opened {
 pub struct Store {
     path: PathBuf,
     limits: StoreLimits,
+    disk: Disk,
     pub(super) meter: Arc<Meter>,
+    /// What was found wrong since [`Store::open`] and not told yet.
+    problems: Mutex<Vec<Problem>>,
     writer: Mutex<Writer>,
     /// `None` while it is closed to be opened again.
     db: RwLock<Option<Database>>,
@@ -46,6 +49,8 @@ struct Writer {
     index: Index,
     /// The last batch failed: what is on the card must be read again before anything is said about it.
     stale: bool,
+    /// It failed for want of room.
+    tight: bool,
 }
 
 impl std::fmt::Debug for Store {
@@ -65,18 +70,31 @@ impl Store {
     /// If another process has it open, it was written by a newer version, or the directory cannot be written.
     /// Damage is no error, see [`Opened::problem`].
     pub fn open(state: &Path, limits: StoreLimits) -> Result<Opened, StoreError> {
-        fs::create_dir_all(state).map_err(|e| StoreError::io("create", state, e))?;
+        Self::open_on(&Disk::default(), state, limits)
+    }
+
+    /// As [`Self::open`], on this disk.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_on(disk: &Disk, state: &Path, limits: StoreLimits) -> Result<Opened, StoreError> {
+        let disk = disk.counted_apart();
+        disk.create_dir_all(state).map_err(|e| StoreError::io("create", state, e))?;
         let path = state.join(super::FILE_NAME);
         let meter = Arc::new(Meter::default());
-        let Ready { db, index, problem } = open(&path, &limits, &meter)?;
+        let opening = Opening { path: &path, disk: &disk, limits: &limits, meter: &meter };
+        let Ready { db, index, problem } = open(opening)?;
+        let limits = limits.within(free_bytes(state, &path), &index.depths());
         let store = Self {
             path,
             limits,
+            disk,
             meter,
+            problems: Mutex::new(problem.iter().cloned().collect()),
             depths: Mutex::new(index.depths()),
             opened_clock_ms: index.clock_ms,
             opened_at: Instant::now(),
-            writer: Mutex::new(Writer { index, stale: false }),
+            writer: Mutex::new(Writer { index, stale: false, tight: false }),
             db: RwLock::new(Some(db)),
             #[cfg(test)]
             skipped_ms: std::sync::atomic::AtomicU64::new(0),
@@ -91,22 +109,33 @@ impl Store {
     /// it is: requests with a key are recognised and a [`super::Finish`] takes place once.
     pub fn commit(&self, batch: Vec<Change>) -> Result<Committed, StoreError> {
         let mut writer = self.writer()?;
-        let now_ms = self.clock_ms();
-        let result = self.write(&mut writer.index, batch, now_ms);
+        let mut result = Ok(());
+        if std::mem::take(&mut writer.tight) {
+            // Stored answers go first. In a batch of its own: what it frees is there for the next one.
+            result = self.write(&mut writer.index, |batch| batch.make_room_on_card()).map(drop);
+        }
+        let result = result.and_then(|()| self.write(&mut writer.index, |work| work.run(batch)));
         match &result {
             Ok(_) => *unpoisoned(self.depths.lock()) = writer.index.depths(),
-            Err(_) => writer.stale = true,
+            Err(error) => {
+                writer.stale = true;
+                writer.tight = matches!(error, StoreError::CardFull { .. });
+            }
         }
         result
     }
 
-    fn write(&self, index: &mut Index, batch: Vec<Change>, now_ms: u64) -> Result<Committed, StoreError> {
+    fn write(
+        &self,
+        index: &mut Index,
+        work: impl FnOnce(Batch<'_, '_>) -> Result<(Committed, bool), BatchError>,
+    ) -> Result<Committed, StoreError> {
         let db = self.database()?;
+        let now_ms = self.clock_ms();
         let run = || -> Result<Committed, BatchError> {
             let mut txn = db.open_db()?.begin_write()?;
             txn.set_durability(Durability::Immediate)?;
-            let (committed, changed) =
-                Batch::new(Tables::open(&txn)?, index, &self.limits, now_ms).run(batch)?;
+            let (committed, changed) = work(Batch::new(Tables::open(&txn)?, index, &self.limits, now_ms))?;
             if changed {
                 txn.commit()?;
             } else {
@@ -136,17 +165,20 @@ impl Store {
         if writer.stale {
             let mut db = unpoisoned(self.db.write());
             *db = None;
-            let ready = open(&self.path, &self.limits, &self.meter)?;
-            if let Some(problem) = ready.problem {
-                tracing::error!(path = %self.path.display(), "{problem}");
-            }
+            let (path, limits, disk, meter) = (&self.path, &self.limits, &self.disk, &self.meter);
+            let ready = open(Opening { path, disk, limits, meter })?;
             *db = Some(ready.db);
             *unpoisoned(self.depths.lock()) = ready.index.depths();
             let mut index = ready.index;
             // Where a new database had to be begun its places would start over, and requests that are under way
             // hold places of the old one.
             index.next_seq = index.next_seq.max(writer.index.next_seq);
-            *writer = Writer { index, stale: false };
+            index.take_orphans(
+                &mut writer.index,
+                matches!(ready.problem, Some(Problem::Replaced { .. } | Problem::Missing)),
+            );
+            *writer = Writer { index, stale: false, tight: writer.tight };
+            unpoisoned(self.problems.lock()).extend(ready.problem);
         }
         Ok(writer)
     }
@@ -184,11 +216,11 @@ impl Store {
             Known::No => Lookup::Unknown,
             Known::OtherPayload => Lookup::OtherPayload,
             Known::Same(Place::Inbox(seq)) => Lookup::Pending(seq),
-            // It may have been forgotten between the two looks.
-            Known::Same(Place::Answer(_)) => {
-                let answer = body.map(|body| self.body(body)).transpose()?.flatten();
-                answer.map_or(Lookup::Unknown, Lookup::Same)
-            }
+            Known::Same(Place::Answer(_)) => match body {
+                None => Lookup::AlreadyDone,
+                // It may have been forgotten between the two looks.
+                Some(body) => self.body(body)?.map_or(Lookup::AlreadyDone, Lookup::Same),
+            },
         })
     }
 
@@ -209,7 +241,13 @@ impl Store {
 
     /// Syncs of the card by the database since it was opened, those of opening it among them.
     pub fn syncs(&self) -> u64 {
-        self.meter.syncs()
+        self.disk.syncs()
+    }
+
+    /// What was found wrong since the last call, at first what [`Opened::problem`] says: to be told loudly, in the log, in an
+    /// event, in health.
+    pub fn take_problems(&self) -> Vec<Problem> {
+        std::mem::take(&mut *unpoisoned(self.problems.lock()))
     }
 
     /// Lets all syncs of the card fail, though what was written before them can be read again.
@@ -239,6 +277,13 @@ impl Store {
     pub fn counters(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         self.read_counters()
     }
+}
+
+/// Bytes that the database may take: those free for us, and its own.
+fn free_bytes(state: &Path, path: &Path) -> u64 {
+    let own = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    // A file system that does not tell does not bound us.
+    rustix::fs::statvfs(state).map_or(u64::MAX, |stat| (stat.f_bavail * stat.f_frsize).saturating_add(own))
 }
 
 /// The database, held open.

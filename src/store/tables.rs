@@ -76,10 +76,20 @@ impl OutboxHeader {
 pub(super) struct AnswerHeader {
     pub key: RequestKey,
     pub clock_ms: u64,
-    /// Where the answer stands in `bodies`.
+    /// Where the answer stands in `bodies`; 0 where only the key is kept.
     pub body: u64,
     /// The answer's bytes.
     pub bytes: usize,
+    /// Who asked; empty in rows of older versions.
+    #[serde(default)]
+    pub client: String,
+    /// Whether the request changed something; not known, so assumed, of rows of older versions.
+    #[serde(default = "assumed")]
+    pub changes_state: bool,
+}
+
+const fn assumed() -> bool {
+    true
 }
 
 #[derive(Serialize, Deserialize)]

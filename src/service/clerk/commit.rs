@@ -45,12 +45,14 @@ impl<C: BusClient> Clerk<C> {
             let batch = self.staged.iter().map(|(change, _)| change.clone()).collect();
             match self.context.store.commit(batch) {
                 Ok(committed) => {
+                    self.state_written();
                     let staged = std::mem::take(&mut self.staged);
                     self.follow(staged, committed);
                 }
                 Err(error) => {
                     // Nothing is acknowledged that is not durable: the broker keeps it meanwhile.
                     tracing::error!(%error, "the state cannot be written; trying again");
+                    self.state_unwritable(&error);
                     self.retry_at = Some(now + RETRY);
                     self.backlog.doubt();
                     return;
@@ -96,6 +98,11 @@ impl<C: BusClient> Clerk<C> {
             Outcome::Answered(answer) => {
                 let finish = Finish { messages: job.reply.messages(&answer), ..Finish::default() };
                 self.staged.push((Change::Finish(Box::new(finish)), Then::Acknowledge(ack)));
+            }
+            Outcome::AlreadyDone => {
+                let text = "this request was carried out before, and its answer is no longer kept; it is not run again";
+                let response = Response::error(job.id(), ErrorCode::AlreadyDone, text);
+                self.refuse(&job.reply, &response, ack);
             }
             Outcome::IdReused => {
                 let text = "this id was used for another request, which has been done; use a new id";

@@ -81,7 +81,7 @@ impl<C: BusClient> Clerk<C> {
         }
     }
 
-    fn apply_journal(&mut self) {
+    pub(super) fn apply_journal(&mut self) {
         match self.context.store.journal() {
             Ok(journal) => {
                 let done = self.backlog.take_done();
@@ -98,6 +98,9 @@ impl<C: BusClient> Clerk<C> {
 
     fn apply(&mut self, entries: &[JournalEntry]) {
         let applied = self.context.layers.apply(entries);
+        if !applied.failed.is_empty() || self.backlog.behind.is_empty() {
+            self.layers_unwritable(&applied.failed);
+        }
         self.backlog.note(entries, applied);
         if !self.backlog.done.is_empty() {
             self.lingering_since.get_or_insert_with(Instant::now);

@@ -81,7 +81,7 @@ impl<C: BusClient> Clerk<C> {
             return true;
         }
         match self.context.store.lookup(key) {
-            Ok(Lookup::Pending(_) | Lookup::Same(_)) => true,
+            Ok(Lookup::Pending(_) | Lookup::Same(_) | Lookup::AlreadyDone) => true,
             Ok(Lookup::OtherPayload) => entry.changes_state,
             Ok(Lookup::Unknown) => false,
             Err(error) => {

@@ -1,11 +1,13 @@
 //! The clerk without its thread, on a store whose card fails when the test says so.
 
+mod card;
+
 use std::sync::Mutex;
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::bus::memory::bus;
+use crate::bus::memory::{MemoryBroker, bus};
 use crate::bus::{BusEvents, BusHandle, IncomingMessage, Properties, QoS, Topics};
 use crate::engine::{Engine, EngineChoice, EngineOptions};
 use crate::layers::{LayerOp, Layers};
@@ -19,6 +21,7 @@ use crate::store::{LayerChange, Store};
 
 struct Office {
     clerk: Clerk<BusHandle>,
+    broker: MemoryBroker,
     _events: BusEvents,
     dir: TempDir,
 }
@@ -51,10 +54,10 @@ fn office() -> Office {
     let announcer = Announcer::new(topics.clone(), facts(&options), options.health_interval);
     let rules =
         IntakeRules { topics, limits: options.limits, response_prefixes: Vec::new(), previews: false };
-    let (client, events, _) = bus(None);
+    let (client, events, broker) = bus(None);
     let queue = Arc::new(RequestQueue::new(bounds));
     let clerk = Clerk::new(rules, context, queue, client, announcer, pulse, Found::default());
-    Office { clerk, _events: events, dir }
+    Office { clerk, broker, _events: events, dir }
 }
 
 impl Office {

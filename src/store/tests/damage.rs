@@ -19,6 +19,7 @@ fn filled(fixture: &Fixture) {
 
 fn reopened(fixture: &Fixture) -> Opened {
     let opened = Store::open(fixture.dir.path(), fixture.limits).unwrap();
+    assert_eq!(opened.store.take_problems(), opened.problem.iter().cloned().collect::<Vec<_>>());
     received(&one(&opened.store, receive(entry("z", "segment", "z", b"works"))));
     opened
 }
@@ -63,6 +64,91 @@ fn a_file_cut_short_is_damage() {
     let len = fs::metadata(fixture.file()).unwrap().len();
     fs::OpenOptions::new().write(true).open(fixture.file()).unwrap().set_len(len / 2).unwrap();
     replaced(&fixture);
+}
+
+/// A state directory with a layer in it.
+fn with_a_layer(fixture: &Fixture) {
+    let layers = fixture.dir.path().join("layers");
+    fs::create_dir(&layers).unwrap();
+    fs::write(layers.join("ponds.geojsonl"), "{\"type\":\"Feature\"}\n").unwrap();
+}
+
+#[test]
+fn a_database_that_is_empty_or_gone_beside_layers_is_told_as_damage() {
+    for left in [Some(""), None] {
+        let fixture = Fixture::new();
+        filled(&fixture);
+        with_a_layer(&fixture);
+        match left {
+            Some(text) => fs::write(fixture.file(), text).unwrap(),
+            None => fs::remove_file(fixture.file()).unwrap(),
+        }
+        let problem = reopened(&fixture).problem.unwrap();
+        assert_eq!(problem, Problem::Missing);
+        assert!(problem.to_string().contains("the state database was damaged"), "{problem}");
+        assert_eq!(Store::open(fixture.dir.path(), fixture.limits).unwrap().problem, None, "told once");
+    }
+}
+
+#[test]
+fn a_first_start_cut_short_is_no_damage() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.dir.path().join("layers")).unwrap();
+    fs::write(fixture.file(), "").unwrap();
+    assert_eq!(reopened(&fixture).problem, None);
+}
+
+#[test]
+fn a_database_of_a_newer_library_is_refused_with_advice_and_left_alone() {
+    for slots in [&[64u64][..], &[192], &[64, 192]] {
+        let fixture = Fixture::new();
+        filled(&fixture);
+        let whole = fs::read(fixture.file()).unwrap();
+        slots.iter().for_each(|slot| overwrite(&fixture, *slot, &[4]));
+        let spoiled = fs::read(fixture.file()).unwrap();
+        let error = Store::open(fixture.dir.path(), fixture.limits).unwrap_err();
+        assert!(matches!(error, StoreError::NewerFormat { found: 4, supported: 3, .. }), "{error:?}");
+        assert!(error.to_string().contains("install the newer version again"), "{error}");
+        assert_eq!(fs::read(fixture.file()).unwrap(), spoiled);
+        assert_eq!(fs::read_dir(fixture.dir.path()).unwrap().count(), 1);
+        fs::write(fixture.file(), whole).unwrap();
+        assert_eq!(fixture.open().depths().inbox, 50, "the newer version finds all");
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_a_version_is_damage_and_no_newer_library() {
+    for bit in 0..8 {
+        let fixture = Fixture::new();
+        filled(&fixture);
+        overwrite(&fixture, 64, &[3 ^ (1 << bit)]);
+        // The slot may be the one that is not in use.
+        assert!(Store::open(fixture.dir.path(), fixture.limits).is_ok(), "bit {bit}");
+    }
+}
+
+#[test]
+fn what_is_no_damage_leaves_the_file_in_its_place() {
+    let path = std::path::Path::new("state.redb");
+    let damage = |error: redb::Error| StoreError::redb("open", path, error).is_damage();
+    assert!(damage(redb::Error::Corrupted("a checksum".to_owned())));
+    assert!(damage(redb::Error::TableDoesNotExist("inbox".to_owned())));
+    for error in [
+        redb::Error::UpgradeRequired(2),
+        redb::Error::ValueTooLarge(1 << 32),
+        redb::Error::TransactionInProgress,
+        redb::Error::TransactionPoisoned,
+        redb::Error::LockProtocolMismatch,
+        redb::Error::RepairAborted,
+        redb::Error::Unsupported,
+        redb::Error::DatabaseAlreadyOpen,
+        redb::Error::PreviousIo,
+        redb::Error::Io(std::io::ErrorKind::StorageFull.into()),
+        redb::Error::Io(std::io::Error::other("EIO")),
+    ] {
+        let text = format!("{error:?}");
+        assert!(!damage(error), "{text}");
+    }
 }
 
 #[test]
@@ -201,4 +287,23 @@ fn places_go_on_in_a_database_begun_because_the_old_one_was_found_damaged_under_
     let after = received(&one(&store, receive(entry("a", "segment", "2", b"y"))));
     assert!(fixture.dir.path().join("state.redb.bad-1").exists(), "it was damaged");
     assert!(after > before, "{after}: the request in place {before} may be under way");
+    let problems = store.take_problems();
+    assert!(matches!(problems[..], [Problem::Replaced { .. }]), "{problems:?}");
+    assert!(store.take_problems().is_empty(), "told once");
+}
+
+#[test]
+fn a_request_under_way_when_the_database_is_found_damaged_is_answered_once_and_saves_once() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let request = entry("a", "save", "1", b"x");
+    let seq = received(&one(&store, receive(request.clone())));
+    store.fail_syncs(true);
+    store.commit(vec![receive(entry("a", "segment", "2", b"y"))]).unwrap_err();
+    store.fail_syncs(false);
+    overwrite(&fixture, 0, &[0; 512]);
+    assert!(matches!(one(&store, answer_to(seq, &request, "ok")), Outcome::Finished { .. }));
+    assert_eq!(one(&store, answer_to(seq, &request, "ok")), Outcome::NotInInbox);
+    assert_eq!(payloads(&store), ["ok"]);
+    assert!(matches!(one(&store, receive(request)), Outcome::Answered(_)));
 }

@@ -84,34 +84,92 @@ fn a_failure_that_may_pass_leaves_the_id_free() {
     received(&one(&store, receive(request)));
 }
 
-#[test]
-fn answers_are_bounded_in_number() {
-    let fixture = Fixture::with(StoreLimits { answers: 3, ..StoreLimits::default() });
-    let store = fixture.open();
-    let requests: Vec<_> = (0..5).map(|n| entry("a", "save", &n.to_string(), b"x")).collect();
-    for request in &requests {
-        let seq = received(&one(&store, receive(request.clone())));
-        one(&store, answer_to(seq, request, "ok"));
-    }
-    assert_eq!(store.depths().answers, 3);
-    let known = |n: usize| store.lookup(&requests[n].key.unwrap()).unwrap();
-    assert_eq!(known(1), Lookup::Unknown);
-    assert!(matches!(known(2), Lookup::Same(_)));
-    assert_eq!(payloads(&store).len(), 5, "messages that wait are not touched by it");
+/// Asks and answers; the answer has so many bytes.
+fn served(store: &Store, request: &InboxEntry, bytes: usize) {
+    let seq = received(&one(store, receive(request.clone())));
+    one(store, answer_to(seq, request, &"x".repeat(bytes)));
+}
+
+fn is_known(store: &Store, request: &InboxEntry) -> bool {
+    store.lookup(&request.key.unwrap()).unwrap() != Lookup::Unknown
 }
 
 #[test]
-fn answers_are_bounded_in_bytes() {
-    let fixture = Fixture::with(StoreLimits { answer_bytes: 3000, ..StoreLimits::default() });
-    let store = fixture.open();
-    for n in 0..6 {
-        let request = entry("a", "save", &n.to_string(), b"x");
-        let seq = received(&one(&store, receive(request.clone())));
-        one(&store, answer_to(seq, &request, &"x".repeat(if n == 5 { 5000 } else { 744 })));
-        let depths = store.depths();
-        assert!(depths.answer_bytes <= 3000, "{depths:?}");
-        assert_eq!(depths.answers, if n == 5 { 0 } else { 3.min(n + 1) });
+fn answers_are_bounded_in_number() {
+    for verb in ["save", "segment"] {
+        let fixture = Fixture::with(StoreLimits { answers: 3, ..StoreLimits::default() });
+        let store = fixture.open();
+        let requests: Vec<_> = (0..5).map(|n| entry("a", verb, &n.to_string(), b"x")).collect();
+        requests.iter().for_each(|request| served(&store, request, 2));
+        assert_eq!(store.depths().answers, 3);
+        assert!(!is_known(&store, &requests[1]) && is_known(&store, &requests[2]));
+        assert_eq!(payloads(&store).len(), 5, "messages that wait are not touched by it");
     }
+}
+
+#[test]
+fn no_client_makes_the_board_forget_what_it_did_for_another() {
+    let fixture = Fixture::with(StoreLimits { answers: 8, ..StoreLimits::default() });
+    let store = fixture.open();
+    let alice = entry("alice", "save", "1", b"x");
+    served(&store, &alice, 2);
+    for n in 0..50 {
+        served(&store, &entry("bob", "save", &n.to_string(), b"x"), 2);
+        served(&store, &entry("bob", "segment", &n.to_string(), b"x"), 2);
+    }
+    drop(store);
+    let store = fixture.open();
+    served(&store, &entry("bob", "save", "last", b"x"), 2);
+    assert!(is_known(&store, &alice), "after a restart, too");
+    assert_eq!(store.depths().answers, 16, "so many of each kind");
+}
+
+#[test]
+fn large_answers_push_out_texts_and_never_that_a_change_was_made() {
+    let fixture = Fixture::with(StoreLimits { answer_bytes: 100_000, ..StoreLimits::default() });
+    let store = fixture.open();
+    let saves: Vec<_> = (0..20).map(|n| entry("alice", "save", &n.to_string(), b"x")).collect();
+    saves.iter().for_each(|save| served(&store, save, 2000));
+    for n in 0..100 {
+        served(&store, &entry("bob", "segment", &n.to_string(), b"x"), 10_000);
+        assert!(store.depths().answer_bytes <= 100_000);
+    }
+    let text = Outcome::Answered(Arc::from("x".repeat(2000).into_bytes()));
+    assert_eq!(one(&store, receive(saves[0].clone())), text, "those of segment made room");
+    for n in 0..100 {
+        served(&store, &entry("carol", "add", &n.to_string(), b"x"), 10_000);
+        assert!(store.depths().answer_bytes <= 100_000);
+    }
+    drop(store);
+    let store = fixture.open();
+    for save in &saves {
+        assert_eq!(one(&store, receive(save.clone())), Outcome::AlreadyDone, "not run again");
+        assert_eq!(store.lookup(&save.key.unwrap()).unwrap(), Lookup::AlreadyDone);
+    }
+}
+
+#[test]
+fn one_answer_never_pushes_out_all_others() {
+    let fixture = Fixture::with(StoreLimits { answer_bytes: 100_000, ..StoreLimits::default() });
+    let store = fixture.open();
+    let (save, segment) = (entry("a", "save", "1", b"x"), entry("a", "segment", "1", b"x"));
+    served(&store, &save, 2000);
+    served(&store, &segment, 2000);
+    let (huge_save, huge_segment) = (entry("b", "save", "1", b"x"), entry("b", "segment", "1", b"x"));
+    served(&store, &huge_save, 2_000_000);
+    served(&store, &huge_segment, 2_000_000);
+    for kept in [&save, &segment] {
+        assert!(
+            matches!(one(&store, receive(kept.clone())), Outcome::Answered(answer) if answer.len() == 2000)
+        );
+    }
+    assert_eq!(one(&store, receive(huge_save)), Outcome::AlreadyDone);
+    assert_eq!(
+        payloads(&store).iter().filter(|payload| payload.len() == 2_000_000).count(),
+        2,
+        "both are sent"
+    );
+    received(&one(&store, receive(huge_segment)));
 }
 
 #[test]

@@ -4,6 +4,8 @@ mod batches;
 mod caps;
 mod damage;
 mod knowing;
+mod model;
+mod power;
 
 use std::sync::Arc;
 
@@ -65,9 +67,14 @@ fn answer_to(seq: u64, entry: &InboxEntry, payload: &str) -> Change {
     Change::Finish(Box::new(Finish {
         inbox: Some(seq),
         messages: vec![OutboxMessage::new(Class::Answer, "response", Arc::clone(&payload))],
-        answer: entry.key.map(|key| (key, payload)),
+        answer: kept(entry, payload),
         ..Finish::default()
     }))
+}
+
+fn kept(entry: &InboxEntry, payload: Arc<[u8]>) -> Option<KeptAnswer> {
+    let (client, changes_state) = (entry.client.clone(), entry.changes_state);
+    entry.key.map(|key| KeptAnswer { key, payload, client, changes_state })
 }
 
 fn append(layer: &str, id: &str, session: &str) -> LayerChange {

@@ -1,20 +1,9 @@
 //! Files that are whole on the card: replaced at once, with file and directory synced.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Makes entries of a directory (files created, renamed, removed) durable.
-///
-/// # Errors
-/// Those of the file system; one that cannot sync a directory (FAT through FUSE, for one) is taken as it is.
-pub fn sync_dir(dir: &Path) -> io::Result<()> {
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    match File::open(dir).and_then(|dir| dir.sync_all()) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
-        other => other,
-    }
-}
+use super::{Disk, DiskFile};
 
 /// Whether a file name is that of a [`Replacement`] that was never finished.
 pub fn is_leftover(name: &str) -> bool {
@@ -25,9 +14,10 @@ pub fn is_leftover(name: &str) -> bool {
 /// it, it is removed again and the old file stays.
 #[derive(Debug)]
 pub struct Replacement {
+    disk: Disk,
     target: PathBuf,
     temporary: PathBuf,
-    file: Option<BufWriter<File>>,
+    file: Option<BufWriter<DiskFile>>,
 }
 
 impl Replacement {
@@ -36,13 +26,23 @@ impl Replacement {
     /// # Errors
     /// Those of the file system; `target` without a file name is invalid input.
     pub fn begin(target: &Path) -> io::Result<Self> {
+        Self::begin_on(&Disk::default(), target)
+    }
+
+    /// As [`Self::begin`], on this disk.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn begin_on(disk: &Disk, target: &Path) -> io::Result<Self> {
         let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let mut hidden = std::ffi::OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".tmp-{}", std::process::id()));
         let temporary = target.with_file_name(hidden);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
-        Ok(Self { target: target.to_owned(), temporary, file: Some(BufWriter::new(file)) })
+        let file = disk.create(&temporary, true)?;
+        // Large pieces: each is one write, and layers are copied through here.
+        let file = Some(BufWriter::with_capacity(1 << 18, file));
+        Ok(Self { disk: disk.clone(), target: target.to_owned(), temporary, file })
     }
 
     /// Puts the file in the place of the old one, both it and its directory synced.
@@ -55,16 +55,16 @@ impl Replacement {
             Ok(file) => file,
             Err(error) => {
                 // Best effort: the error that counts is the first one.
-                let _ = fs::remove_file(&self.temporary);
+                let _ = self.disk.remove_file(&self.temporary);
                 return Err(error.into_error());
             }
         };
-        let renamed = file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.target));
+        let renamed = file.sync().and_then(|()| self.disk.rename(&self.temporary, &self.target));
         if renamed.is_err() {
-            let _ = fs::remove_file(&self.temporary);
+            let _ = self.disk.remove_file(&self.temporary);
             return renamed;
         }
-        sync_dir(self.target.parent().unwrap_or(Path::new(".")))
+        self.disk.sync_dir(self.target.parent().unwrap_or(Path::new(".")))
     }
 }
 
@@ -81,13 +81,15 @@ impl Write for Replacement {
 impl Drop for Replacement {
     fn drop(&mut self) {
         if self.file.take().is_some() {
-            let _ = fs::remove_file(&self.temporary);
+            let _ = self.disk.remove_file(&self.temporary);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
