@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use geosam_edge::cli::{Cli, CliError};
+use geosam_edge::cli::{self, Cli, CliError};
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
@@ -12,8 +12,8 @@ fn main() -> ExitCode {
         Err(error) if CliError::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Our errors say in their own words what caused them.
-            eprintln!("geosam-edge: {error}");
-            ExitCode::FAILURE
+            cli::note(&format_args!("geosam-edge: {error}"));
+            ExitCode::from(error.status())
         }
     }
 }

@@ -108,6 +108,29 @@ fn without_a_raster_the_backdrop_is_plain() {
 }
 
 #[test]
+fn the_raster_that_is_shown_is_told_and_one_that_is_named_must_be_there() {
+    let work = tempfile::tempdir().unwrap();
+    let (features, models, scene) =
+        (demo().join("features"), demo().join("models"), demo().join("scene.tif"));
+    let (x, y) = ponds()[0];
+    let draw = |more: &[&str]| {
+        let (point, picture) = (format!("{x},{y}"), work.path().join("a.png"));
+        let mut words = vec!["segment", features.to_str().unwrap(), "--models", models.to_str().unwrap()];
+        words.extend(["--point", &point, "--overlay", picture.to_str().unwrap()]);
+        words.extend(more);
+        let output = run(&words);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, told) = draw(&[]);
+    assert_eq!(status, Some(0));
+    assert!(told.starts_with("the picture shows ") && told.trim_end().ends_with("scene.tif"), "{told}");
+    assert_eq!(draw(&["--raster", scene.to_str().unwrap()]), (Some(0), String::new()));
+    let (status, told) = draw(&["--raster", "/nowhere/a.tif"]);
+    assert_eq!(status, Some(1));
+    assert!(told.contains("/nowhere/a.tif: No such file"), "{told}");
+}
+
+#[test]
 fn an_overlay_is_for_one_prompt_and_goes_to_a_file() {
     let features = demo().join("features");
     let features = features.to_str().unwrap();

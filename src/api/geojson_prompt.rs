@@ -7,11 +7,15 @@ use super::error::{Parsed, RequestError};
 use super::limits::Limits;
 use super::parse::request_from;
 use super::prompt::{check_point_count, label_from};
-use super::request::{CrsChoice, PromptSet, Request};
+use super::request::{CrsChoice, PromptItem, PromptSet, Request};
 use super::values::{crs_from, given, numbers};
 use crate::geo::Bounds;
 
-pub(super) fn parse(mut object: Map<String, Value>, limits: &Limits) -> Result<Request, RequestError> {
+pub(super) fn parse(
+    mut object: Map<String, Value>,
+    limits: &Limits,
+    defaults: Option<&PromptItem>,
+) -> Result<Request, RequestError> {
     let options = match object.remove("geosam") {
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(options)) => options,
@@ -26,7 +30,7 @@ pub(super) fn parse(mut object: Map<String, Value>, limits: &Limits) -> Result<R
         }
     }
     let asked = given(&options, "crs").map(|value| crs_from(value, "geosam.crs")).transpose()?;
-    let mut request = request_from(options, limits)?;
+    let mut request = request_from(options, limits, defaults)?;
     let mut drawn = Drawn { limits, crs: None, prompt: PromptSet::default(), area: None };
     let tree = Value::Object(object);
     let own = crs_member(&tree, "")?;

@@ -23,7 +23,7 @@ pub use json::{JsonError, parse_bounded};
 pub use limits::Limits;
 pub(crate) use names::{MAX_NAME, first_digits, short_digest};
 pub use names::{NameError, check_folder_name, check_name, escape_name};
-pub use parse::parse_request;
+pub use parse::{parse_request, parse_request_with};
 pub use prompt::checked_box;
 pub use request::{
     CrsChoice, OnTooLarge, OutputOptions, PromptItem, PromptSet, Request, RequestId, Vectorization,

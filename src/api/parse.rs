@@ -39,6 +39,26 @@ const ITEM_KEYS: &[&str] = &["id", "folder", "crs", "points", "labels", "bbox", 
 /// # Errors
 /// See [`RequestError`].
 pub fn parse_request(payload: &[u8], limits: &Limits) -> Result<Request, (Option<RequestId>, RequestError)> {
+    parse(payload, limits, None)
+}
+
+/// The same, where what a request does not say (folder, CRS, output) is as in `defaults`.
+///
+/// # Errors
+/// As [`parse_request`].
+pub fn parse_request_with(
+    payload: &[u8],
+    limits: &Limits,
+    defaults: &PromptItem,
+) -> Result<Request, (Option<RequestId>, RequestError)> {
+    parse(payload, limits, Some(defaults))
+}
+
+fn parse(
+    payload: &[u8],
+    limits: &Limits,
+    defaults: Option<&PromptItem>,
+) -> Result<Request, (Option<RequestId>, RequestError)> {
     let tree = parse_bounded(payload, limits).map_err(|e| (None, e.into()))?;
     let Value::Object(object) = tree else {
         let found = kind_of(&tree);
@@ -46,9 +66,9 @@ pub fn parse_request(payload: &[u8], limits: &Limits) -> Result<Request, (Option
     };
     let id = readable_id(&object);
     if object.contains_key("type") {
-        geojson_prompt::parse(object, limits).map_err(|e| (id, e))
+        geojson_prompt::parse(object, limits, defaults).map_err(|e| (id, e))
     } else {
-        request_from(object, limits).map_err(|e| (id, e))
+        request_from(object, limits, defaults).map_err(|e| (id, e))
     }
 }
 
@@ -66,7 +86,11 @@ fn readable_id(object: &Map<String, Value>) -> Option<RequestId> {
     }
 }
 
-pub(super) fn request_from(mut object: Map<String, Value>, limits: &Limits) -> Parsed<Request> {
+pub(super) fn request_from(
+    mut object: Map<String, Value>,
+    limits: &Limits,
+    defaults: Option<&PromptItem>,
+) -> Parsed<Request> {
     known_keys(&object, REQUEST_KEYS, "")?;
     let batch = match object.remove("prompts") {
         None | Some(Value::Null) => None,
@@ -75,7 +99,7 @@ pub(super) fn request_from(mut object: Map<String, Value>, limits: &Limits) -> P
             return Err(RequestError::bad("prompts", format!("is {}; send an array", kind_of(&other))));
         }
     };
-    let item = item_from(&object, None, "", limits)?;
+    let item = item_from(&object, defaults, "", limits)?;
     let batch = batch.map(|entries| batch_from(&entries, &item, limits)).transpose()?;
     if batch.is_some() && !item.prompt.is_empty() {
         return Err(RequestError::Contradiction(

@@ -1,12 +1,20 @@
 //! Finding feature folders on a card, without reading them.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::CatalogError;
+use super::manifest::is_manifest;
 use super::v1::{self, V1Source, is_tiff};
 
-/// The name that geosam gives a manifest.
+/// The names that geosam gives a manifest, and an old one.
 const MANIFEST: &str = "manifest.parquet";
+const PICKLED: &str = "manifest.pkl";
+/// The directory that it writes features into.
+const FEATURES: &str = "features";
+
+/// Directories that file systems have of their own: of ext, which only root may list, and of Windows.
+const OF_FILE_SYSTEMS: [&str; 3] = ["lost+found", "System Volume Information", "$RECYCLE.BIN"];
 
 /// A feature folder that was found but not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,10 +70,11 @@ pub fn find_sources(path: &Path) -> Result<Vec<Result<FolderSource, CatalogError
     if let Some(source) = listing.source(path)? {
         return Ok(vec![Ok(source)]);
     }
+    let other = listing.others_manifest(path);
     let mut sources = Vec::new();
     for name in listing.others {
-        let below = path.join(name);
-        if !below.is_dir() {
+        let below = path.join(&name);
+        if OF_FILE_SYSTEMS.iter().any(|of_system| name == **of_system) || !below.is_dir() {
             continue;
         }
         match Listing::read(&below).and_then(|listing| listing.source(&below)) {
@@ -75,6 +84,10 @@ pub fn find_sources(path: &Path) -> Result<Vec<Result<FolderSource, CatalogError
         }
     }
     if sources.is_empty() {
+        // Whoever means this directory is told what is wrong with the file that is there.
+        if let Some(other) = other {
+            return other.map(|source| vec![Ok(source)]);
+        }
         return Err(CatalogError::NothingFound { path: path.to_owned(), hint: hint(path) });
     }
     Ok(sources)
@@ -127,6 +140,15 @@ pub(super) fn tiffs(directory: &Path) -> Result<Vec<String>, CatalogError> {
 }
 
 impl Listing {
+    /// The file that may be meant as a manifest in a directory where nothing better is.
+    fn others_manifest(&self, directory: &Path) -> Option<Result<FolderSource, CatalogError>> {
+        match (&self.parquets[..], &self.pickles[..]) {
+            ([name, ..], _) => Some(Ok(FolderSource(SourceKind::Manifest(directory.join(name))))),
+            ([], [name, ..]) => Some(Err(pickle(&directory.join(name)))),
+            ([], []) => None,
+        }
+    }
+
     fn read(directory: &Path) -> Result<Self, CatalogError> {
         let failed =
             |source| CatalogError::Io { path: directory.to_owned(), action: "list the directory", source };
@@ -159,19 +181,26 @@ impl Listing {
     /// The folder whose manifest is in this directory.
     fn source(&self, directory: &Path) -> Result<Option<FolderSource>, CatalogError> {
         let preferred = self.parquets.iter().find(|name| *name == MANIFEST);
-        let manifest = match (preferred, &self.parquets[..]) {
-            (Some(name), _) | (None, [name]) => Some(name),
-            (None, []) => None,
-            (None, several) => {
-                let names = several.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+        // Other programs keep tables and pickles too: beside features they are manifests.
+        let has_features = || directory.join(FEATURES).is_dir();
+        let is_ours = |name: &&String| match File::open(directory.join(name)).map(is_manifest) {
+            Ok(Some(is_ours)) => is_ours,
+            Ok(None) | Err(_) => has_features(),
+        };
+        let ours: Vec<&String> = match preferred {
+            Some(name) => vec![name],
+            None => self.parquets.iter().filter(is_ours).collect(),
+        };
+        match &ours[..] {
+            [] => {}
+            [name] => return Ok(Some(FolderSource(SourceKind::Manifest(directory.join(name))))),
+            several => {
+                let names = several.iter().take(5).map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
                 return Err(CatalogError::SeveralManifests { path: directory.to_owned(), names });
             }
-        };
-        if let Some(name) = manifest {
-            return Ok(Some(FolderSource(SourceKind::Manifest(directory.join(name)))));
         }
-        if let Some(name) = self.pickles.iter().find(|name| *name == "manifest.pkl").or(self.pickles.first())
-        {
+        let pickled = self.pickles.iter().find(|name| *name == PICKLED);
+        if let Some(name) = pickled.or(self.pickles.first().filter(|_| has_features())) {
             return Err(pickle(&directory.join(name)));
         }
         let v1 = v1::recognise(directory, &self.tables, &self.tiffs)?;

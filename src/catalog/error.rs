@@ -295,6 +295,9 @@ pub struct NoChipCovers {
     pub crs: String,
     /// The unit of the CRS, where known: `m`, `degrees`.
     pub unit: Option<String>,
+    /// The prompt's first position with its coordinates exchanged, in the prompt's own CRS, where that prompt would be
+    /// covered; filled in by who knows the prompt.
+    pub swapped: Option<[f64; 2]>,
 }
 
 impl std::fmt::Display for NoChipCovers {
@@ -313,9 +316,12 @@ impl std::fmt::Display for NoChipCovers {
             write!(
                 f,
                 "no chip of {folder} covers the prompt at ({x:.digits$}, {y:.digits$}) in {crs}: it lies \
-                 {distance:.digits$} {unit} outside the nearest chip, {nearest}; check the prompt's CRS and that \
-                 x comes before y"
-            )
+                 {distance:.digits$} {unit} outside the nearest chip, {nearest}; "
+            )?;
+            match self.swapped {
+                Some([x, y]) => write!(f, "{x}, {y} would be inside: longitude, or easting, comes first"),
+                None => write!(f, "check the prompt's CRS and that x comes before y"),
+            }
         }
     }
 }

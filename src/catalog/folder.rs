@@ -27,6 +27,8 @@ pub struct Folder {
     index: SpatialIndex,
     /// Files that a v1 index lists and that are not there.
     absent: Vec<String>,
+    /// File names of the rasters that were encoded.
+    rasters: Vec<String>,
     presence: OnceLock<Presence>,
     fingerprint: OnceLock<String>,
 }
@@ -82,16 +84,24 @@ impl Folder {
     /// What is wrong with the manifest, or with the card.
     pub fn open(source: &FolderSource) -> Result<Self, CatalogError> {
         let directory = source.directory();
-        let (chips, checkpoint, family, crs, absent) = match &source.0 {
+        let (chips, checkpoint, family, crs, absent, rasters) = match &source.0 {
             SourceKind::Manifest(path) => {
                 let io =
                     |source| CatalogError::Io { path: path.clone(), action: "open the manifest", source };
                 let manifest = read_manifest(File::open(path).map_err(io)?, path)?;
-                (manifest.chips, manifest.checkpoint, manifest.family, manifest.crs, Vec::new())
+                let rasters = manifest.rasters;
+                (manifest.chips, manifest.checkpoint, manifest.family, manifest.crs, Vec::new(), rasters)
             }
             SourceKind::V1(v1_source) => {
                 let folder = v1::read_v1(v1_source, &discover::tiffs(directory)?)?;
-                (folder.chips, folder.checkpoint.to_owned(), Family::Sam, folder.crs, folder.absent)
+                (
+                    folder.chips,
+                    folder.checkpoint.to_owned(),
+                    Family::Sam,
+                    folder.crs,
+                    folder.absent,
+                    Vec::new(),
+                )
             }
         };
         let identity = Identity {
@@ -104,7 +114,15 @@ impl Folder {
             is_v1: matches!(source.0, SourceKind::V1(_)),
         };
         let index = SpatialIndex::new(chips.footprints.bounds());
-        Ok(Self { identity, chips, index, absent, presence: OnceLock::new(), fingerprint: OnceLock::new() })
+        Ok(Self {
+            identity,
+            chips,
+            index,
+            absent,
+            rasters,
+            presence: OnceLock::new(),
+            fingerprint: OnceLock::new(),
+        })
     }
 
     /// The name: a topic level, made from the directory's.
@@ -199,6 +217,11 @@ impl Folder {
         &self.absent
     }
 
+    /// File names of the rasters that were encoded, as the manifest tells them; those of a v1 folder are not known.
+    pub fn raster_names(&self) -> &[String] {
+        &self.rasters
+    }
+
     /// The chip that answers a prompt, by its position in the manifest (rule 1 of geosam; see the module
     /// `choose` for v1 folders). Whether its file is there is not looked at.
     ///
@@ -223,6 +246,7 @@ impl Folder {
             center,
             crs: self.crs().short(),
             unit: self.crs().unit.clone(),
+            swapped: None,
         }))
     }
 }

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::CliError;
-use super::output::Output;
+use super::output::{Output, note};
 use super::serve::ServeError;
 use crate::accelerator::{
     AcceleratorOptions, Difference, Launch, Performance, RemoteDecoder, Subject, Trial, try_here, try_out,
@@ -136,7 +136,7 @@ impl Args {
             models: Vec::new(),
         };
         for (name, family, model) in models {
-            eprintln!("trying the engines with {name} ...");
+            note(&format_args!("trying the engines with {name} ..."));
             let subject = model.as_ref().map_or(Subject::Formula(family), Subject::from);
             let (mut engines, auto) = self.on_the_processor(&subject, threads);
             if let Some(model) = &model {

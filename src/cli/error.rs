@@ -1,8 +1,8 @@
 //! What ends a command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Why a command could not do its work; printed on standard error, exit status 1.
+/// Why a command could not do its work; printed on standard error.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// A folder or its manifest.
@@ -58,6 +58,20 @@ pub enum CliError {
     /// A picture cannot be made.
     #[error(transparent)]
     Picture(#[from] crate::picture::PictureError),
+    /// The raster that was named for a picture.
+    #[error(transparent)]
+    Raster(#[from] crate::picture::RasterError),
+    /// A file of prompts.
+    #[error(transparent)]
+    Prompts(#[from] super::prompts::PromptsError),
+    /// What the command has to say cannot be written.
+    #[error("cannot write {name}: {source}{advice}", name = written_to(path), advice = advice(path, source))]
+    Output {
+        /// As the user named it; `-` for standard output.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A file of ours cannot be read or written.
     #[error("{path}: {source}")]
     File {
@@ -75,8 +89,43 @@ impl CliError {
         move |source| Self::File { path, source }
     }
 
-    /// Whether the reader of our standard output went away, which is no fault (`... | head`).
+    /// Whether the reader of what we write went away, which is no fault (`... | head`).
     pub fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::File { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+        let source = match self {
+            Self::Output { source, .. } | Self::File { source, .. } => source,
+            Self::Serve(super::serve::ServeError::Output(source)) => source,
+            Self::Export(crate::layers::export::ExportError::Output { source, .. }) => source,
+            #[cfg(feature = "demo")]
+            Self::Demo(crate::demo::DemoError::Output(source)) => source,
+            _ => return false,
+        };
+        source.kind() == std::io::ErrorKind::BrokenPipe
+    }
+
+    /// The exit status: 2 where the command line is at fault, as for what clap finds, else 1.
+    pub const fn status(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+fn written_to(path: &Path) -> String {
+    if path == Path::new("-") { "to standard output".to_owned() } else { path.display().to_string() }
+}
+
+/// What can be done about a destination that cannot be written; empty, or a clause of its own.
+fn advice(path: &Path, error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists());
+    match (error.kind(), directory) {
+        (ErrorKind::NotFound, Some(directory)) => {
+            format!("; make the directory {} first", directory.display())
+        }
+        (ErrorKind::PermissionDenied, _) => "; choose a place that you may write to".to_owned(),
+        (ErrorKind::ReadOnlyFilesystem, _) => "; the file system is mounted read-only".to_owned(),
+        (ErrorKind::StorageFull, _) => "; free some space there".to_owned(),
+        _ => String::new(),
     }
 }

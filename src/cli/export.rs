@@ -1,19 +1,20 @@
 //! `geosam-edge export`: a layer of saved objects for QGIS, Google Earth or a ground station.
 
-use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::durable::Replacement;
-use crate::layers::export::{ExportError, Exported, Format, export};
+use super::CliError;
+use super::output::Output;
+use super::state_dir::state_dir;
+use crate::layers::export::{Exported, Format, export};
 
 /// Write a layer of saved objects in a format that other programs read.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ExportArgs {
     /// Layer to export, as `save` named it
     pub layer: String,
-    /// State directory of the service; it may be running
-    #[arg(long, value_name = "DIR", default_value = "state")]
-    pub state: PathBuf,
+    /// State directory of the service, which may be running [default: ./state, else that of the appliance]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
     /// Format to write
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -23,39 +24,19 @@ pub struct ExportArgs {
 }
 
 impl ExportArgs {
-    /// Exports the layer. A reader of standard output that has seen enough is no error.
+    /// Exports the layer.
     ///
     /// # Errors
     /// If the layer cannot be read or the output cannot be written; an existing output file is then as it was.
-    pub fn run(&self) -> Result<Exported, ExportError> {
-        let exported = if self.output == Path::new("-") { self.to_stdout() } else { self.to_file() }?;
+    pub fn run(&self) -> Result<Exported, CliError> {
+        let mut out = Output::create(&self.output)?;
+        let name =
+            if self.output == Path::new("-") { Path::new("standard output") } else { self.output.as_path() };
+        let exported = export(&state_dir(self.state.as_deref()), &self.layer, self.format, &mut out, name)?;
+        out.finish()?;
         let Exported { features, skipped } = exported;
         let left_out = if skipped == 0 { String::new() } else { format!(", {skipped} lines left out") };
         tracing::info!(layer = self.layer, output = %self.output.display(), "{features} features{left_out}");
-        Ok(exported)
-    }
-
-    fn to_stdout(&self) -> Result<Exported, ExportError> {
-        let mut out = BufWriter::new(io::stdout().lock());
-        let result = export(&self.state, &self.layer, self.format, &mut out, Path::new("standard output"));
-        let result = result.and_then(|exported| {
-            let failed = |source| ExportError::Output { path: PathBuf::from("standard output"), source };
-            out.flush().map_err(failed)?;
-            Ok(exported)
-        });
-        match result {
-            Err(ExportError::Output { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
-                Ok(Exported::default())
-            }
-            other => other,
-        }
-    }
-
-    fn to_file(&self) -> Result<Exported, ExportError> {
-        let failed = |source| ExportError::Output { path: self.output.clone(), source };
-        let mut out = Replacement::begin(&self.output).map_err(failed)?;
-        let exported = export(&self.state, &self.layer, self.format, &mut out, &self.output)?;
-        out.finish().map_err(failed)?;
         Ok(exported)
     }
 }
@@ -74,7 +55,7 @@ mod tests {
         export: ExportArgs,
     }
 
-    fn run(state: &Path, arguments: &[&str]) -> Result<Exported, ExportError> {
+    fn run(state: &Path, arguments: &[&str]) -> Result<Exported, CliError> {
         let line =
             ["export", "--state", state.to_str().unwrap()].into_iter().chain(arguments.iter().copied());
         Line::try_parse_from(line).unwrap().export.run()
@@ -90,7 +71,7 @@ mod tests {
         fs::write(&out, "old").unwrap();
         let path = out.to_str().unwrap();
         let error = run(dir.path(), &["roads", "--format", "kml", "-o", path]).unwrap_err();
-        assert!(matches!(error, ExportError::NoLayer { .. }), "{error}");
+        assert!(error.to_string().contains("no layer roads"), "{error}");
         assert_eq!(fs::read(&out).unwrap(), b"old");
         let exported = run(dir.path(), &["ponds", "--format", "kml", "-o", path]).unwrap();
         assert_eq!(exported, Exported { features: 1, skipped: 1 });

@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 
 use super::CliError;
 use super::models_dir::{MODELS_VARIABLE, models_dir};
+use super::output::say;
 use crate::decoder::{Weights, graph};
 use crate::models::{ModelStore, load_weights};
 
@@ -43,7 +44,7 @@ impl Args {
         };
         let weights = Weights::copied(&load_weights(model)?, model.family)?;
         for path in graph::export(&weights, &model.name, &self.output)? {
-            println!("{}", path.display());
+            say(&path.display())?;
         }
         Ok(true)
     }

@@ -11,7 +11,7 @@ use super::{footprint_png, footprint_svg};
 use crate::catalog::{ChipRef, Folder};
 use crate::engine::ServedFolder;
 use crate::geo::Bounds;
-use crate::picture::{ScaleBar, metres_per_unit};
+use crate::picture::{ScaleBar, ground_distance};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,7 +99,10 @@ impl Drawing {
 
     /// The scale bar and its length in the drawing; none where the CRS is not supported.
     pub fn scale_bar(&self) -> Option<(ScaleBar, f64)> {
-        let metres = metres_per_unit(self.served.crs().ok()?, self.extent.center().1);
+        // What a unit is worth in the middle, by a thousandth of the width.
+        let (x, y) = self.extent.center();
+        let step = self.extent.size().0 / 1000.0;
+        let metres = ground_distance(self.served.crs().ok()?, (x, y), (x + step, y))? / step;
         let bar = ScaleBar::within(self.extent.size().0 / 4.0 * metres)?;
         let length = bar.metres / metres * self.scale;
         Some((bar, length))

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
 use super::models_dir::{MODELS_VARIABLE, models_dir};
+use super::output::{note, say};
 use crate::models::{ImportOptions, ImportProgress, import_checkpoint_with};
 
 const EXAMPLES: &str = "\
@@ -60,17 +61,17 @@ impl Args {
             bar.set_position(done);
         })?;
         bar.finish_and_clear();
-        println!(
+        if !imported.exact {
+            note(&"warning: weights were rounded to half precision; masks may differ slightly");
+        }
+        say(&format_args!(
             "{}: family {}, {} parameters, {:.1} MB, from {}",
             imported.info.dir.display(),
             imported.info.family,
             imported.parameters,
             imported.bytes as f64 / 1e6,
             imported.info.source_file
-        );
-        if !imported.exact {
-            eprintln!("warning: weights were rounded to half precision; masks may differ slightly");
-        }
+        ))?;
         Ok(true)
     }
 }

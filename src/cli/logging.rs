@@ -17,6 +17,8 @@ pub(super) fn start(otherwise: &str) -> Result<(), CliError> {
     // Colours are for eyes, not for journals and files.
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = tracing_subscriber::fmt().with_env_filter(parsed).with_ansi(colours);
+    // Where standard error cannot be written there is nobody to tell so, and no reason to end.
+    let subscriber = subscriber.log_internal_errors(false);
     if subscriber.with_writer(std::io::stderr).try_init().is_err() {
         // Somebody who uses this as a library has a subscriber already.
         tracing::debug!("another subscriber takes the log");

@@ -2,9 +2,11 @@
 //! `main` parses and dispatches. What the commands do lives in the library below.
 
 mod bench;
+mod completions;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
+mod ending;
 mod engine_flag;
 mod engine_worker;
 mod error;
@@ -15,19 +17,25 @@ mod footprint_png;
 mod footprint_svg;
 mod import_model;
 mod info;
+mod info_facts;
 mod logging;
 mod models_dir;
 mod output;
 mod overlay;
 mod pack;
+mod prompts;
 mod segment;
 mod segment_args;
 pub mod serve;
+mod state_dir;
+mod unfinished;
 mod verify;
 
 use clap::{Parser, Subcommand};
 
 pub use error::CliError;
+pub use output::note;
+pub use prompts::PromptsError;
 
 /// Promptable segmentation of pre-encoded Geo-SAM folders, offline.
 #[derive(Debug, Parser)]
@@ -48,7 +56,9 @@ const EXAMPLES: &str = "\
 A first run:
   geosam-edge import-model sam2.1_t.pt --models /card/models
   geosam-edge info /card/beiluhe
-  geosam-edge segment /card/beiluhe --models /card/models --point 92.7291,35.0783";
+  geosam-edge segment /card/beiluhe --models /card/models --point 92.7291,35.0783
+
+Exit status: 0 all was done, 1 something was refused or failed, 2 the command line is wrong.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -79,6 +89,8 @@ pub enum Command {
     /// The process of an engine.
     #[command(hide = true)]
     EngineWorker(engine_worker::WorkerArgs),
+    /// Print what a shell needs to complete commands and flags.
+    Completions(completions::Args),
     /// Write a layer of saved objects as GeoJSON, KML or FlatGeobuf.
     Export(export::ExportArgs),
 }
@@ -108,6 +120,7 @@ impl Cli {
             Command::Bench(args) => args.run(),
             Command::Doctor(args) => args.run(),
             Command::EngineWorker(args) => args.run(),
+            Command::Completions(args) => args.run(),
             Command::Export(args) => Ok(args.run()?).map(|_| true),
         }
     }

@@ -9,6 +9,8 @@ use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
+use super::output::{note, say};
+use super::unfinished::Unfinished;
 use crate::catalog::{Folder, check_against_manifest};
 use crate::durable::sync_dir;
 use crate::features::torch::{TorchArchive, write_halved};
@@ -32,18 +34,6 @@ pub struct Args {
     pub output: PathBuf,
 }
 
-/// A directory that is not yet under its name; removed again unless it gets it.
-struct Unfinished(PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if !self.0.as_os_str().is_empty() {
-            // Best effort: what counts is the error that led here.
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-}
-
 impl Args {
     pub(super) fn run(&self) -> Result<bool, CliError> {
         let folder = only_folder(&self.folder)?;
@@ -64,28 +54,29 @@ impl Args {
         let mut hidden = std::ffi::OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".tmp-{}", std::process::id()));
-        let mut unfinished = Unfinished(parent.join(hidden));
-        fs::create_dir(&unfinished.0).map_err(CliError::file(&unfinished.0))?;
+        let unfinished = Unfinished::directory(&parent.join(hidden));
+        let failed = |source| CliError::Output { path: self.output.clone(), source };
+        fs::create_dir(unfinished.path()).map_err(failed)?;
 
-        let total = pack(&folder, &unfinished.0)?;
-        sync_dir(&unfinished.0).map_err(CliError::file(&unfinished.0))?;
-        fs::rename(&unfinished.0, &self.output).map_err(CliError::file(&self.output))?;
-        unfinished.0.clear();
+        let total = pack(&folder, unfinished.path())?;
+        sync_dir(unfinished.path()).map_err(failed)?;
+        fs::rename(unfinished.path(), &self.output).map_err(failed)?;
+        unfinished.done();
         sync_dir(parent).map_err(CliError::file(parent))?;
-        println!(
+        if total.missing > 0 {
+            note(&format_args!(
+                "warning: {} chips of the manifest have no file; they are not in the copy",
+                total.missing
+            ));
+        }
+        say(&format_args!(
             "{}: {} chips, {:.1} MB where {:.1} MB were; no value changed by more than {:.4} % of its tensor's largest",
             self.output.display(),
             total.chips,
             total.after as f64 / 1e6,
             total.before as f64 / 1e6,
             total.largest_change * 100.0
-        );
-        if total.missing > 0 {
-            eprintln!(
-                "warning: {} chips of the manifest have no file; they are not in the copy",
-                total.missing
-            );
-        }
+        ))?;
         Ok(total.missing == 0)
     }
 }
@@ -127,7 +118,8 @@ fn pack(folder: &Folder, into: &Path) -> Result<Total, CliError> {
         let source = chip.path();
         if !source.is_file() {
             total.missing += 1;
-            bar.suspend(|| eprintln!("warning: {}: the chip {} has no file", source.display(), chip.id));
+            let warning = format_args!("warning: {}: the chip {} has no file", source.display(), chip.id);
+            bar.suspend(|| note(&warning));
             continue;
         }
         // A manifest may list a file twice.

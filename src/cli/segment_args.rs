@@ -1,10 +1,11 @@
 //! The arguments of `segment`, and the prompt that they make.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::CliError;
+use super::ending::{check_geojson, check_png};
 use super::models_dir::MODELS_VARIABLE;
 use crate::api::{CrsChoice, OutputOptions, PromptItem, PromptSet, Vectorization, checked_box};
 use crate::engine::EngineChoice;
@@ -25,8 +26,13 @@ Examples:
   And a picture to look at:
     geosam-edge segment /card/beiluhe --point 92.7291,35.0783 --overlay pond.png
 
+  The trees that were clicked in QGIS, each one object, with its own attributes:
+    geosam-edge segment /card/beiluhe --prompts trees.geojson --output crowns.geojsonl
+
   Many prompts, one request JSON a line (the same as over MQTT), one response a line:
-    geosam-edge segment /card/beiluhe --request prompts.jsonl > responses.jsonl";
+    geosam-edge segment /card/beiluhe --request prompts.jsonl > responses.jsonl
+
+Exit status: 0 all was answered, 1 a prompt was refused or something failed, 2 the command line is wrong.";
 
 /// Segment the object under a prompt and print it as a GeoJSON FeatureCollection (RFC 7946).
 #[derive(Debug, ClapArgs)]
@@ -52,7 +58,14 @@ pub struct Args {
     #[arg(long, value_name = "EPSG:n", default_value = "EPSG:4326", value_parser = crs)]
     pub crs: CrsChoice,
 
-    /// Requests in the JSON of the MQTT interface, one a line; `-` reads standard input.
+    /// Objects drawn in another program: GeoJSON, GeoJSON lines, FlatGeobuf, or CSV with columns lon, lat and, where
+    /// wanted, label and object. Each feature is an object, or all those with one value of `object`; its properties
+    /// come back with its outline, one Feature a line. `-` reads standard input.
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["points", "bbox", "request"])]
+    pub prompts: Option<PathBuf>,
+
+    /// Requests in the JSON of the MQTT interface, one a line or over several lines; `-` reads standard input. What a
+    /// request does not say is as the flags here say.
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["points", "bbox"])]
     pub request: Option<PathBuf>,
 
@@ -81,8 +94,12 @@ pub struct Args {
     pub multimask: bool,
 
     /// A picture of the first mask over the raster beside the folder, with the prompt drawn; a PNG.
-    #[arg(long, value_name = "FILE.png", conflicts_with = "request")]
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["request", "prompts"])]
     pub overlay: Option<PathBuf>,
+
+    /// The raster under the picture, in place of the one found beside the folder.
+    #[arg(long, value_name = "FILE.tif", requires = "overlay")]
+    pub raster: Option<PathBuf>,
 
     /// Which engine decodes: "fused" (what "auto" takes), or "tract", the slower one that it is verified against.
     #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = super::engine_flag::processor_engine())]
@@ -115,15 +132,34 @@ pub enum Drawing {
 }
 
 impl Args {
+    /// Refuses what cannot be written as asked, before anything is read.
+    pub(super) fn check(&self) -> Result<(), CliError> {
+        if self.overlay.as_ref() == Some(&self.output) && self.output != Path::new("-") {
+            let path = self.output.display();
+            return Err(CliError::Usage(format!(
+                "--output and --overlay both name {path}; one would be lost"
+            )));
+        }
+        check_geojson(&self.output)?;
+        self.overlay.as_deref().map_or(Ok(()), check_png)
+    }
+
+    /// What a request that says nothing else inherits from the flags.
+    pub(super) fn defaults(&self) -> PromptItem {
+        let output = self.output_options();
+        PromptItem { id: None, folder: None, crs: self.crs, prompt: PromptSet::default(), output }
+    }
+
     /// The one prompt that the flags describe, of so many points at the most.
-    pub(super) fn item(&self, max_points: usize) -> Result<PromptItem, CliError> {
+    pub(super) fn prompt(&self, max_points: usize) -> Result<PromptSet, CliError> {
         let prompt = PromptSet {
             points: self.points.iter().map(|p| p.position).collect(),
             foreground: self.points.iter().map(|p| p.foreground).collect(),
             bbox: self.bbox()?,
         };
         if prompt.is_empty() {
-            let message = "nothing to segment: give --point X,Y, --box W,S,E,N or --request FILE";
+            let message =
+                "nothing to segment: give --point X,Y, --box W,S,E,N, --prompts FILE or --request FILE";
             return Err(CliError::Usage(message.to_owned()));
         }
         if prompt.points.len() > max_points {
@@ -131,7 +167,7 @@ impl Args {
                 format!("{} points are given; a prompt has {max_points} at the most", prompt.points.len());
             return Err(CliError::Usage(message));
         }
-        Ok(PromptItem { id: None, folder: None, crs: self.crs, prompt, output: self.output_options() })
+        Ok(prompt)
     }
 
     /// The box, in the CRS of the coordinates given: in degrees it may lie across the antimeridian.

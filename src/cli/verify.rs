@@ -1,6 +1,5 @@
 //! `verify`: every chip of a folder, read as a prompt would read it, checksums included.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
@@ -8,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
 use super::info::rotation_warning;
+use super::output::{note, say};
 use crate::catalog::Folder;
 use crate::engine::ServedFolder;
 use crate::features::Crc;
@@ -33,7 +33,7 @@ impl Args {
         let mut bad = discovered.problems.len();
         let mut unchecked = 0;
         for problem in &discovered.problems {
-            say(problem);
+            report(problem);
         }
         let chips: usize = discovered.folders.iter().map(Folder::len).sum();
         let bar = ProgressBar::new(chips as u64);
@@ -45,29 +45,31 @@ impl Args {
             for index in 0..folder.folder.len() {
                 if let Err(error) = folder.read_features(index, Crc::Verify) {
                     bad += 1;
-                    bar.suspend(|| say(&error));
+                    bar.suspend(|| report(&error));
                 } else if !folder.has_checksums(index).unwrap_or(true) {
                     unchecked += 1;
                 }
                 bar.inc(1);
             }
             if let Some(degrees) = folder.folder.rotation() {
-                bar.suspend(|| say(&format!("warning: {}: {}", folder.name, rotation_warning(degrees))));
+                bar.suspend(|| {
+                    report(&format_args!("warning: {}: {}", folder.name, rotation_warning(degrees)))
+                });
             }
         }
         bar.finish_and_clear();
         if unchecked > 0 {
-            eprintln!(
+            note(&format_args!(
                 "note: {unchecked} chips carry no checksums, so there is nothing to check their bytes against (Geo-SAM v1 \
                  writes none, nor torch after set_crc32_options(False)); compare the copy with `cmp` or `sha256sum`"
-            );
+            ));
         }
-        eprintln!("{chips} chips read, {bad} problems");
+        note(&format_args!("{chips} chips read, {bad} problems"));
         Ok(bad == 0)
     }
 }
 
 /// A line of the report. Whoever has stopped reading (`| head`) still gets the status.
-fn say(problem: &impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{problem}");
+fn report(problem: &impl std::fmt::Display) {
+    let _ = say(problem);
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::DemoError;
 use super::place::Place;
 use crate::mask::Mask;
-use crate::picture::{Backdrop, Overlay, metres_per_unit};
+use crate::picture::{Backdrop, Overlay, Wanted, metres_per_pixel};
 
 /// Characters of a drawing in the terminal; one has 2 x 4 dots.
 const COLUMNS: usize = 44;
@@ -95,9 +95,10 @@ impl Picture<'_> {
             mask: &mask,
             prompt: &place.prompt(self.points, self.bbox)?,
             foreground: &foreground,
-            metres_per_unit: place.served.crs().ok().map(|crs| metres_per_unit(crs, chip.center.1)),
+            metres_per_pixel: place.served.crs().ok().and_then(|crs| metres_per_pixel(crs, &chip)),
         };
-        let backdrop = Backdrop::find(folder.root(), &chip, folder.crs().epsg);
+        let wanted = Wanted { epsg: folder.crs().epsg, names: folder.raster_names() };
+        let backdrop = Backdrop::find(folder.root(), &chip, wanted);
         let mut png = Vec::new();
         overlay.draw(backdrop).write_png(&mut png)?;
         std::fs::write(path, png).map_err(|source| DemoError::Picture { path: path.to_owned(), source })

@@ -45,6 +45,11 @@ impl Replacement {
         Ok(Self { disk: disk.clone(), target: target.to_owned(), temporary, file })
     }
 
+    /// Where the file is until it is finished.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
     /// Puts the file in the place of the old one, both it and its directory synced.
     ///
     /// # Errors

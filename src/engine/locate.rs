@@ -82,6 +82,16 @@ fn named<'a>(folders: &'a [Arc<ServedFolder>], name: &str) -> Result<&'a Arc<Ser
     }
 }
 
+/// The folder and the chip that a prompt goes to, by their positions: for asking many prompts chip by chip.
+///
+/// # Errors
+/// As segmenting it, as far as that is known without reading a chip.
+pub fn chip_of(folders: &[Arc<ServedFolder>], item: &PromptItem) -> Result<(usize, usize), EngineError> {
+    let located = super::swapped::locate_or_advise(folders, item)?;
+    let folder = folders.iter().position(|folder| Arc::ptr_eq(folder, &located.folder)).unwrap_or(0);
+    Ok((folder, located.chip))
+}
+
 fn unknown_folder(name: &str, folders: &[Arc<ServedFolder>]) -> EngineError {
     let names: Vec<&str> = folders.iter().map(|f| f.name.as_str()).collect();
     let served = if names.is_empty() { "none".to_owned() } else { names.join(", ") };

@@ -14,6 +14,7 @@ mod kept;
 mod locate;
 mod model_places;
 mod segment;
+mod swapped;
 #[cfg(test)]
 mod tests;
 
@@ -22,4 +23,5 @@ pub use choice::EngineChoice;
 pub use decoders::Decoders;
 pub use error::EngineError;
 pub use folder::ServedFolder;
+pub use locate::chip_of;
 pub use segment::{Engine, EngineOptions, Segmentation};

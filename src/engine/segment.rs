@@ -9,7 +9,7 @@ use ndarray::{Array3, Axis};
 use super::answer::{self, DrawnMask, MaskObject, Writer};
 use super::decoders::{Pick, Picked};
 use super::kept::Kept;
-use super::locate::locate;
+use super::swapped::locate_or_advise;
 use super::{Decoders, EngineChoice, EngineError, ServedFolder};
 use crate::accelerator::{Accelerator, SelfCheck};
 use crate::api::{FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, Timing};
@@ -212,7 +212,7 @@ impl Engine {
         folders: &[Arc<ServedFolder>],
         item: &PromptItem,
     ) -> Result<Segmentation, EngineError> {
-        let located = locate(folders, item)?;
+        let located = locate_or_advise(folders, item)?;
         // An output CRS that we refuse should not cost a decode.
         let known = self.ways.take(&located.folder, located.chip, item.output.crs);
         let mut writer = Writer::new(&located.folder, located.chip, item.output.crs, known)?;

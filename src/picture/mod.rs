@@ -4,9 +4,12 @@
 //! plain. Nothing here decides what a mask is, and nothing but files of pictures depends on what is here.
 
 mod canvas;
+mod disguise;
 mod font;
+mod header;
 mod overlay;
 mod raster;
+mod samples;
 mod scale;
 mod search;
 
@@ -14,10 +17,11 @@ mod search;
 mod tests;
 
 pub use canvas::{Canvas, Rgb};
+pub use header::{RasterHeader, read_header};
 pub use overlay::{Backdrop, Overlay};
 pub use raster::{RasterError, RasterWindow, read_window};
-pub use scale::{ScaleBar, metres_per_unit};
-pub use search::{Candidate, rasters_beside};
+pub use scale::{ScaleBar, ground_distance, metres_per_pixel};
+pub use search::{Candidate, Found, Wanted, raster_at, rasters_beside};
 
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,11 @@
 //! The picture of one answer: backdrop, mask, prompt, scale bar, of the extent of a chip.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::canvas::{Canvas, Rgb};
 use super::raster::{RasterError, RasterWindow, read_window};
 use super::scale::ScaleBar;
-use super::search::rasters_beside;
+use super::search::{Candidate, Wanted, raster_at, rasters_beside};
 use crate::catalog::{ChipRef, PromptGeometry};
 use crate::mask::Mask;
 
@@ -27,33 +27,51 @@ pub struct Backdrop {
     canvas: Canvas,
     /// Picture pixels of one chip pixel, along columns and rows.
     scale: (f64, f64),
-    /// Rasters that lie there and could not be used.
+    /// The raster that it shows; `None` where it is plain.
+    pub raster: Option<PathBuf>,
+    /// Rasters that lie there and could not be used; where another one is shown, only those that come before it.
     pub problems: Vec<RasterError>,
 }
 
 impl Backdrop {
     /// The raster under a chip, looked for in the folder's directory `root` and the one above; a plain one
-    /// where there is none. `epsg` is the code of the folder's CRS.
-    pub fn find(root: &Path, chip: &ChipRef<'_>, epsg: Option<u32>) -> Self {
+    /// where there is none.
+    pub fn find(root: &Path, chip: &ChipRef<'_>, wanted: Wanted<'_>) -> Self {
         let mut backdrop = Self::plain(chip);
-        for candidate in rasters_beside(root, chip, epsg) {
-            let (across, down) = backdrop.scale;
-            let window = RasterWindow {
-                width: backdrop.canvas.width(),
-                height: backdrop.canvas.height(),
-                to_world: &|column, row| chip.affine.apply(column / across, row / down),
-            };
-            match read_window(&candidate.path, &candidate.header, &window) {
-                Ok(pixels) => {
-                    for (target, pixel) in backdrop.canvas.pixels_mut().iter_mut().zip(pixels) {
-                        *target = pixel.unwrap_or(*target);
-                    }
-                    break;
-                }
+        let found = rasters_beside(root, chip, wanted);
+        for candidate in &found.candidates {
+            match backdrop.lay(candidate, chip) {
+                Ok(()) => return backdrop,
                 Err(problem) => backdrop.problems.push(problem),
             }
         }
+        backdrop.problems.extend(found.problems);
         backdrop
+    }
+
+    /// A raster that the user names.
+    ///
+    /// # Errors
+    /// Why it cannot be shown under the chip. `epsg` is the code of the folder's CRS.
+    pub fn of(raster: &Path, chip: &ChipRef<'_>, epsg: Option<u32>) -> Result<Self, RasterError> {
+        let mut backdrop = Self::plain(chip);
+        backdrop.lay(&raster_at(raster, chip, epsg)?, chip)?;
+        Ok(backdrop)
+    }
+
+    fn lay(&mut self, candidate: &Candidate, chip: &ChipRef<'_>) -> Result<(), RasterError> {
+        let (across, down) = self.scale;
+        let window = RasterWindow {
+            width: self.canvas.width(),
+            height: self.canvas.height(),
+            to_world: &|column, row| chip.affine.apply(column / across, row / down),
+        };
+        let pixels = read_window(&candidate.path, &candidate.header, &window)?;
+        for (target, pixel) in self.canvas.pixels_mut().iter_mut().zip(pixels) {
+            *target = pixel.unwrap_or(*target);
+        }
+        self.raster = Some(candidate.path.clone());
+        Ok(())
     }
 
     /// A backdrop without a raster, in the chip's shape but at most 1024 pixels a side.
@@ -63,7 +81,7 @@ impl Backdrop {
         let side = |pixels: usize| ((pixels as f64 * shrink).round() as usize).clamp(1, LONGEST);
         let canvas = Canvas::new(side(width), side(height), PLAIN);
         let scale = (canvas.width() as f64 / width as f64, canvas.height() as f64 / height as f64);
-        Self { canvas, scale, problems: Vec::new() }
+        Self { canvas, scale, raster: None, problems: Vec::new() }
     }
 }
 
@@ -78,8 +96,8 @@ pub struct Overlay<'a> {
     pub prompt: &'a PromptGeometry,
     /// For each point whether it is foreground.
     pub foreground: &'a [bool],
-    /// Metres in one unit of the folder's CRS at the chip; without it no scale bar is drawn.
-    pub metres_per_unit: Option<f64>,
+    /// Metres on the ground along a row from one of the chip's pixels to the next; without it no scale bar is drawn.
+    pub metres_per_pixel: Option<f64>,
 }
 
 impl Overlay<'_> {
@@ -132,8 +150,8 @@ impl Overlay<'_> {
     fn draw_scale_bar(&self, canvas: &mut Canvas, (across, _): (f64, f64)) {
         const MARGIN: f64 = 12.0;
         const DOT: f64 = 3.0;
-        let Some(metres_per_unit) = self.metres_per_unit else { return };
-        let metres_per_pixel = self.chip.affine.pixel_size().0 * metres_per_unit / across;
+        let Some(metres_per_pixel) = self.metres_per_pixel else { return };
+        let metres_per_pixel = metres_per_pixel / across;
         let quarter = canvas.width() as f64 / 4.0;
         let Some(bar) = ScaleBar::within(quarter * metres_per_pixel) else { return };
         let length = bar.metres / metres_per_pixel;

@@ -1,13 +1,32 @@
 //! How long a metre is on a picture, and a scale bar of a round length.
 
-use crate::geo::Crs;
+use crate::catalog::ChipRef;
+use crate::geo::{Crs, Transform};
 
-/// Metres of a degree of latitude on a sphere of the Earth's mean radius.
-const METRES_PER_DEGREE: f64 = 111_195.0;
+/// Semi-major axis of WGS84 in metres, and its first eccentricity squared.
+const A: f64 = 6_378_137.0;
+const E2: f64 = 0.006_694_379_990_141_316;
 
-/// Metres in one unit of x at a place of a CRS: of a degree along the parallel there, where it is geographic.
-pub fn metres_per_unit(crs: &Crs, y: f64) -> f64 {
-    crs.metres_per_unit().unwrap_or_else(|| METRES_PER_DEGREE * y.to_radians().cos())
+/// Metres on the ground between two places of a CRS that lie near each other, as pixels do: what units of the CRS are
+/// worth there (EPSG:3857 stretches them by one over the cosine of the latitude). `None` where they cannot be taken to
+/// WGS84.
+pub fn ground_distance(crs: &Crs, from: (f64, f64), to: (f64, f64)) -> Option<f64> {
+    let to_wgs84 = Transform::new(crs, &Crs::wgs84()).ok()?;
+    let (a, b) = (to_wgs84.point(from.0, from.1).ok()?, to_wgs84.point(to.0, to.1).ok()?);
+    let (sin, cos) = ((a.1 + b.1) / 2.0).to_radians().sin_cos();
+    // Radii of curvature along the parallel and the meridian.
+    let w2 = 1.0 - E2 * sin * sin;
+    let (prime_vertical, meridian) = (A / w2.sqrt(), A * (1.0 - E2) / w2.powf(1.5));
+    // The shorter way round.
+    let across = ((b.0 - a.0 + 180.0).rem_euclid(360.0) - 180.0).to_radians();
+    let distance = (across * prime_vertical * cos).hypot((b.1 - a.1).to_radians() * meridian);
+    (distance.is_finite() && distance > 0.0).then_some(distance)
+}
+
+/// Metres on the ground along a row from one pixel of a chip to the next, in its middle.
+pub fn metres_per_pixel(crs: &Crs, chip: &ChipRef<'_>) -> Option<f64> {
+    let (row, column) = (chip.shape.0 as f64 / 2.0, chip.shape.1 as f64 / 2.0);
+    ground_distance(crs, chip.affine.apply(column - 0.5, row), chip.affine.apply(column + 0.5, row))
 }
 
 /// A length to draw, and how it is written.
@@ -57,9 +76,16 @@ mod tests {
     }
 
     #[test]
-    fn a_degree_gets_shorter_towards_the_pole() {
-        let wgs84 = Crs::wgs84();
-        assert!(metres_per_unit(&wgs84, 60.0) < 0.51 * metres_per_unit(&wgs84, 0.0));
-        assert!((metres_per_unit(&Crs::from_epsg(32632).unwrap(), 5e6) - 1.0).abs() < 1e-12);
+    fn distances_are_those_on_the_ground() {
+        // By pyproj.Geod (WGS84) of the same two places.
+        for (code, from, to, expected) in [
+            (4326, (9.0, 60.0), (9.001, 60.0), 55.8001),
+            (4326, (9.0, 0.0), (9.0, 0.001), 110.5743),
+            (3857, (1e6, 8_399_737.889_818_357), (1_000_100.0, 8_399_737.889_818_357), 50.125_7),
+            (32632, (500_000.0, 5_278_000.0), (500_100.0, 5_278_000.0), 100.04),
+        ] {
+            let found = ground_distance(&Crs::from_epsg(code).unwrap(), from, to).unwrap();
+            assert!((found / expected - 1.0).abs() < 2e-5, "EPSG:{code}: {found} for {expected}");
+        }
     }
 }

@@ -7,9 +7,8 @@ use proptest::prelude::*;
 use tiff::encoder::{Compression, TiffEncoder, colortype};
 use tiff::tags::Tag;
 
-use super::{RasterWindow, rasters_beside, read_window};
+use super::{RasterWindow, Wanted, rasters_beside, read_header, read_window};
 use crate::catalog::Folder;
-use crate::features::v1::read_header;
 
 fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo")
@@ -66,25 +65,105 @@ fn rgb_and_gray_of_8_and_16_bits_are_read_in_strips_of_every_compression() {
 }
 
 #[test]
-fn floats_are_refused_with_advice() {
+fn floats_and_signed_integers_are_stretched() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("raster.tif");
-    write::<colortype::Gray32Float>(&path, Compression::Uncompressed, &vec![0.5; (SIDE * SIDE) as usize]);
-    let window = RasterWindow { width: 4, height: 4, to_world: &|column, row| (100.0 + column, 200.0 - row) };
-    let error = read_window(&path, &read_header(&path).unwrap(), &window).unwrap_err().to_string();
-    assert!(error.contains("raster.tif") && error.contains("gdal_translate"), "{error}");
+    let count = (SIDE * SIDE) as usize;
+    let rows = |i: usize| i as u32 / SIDE;
+    let floats: Vec<f32> =
+        (0..count).map(|i| if i == 0 { f32::NAN } else { rows(i) as f32 / 100.0 - 0.1 }).collect();
+    write::<colortype::Gray32Float>(&path, Compression::Uncompressed, &floats);
+    let seen = window(&path);
+    // What is no number is nothing.
+    assert_eq!((seen[1], seen[2], seen[5 * 19 + 1]), (None, Some([0; 3]), Some([255; 3])));
+    let signed: Vec<i16> = (0..count).map(|i| rows(i) as i16 * 100 - 900).collect();
+    write::<colortype::GrayI16>(&path, Compression::Lzw, &signed);
+    let seen = window(&path);
+    assert_eq!((seen[1], seen[5 * 19 + 1]), (Some([0; 3]), Some([255; 3])));
+}
+
+/// Adds GDAL's tag for what is nothing.
+fn write_with_nodata(path: &Path, values: &[u16], nodata: &str) {
+    let mut encoder = TiffEncoder::new(File::create(path).unwrap()).unwrap();
+    let mut image = encoder.new_image::<colortype::RGB16>(SIDE, SIDE).unwrap();
+    image.encoder().write_tag(Tag::ModelPixelScaleTag, &[1.0, 1.0, 0.0][..]).unwrap();
+    image.encoder().write_tag(Tag::ModelTiepointTag, &[0.0, 0.0, 0.0, 100.0, 200.0, 0.0][..]).unwrap();
+    image.encoder().write_tag(Tag::Unknown(42113), nodata).unwrap();
+    image.write_data(values).unwrap();
+}
+
+#[test]
+fn what_is_nothing_is_transparent_and_left_out_of_the_stretch() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("raster.tif");
+    // The upper half is imagery of 1000 to 1900, the lower half nothing.
+    let value =
+        |i: u32, nothing: u16| if i < SIDE * SIDE / 2 { 1000 + 100 * (i / SIDE) as u16 } else { nothing };
+    for (nothing, text) in [(65535, "65535"), (0, "0"), (0, " 0.0 ")] {
+        let values: Vec<u16> = (0..SIDE * SIDE).flat_map(|i| [value(i, nothing); 3]).collect();
+        write_with_nodata(&path, &values, text);
+        let seen = window(&path);
+        assert_eq!((seen[1], seen[5 * 9 + 1]), (Some([0; 3]), Some([255; 3])), "{text}");
+        assert!(seen[5 * 10..].iter().all(Option::is_none), "{text}");
+        // Where one band has that value and the others do not, there is imagery.
+        let mut values = values;
+        values[3] = nothing;
+        write_with_nodata(&path, &values, text);
+        assert!(window(&path)[2].is_some(), "{text}");
+    }
 }
 
 #[test]
 fn the_raster_of_a_folder_is_found_beside_it_and_no_other_is_taken() {
     let folder = Folder::discover(&demo().join("features")).unwrap().into_folders().unwrap().remove(0);
     let chip = folder.chip(0).unwrap();
-    let found = rasters_beside(folder.root(), &chip, folder.crs().epsg);
+    let wanted = Wanted { epsg: folder.crs().epsg, names: folder.raster_names() };
+    let found = rasters_beside(folder.root(), &chip, wanted).candidates;
     assert_eq!(found.len(), 1);
     assert!(found[0].path.ends_with("scene.tif") && found[0].coverage == 1.0, "{:?}", found[0]);
-    // In another CRS the same numbers are another place.
-    assert_eq!(rasters_beside(folder.root(), &chip, Some(32633)), []);
-    assert_eq!(rasters_beside(Path::new("/nowhere/at/all"), &chip, None), []);
+    // In another CRS the same numbers are another place, and that is told.
+    let elsewhere = rasters_beside(folder.root(), &chip, Wanted { epsg: Some(32633), ..wanted });
+    assert_eq!(elsewhere.candidates, []);
+    let told = elsewhere.problems[0].to_string();
+    assert!(
+        told.contains("it is in EPSG:32632, the folder in EPSG:32633") && told.contains("gdalwarp"),
+        "{told}"
+    );
+    assert_eq!(rasters_beside(Path::new("/nowhere/at/all"), &chip, wanted).candidates, []);
+}
+
+#[test]
+fn the_raster_that_the_manifest_names_comes_first_and_else_the_one_with_colours() {
+    let card = tempfile::tempdir().unwrap();
+    let folder = Folder::discover(&demo().join("features")).unwrap().into_folders().unwrap().remove(0);
+    let chip = folder.chip(0).unwrap();
+    // Rasters over the whole chip, of one and three bands.
+    let affine = chip.affine;
+    let raster = |name: &str, bands: usize| {
+        let mut encoder = TiffEncoder::new(File::create(card.path().join(name)).unwrap()).unwrap();
+        let scale = [affine.a * 2.0, -affine.e * 2.0, 0.0];
+        let tie = [0.0, 0.0, 0.0, affine.c, affine.f, 0.0];
+        let values = vec![7_u8; 512 * 512 * bands];
+        if bands == 3 {
+            let mut image = encoder.new_image::<colortype::RGB8>(512, 512).unwrap();
+            image.encoder().write_tag(Tag::ModelPixelScaleTag, &scale[..]).unwrap();
+            image.encoder().write_tag(Tag::ModelTiepointTag, &tie[..]).unwrap();
+            image.write_data(&values).unwrap();
+        } else {
+            let mut image = encoder.new_image::<colortype::Gray8>(512, 512).unwrap();
+            image.encoder().write_tag(Tag::ModelPixelScaleTag, &scale[..]).unwrap();
+            image.encoder().write_tag(Tag::ModelTiepointTag, &tie[..]).unwrap();
+            image.write_data(&values).unwrap();
+        }
+    };
+    raster("a_dem.tif", 1);
+    raster("ortho.tif", 3);
+    let first = |names: &[String]| {
+        let found = rasters_beside(card.path(), &chip, Wanted { epsg: None, names });
+        found.candidates[0].path.file_name().unwrap().to_str().unwrap().to_owned()
+    };
+    assert_eq!(first(&[]), "ortho.tif");
+    assert_eq!(first(&["A_DEM.tif".to_owned()]), "a_dem.tif");
 }
 
 proptest! {

@@ -12,7 +12,7 @@ use super::page::PageCodec;
 use crate::catalog::CatalogError;
 use crate::catalog::chips::MAX_CHIPS;
 
-/// The columns that geosam requires. `source_path` must be there but is not read.
+/// The columns that geosam requires. `source_path` must be there, but only tells which raster belongs under a picture.
 const REQUIRED: [&str; 12] = [
     "feature_path",
     "chip_id",
@@ -47,6 +47,8 @@ pub(super) struct Columns<R> {
     pub(super) rows: usize,
     texts: [(&'static str, Column); 9],
     numbers: [(&'static str, Column, Number); 2],
+    /// `source_path`, as long as it can be read.
+    source: Option<Column>,
 }
 
 /// The columns of bytes that are read.
@@ -154,7 +156,28 @@ impl<R: Read + Seek> Columns<R> {
         let [a, b, c, d, e, f, g, h, i] = Text::ALL.map(text);
         let texts = [a?, b?, c?, d?, e?, f?, g?, h?, i?];
         let numbers = [number("chip_center_x")?, number("chip_center_y")?];
-        Ok(Self { file, scratch: Vec::new(), row: 0, rows, texts, numbers })
+        let source = column("source_path", "text").ok().and_then(|(physical, optional, chunks)| {
+            let is_text = physical == PhysicalType::BYTE_ARRAY;
+            is_text.then(|| Column::new(chunks, optional, Width::Variable))
+        });
+        Ok(Self { file, scratch: Vec::new(), row: 0, rows, texts, numbers, source })
+    }
+
+    /// Takes the next row's `source_path` into `last`, and says whether it is another one. A folder is good without it:
+    /// a column that cannot be read says nothing more.
+    pub(super) fn source(&mut self, last: &mut Vec<u8>) -> bool {
+        let Some(column) = &mut self.source else { return false };
+        match column.next(&mut self.file, &mut self.scratch) {
+            Ok(bytes) if bytes == last.as_slice() => false,
+            Ok(bytes) => {
+                bytes.clone_into(last);
+                true
+            }
+            Err(_) => {
+                self.source = None;
+                false
+            }
+        }
     }
 
     /// Bytes of the next row's value of a column.

@@ -33,7 +33,12 @@ pub(super) struct Manifest {
     pub(super) checkpoint: String,
     pub(super) family: Family,
     pub(super) crs: FolderCrs,
+    /// File names of the rasters that were encoded, as far as they are told.
+    pub(super) rasters: Vec<String>,
 }
+
+/// Most rasters that are kept by name; a mosaic of more is told by its first.
+const MOST_RASTERS: usize = 64;
 
 /// Reads a manifest. `path` is for messages only.
 pub(super) fn read_manifest<R: Read + Seek>(mut file: R, path: &Path) -> Result<Manifest, CatalogError> {
@@ -54,6 +59,17 @@ pub(super) fn read_manifest<R: Read + Seek>(mut file: R, path: &Path) -> Result<
     let columns = Columns::open(file, length, &metadata, path)?;
     drop(metadata);
     RowReader::new(columns, path).read_all(&geo)
+}
+
+/// Columns that only manifests of geosam have; one that lost others is still one.
+const TELLING: [&str; 2] = ["feature_path", "chip_center_x"];
+
+/// Whether a Parquet file is a manifest of geosam and not another program's table; `None` where its columns cannot be
+/// read.
+pub(super) fn is_manifest<R: Read + Seek>(mut file: R) -> Option<bool> {
+    let (metadata, _) = footer::read_footer(&mut file).ok()?;
+    let columns = metadata.file_metadata().schema_descr();
+    Some(columns.columns().iter().any(|column| TELLING.contains(&column.name())))
 }
 
 fn footer_error(path: &Path, error: FooterError) -> CatalogError {
@@ -99,6 +115,8 @@ struct RowReader<'a, R> {
     file: String,
     id: String,
     ring: Vec<[f64; 2]>,
+    source: Vec<u8>,
+    rasters: Vec<String>,
 }
 
 impl<'a, R: Read + Seek> RowReader<'a, R> {
@@ -117,6 +135,8 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
             file: String::new(),
             id: String::new(),
             ring: Vec::new(),
+            source: Vec::new(),
+            rasters: Vec::new(),
         }
     }
 
@@ -149,7 +169,7 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
             let geometry = geo.short();
             return Err(CatalogError::TwoCrs { path: path.to_owned(), geometry, column });
         }
-        Ok(Manifest { chips, checkpoint, family, crs })
+        Ok(Manifest { chips, checkpoint, family, crs, rasters: self.rasters })
     }
 
     fn bad_row_at(&self, row: usize, column: &'static str, problem: String) -> CatalogError {
@@ -164,6 +184,7 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
         self.read_feature_path().map_err(|error| error.at(self, "feature_path"))?;
         self.read_id().map_err(|error| error.at(self, "chip_id"))?;
         self.agree()?;
+        self.read_source();
         let path = self.path;
         let transform = json::parse_numbers(self.columns.bytes(Text::Transform, path)?);
         let affine = Affine::new(transform.map_err(|problem| self.bad_row("transform", problem))?);
@@ -207,6 +228,15 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
         self.id.clear();
         self.id.push_str(id);
         Ok(())
+    }
+
+    fn read_source(&mut self) {
+        if self.columns.source(&mut self.source) && self.rasters.len() < MOST_RASTERS {
+            let name = file_name(&String::from_utf8_lossy(&self.source)).to_owned();
+            if !name.is_empty() && name.len() <= MAX_NAME && !self.rasters.contains(&name) {
+                self.rasters.push(name);
+            }
+        }
     }
 
     /// Checks the columns in which all rows must agree.

@@ -50,6 +50,43 @@ fn one_bad_folder_does_not_hide_the_others() {
 }
 
 #[test]
+fn what_file_systems_and_other_programs_keep_on_a_card_is_no_folder_and_no_fault() {
+    let card = tempfile::tempdir().unwrap();
+    ManifestBuilder::new(grid_rows(1, 1)).write(&card.path().join("valley"));
+    let table = ManifestBuilder::new(grid_rows(1, 1)).without("feature_path").without("chip_center_x");
+    fs::rename(table.write(&card.path().join("basemap")), card.path().join("basemap/buildings.parquet"))
+        .unwrap();
+    fs::copy(card.path().join("basemap/buildings.parquet"), card.path().join("roads.parquet")).unwrap();
+    touch(&card.path().join("basemap/broken.parquet"));
+    touch(&card.path().join("notebooks/cache.pkl"));
+    touch(&card.path().join("cache.pkl"));
+    for name in ["lost+found", "System Volume Information", "$RECYCLE.BIN"] {
+        // Nobody else may list the first; as root one sees it by what would be a fault elsewhere.
+        touch(&card.path().join(name).join("manifest.pkl"));
+    }
+    let discovery = Folder::discover(card.path()).unwrap();
+    assert!(discovery.problems.is_empty(), "{:?}", discovery.problems);
+    assert_eq!(discovery.folders.iter().map(Folder::name).collect::<Vec<_>>(), ["valley"]);
+}
+
+#[test]
+fn a_table_that_is_meant_as_a_manifest_says_what_it_lacks() {
+    let card = tempfile::tempdir().unwrap();
+    let table = ManifestBuilder::new(grid_rows(1, 1)).without("feature_path").without("chip_center_x");
+    let manifest = table.write(card.path());
+    let lacking = || Folder::discover(card.path()).unwrap().into_folders().unwrap_err().to_string();
+    assert!(lacking().contains("feature_path"), "{}", lacking());
+    fs::rename(&manifest, card.path().join("other.parquet")).unwrap();
+    assert!(lacking().contains("other.parquet: no manifest of geosam"), "{}", lacking());
+    // A copy that broke off is a fault, where there are features.
+    let broken = tempfile::tempdir().unwrap();
+    touch(&broken.path().join("a/north.parquet"));
+    touch(&broken.path().join("a/features/chip_000000.pt"));
+    let problems = Folder::discover(broken.path()).unwrap().problems;
+    assert!(problems[0].to_string().contains("not a readable Parquet file"), "{problems:?}");
+}
+
+#[test]
 fn folders_of_equal_names_are_told_apart() {
     let card = tempfile::tempdir().unwrap();
     // Both names have no letter that may stand in a topic before the 64th byte.

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::CliError;
 use super::models_dir::{MODELS_VARIABLE, models_dir};
-use super::output::Output;
+use super::output::{Output, note};
 use crate::engine::{EngineChoice, EngineOptions};
 use crate::machine::{Machine, peak_memory_mb};
 
@@ -125,7 +125,7 @@ impl Args {
         let mut runs = Vec::new();
         for (engine, threads) in self.engine.iter().flat_map(|e| threads.iter().map(move |t| (*e, *t))) {
             let cpu = engine.on_the_processor().as_str();
-            eprintln!("measuring {cpu} with {threads} threads ...");
+            note(&format_args!("measuring {cpu} with {threads} threads ..."));
             let options = EngineOptions {
                 models: models.clone(),
                 cards: Vec::new(),

@@ -14,7 +14,7 @@ const MAX_TAGS: u64 = 4096;
 const MAX_VALUE: u64 = 1 << 20;
 
 /// Why a directory cannot be read.
-pub(super) enum DirectoryError {
+pub(crate) enum DirectoryError {
     /// The system could not read.
     Io(io::Error),
     /// The file is not a sound TIFF.
@@ -31,13 +31,16 @@ impl From<io::Error> for DirectoryError {
 }
 
 /// The values of the wanted tags, as raw bytes in the file's byte order.
-pub(super) struct Directory {
+pub(crate) struct Directory {
     fields: HashMap<u16, Field>,
     little: bool,
+    next: u64,
 }
 
 struct Field {
     kind: u16,
+    /// Where the value begins in the file.
+    at: u64,
     bytes: Vec<u8>,
 }
 
@@ -82,9 +85,19 @@ fn unsigned(bytes: &[u8], little: bool) -> u64 {
 
 impl Directory {
     /// Reads the wanted tags of the first image of a file of `size` bytes.
-    pub(super) fn read<R: ReaderAt + ?Sized>(
+    pub(crate) fn read<R: ReaderAt + ?Sized>(
         reader: &R,
         size: u64,
+        wanted: &[u16],
+    ) -> Result<Self, DirectoryError> {
+        Self::read_at(reader, size, None, wanted)
+    }
+
+    /// Reads the wanted tags of the image whose directory is at a place ([`Directory::next`]), else of the first one.
+    pub(crate) fn read_at<R: ReaderAt + ?Sized>(
+        reader: &R,
+        size: u64,
+        place: Option<u64>,
         wanted: &[u16],
     ) -> Result<Self, DirectoryError> {
         let unsound = |what: &str| DirectoryError::Unsound(what.to_owned());
@@ -103,15 +116,20 @@ impl Directory {
             }
             _ => return Err(unsound("it is not a TIFF file")),
         };
+        let first = place.unwrap_or(first);
         // Count, then entries of: tag (2), type (2), count (4 or 8), value or offset (4 or 8).
         let (count_width, entry_width, word) = if source.big { (8, 20, 8) } else { (2, 12, 4) };
         let count = unsigned(&source.bytes(first, count_width)?, source.little);
         if count > MAX_TAGS {
             return Err(unsound("its directory is damaged"));
         }
-        let table = source.bytes(first + count_width, count * entry_width)?;
+        let begin = first.saturating_add(count_width);
+        let table = source.bytes(begin, count * entry_width)?;
         let mut fields = HashMap::new();
-        for entry in table.chunks_exact(if source.big { 20 } else { 12 }) {
+        for (entry, at) in table
+            .chunks_exact(if source.big { 20 } else { 12 })
+            .zip((begin..).step_by(if source.big { 20 } else { 12 }))
+        {
             let short = |at: usize| {
                 // Two bytes always fit.
                 u16::try_from(unsigned(&entry[at..at + 2], source.little)).unwrap_or(u16::MAX)
@@ -124,20 +142,38 @@ impl Directory {
             let length =
                 length.filter(|&n| n <= MAX_VALUE).ok_or_else(|| unsound("a tag of it is damaged"))?;
             let inline = &entry[4 + word..];
-            let bytes = match usize::try_from(length) {
-                Ok(short) if short <= inline.len() => inline[..short].to_vec(),
-                _ => source.bytes(source.word(inline), length)?,
+            let (at, bytes) = match usize::try_from(length) {
+                Ok(short) if short <= inline.len() => (at + 4 + word as u64, inline[..short].to_vec()),
+                _ => (source.word(inline), source.bytes(source.word(inline), length)?),
             };
             // Another reader might take the other one.
-            if fields.insert(tag, Field { kind, bytes }).is_some() {
+            if fields.insert(tag, Field { kind, at, bytes }).is_some() {
                 return Err(unsound("a tag stands in it twice"));
             }
         }
-        Ok(Self { fields, little: source.little })
+        // Files that end here exist, and are read by others too.
+        let next =
+            source.bytes(begin + count * entry_width, word as u64).map_or(0, |bytes| source.word(&bytes));
+        Ok(Self { fields, little: source.little, next })
+    }
+
+    /// Where the directory of the next image is; 0 after the last.
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether numbers in the file begin with their lowest byte.
+    pub(crate) const fn is_little_endian(&self) -> bool {
+        self.little
+    }
+
+    /// Where the value of a tag begins in the file.
+    pub(crate) fn position(&self, tag: u16) -> Option<u64> {
+        self.fields.get(&tag).map(|field| field.at)
     }
 
     /// The integers of a tag; `None` where it is missing or holds something else.
-    pub(super) fn integers(&self, tag: u16) -> Option<Vec<u64>> {
+    pub(crate) fn integers(&self, tag: u16) -> Option<Vec<u64>> {
         let field = self.fields.get(&tag)?;
         let width = match field.kind {
             1 => 1,
@@ -150,18 +186,18 @@ impl Directory {
     }
 
     /// The first integer of a tag.
-    pub(super) fn integer(&self, tag: u16) -> Option<u64> {
+    pub(crate) fn integer(&self, tag: u16) -> Option<u64> {
         self.integers(tag)?.first().copied()
     }
 
     /// The doubles of a tag; `None` where it is missing or holds something else.
-    pub(super) fn doubles(&self, tag: u16) -> Option<Vec<f64>> {
+    pub(crate) fn doubles(&self, tag: u16) -> Option<Vec<f64>> {
         let field = self.fields.get(&tag).filter(|field| field.kind == 12)?;
         Some(field.bytes.chunks_exact(8).map(|b| f64::from_bits(unsigned(b, self.little))).collect())
     }
 
     /// The text of a tag, up to its first NUL.
-    pub(super) fn text(&self, tag: u16) -> Option<String> {
+    pub(crate) fn text(&self, tag: u16) -> Option<String> {
         let field = self.fields.get(&tag).filter(|field| field.kind == 2)?;
         let end = field.bytes.iter().position(|&b| b == 0).unwrap_or(field.bytes.len());
         Some(String::from_utf8_lossy(&field.bytes[..end]).into_owned())

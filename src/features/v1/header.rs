@@ -20,6 +20,9 @@ const MODEL_TIEPOINT: u16 = 33922;
 const MODEL_TRANSFORMATION: u16 = 34264;
 const GEO_KEY_DIRECTORY: u16 = 34735;
 const GDAL_METADATA: u16 = 42112;
+/// The tags that [`georeference`] reads.
+pub(crate) const GEOREFERENCE: [u16; 4] =
+    [MODEL_PIXEL_SCALE, MODEL_TIEPOINT, MODEL_TRANSFORMATION, GEO_KEY_DIRECTORY];
 const WANTED: [u16; 10] = [
     IMAGE_WIDTH,
     IMAGE_LENGTH,
@@ -117,8 +120,8 @@ pub(super) fn header_of<R: ReaderAt + ?Sized>(
     }
     let metadata = directory.text(GDAL_METADATA).unwrap_or_default();
     let shape = |name: &str| item(&metadata, name).and_then(last_two_numbers);
-    let keys = GeoKeys(directory.integers(GEO_KEY_DIRECTORY).unwrap_or_default());
-    let affine = affine_of(&directory, &keys).ok_or_else(|| {
+    let Georeference { affine, epsg, .. } = georeference(&directory);
+    let affine = affine.ok_or_else(|| {
         refuse("it is not georeferenced; take the folder as Geo-SAM's encoder wrote it".to_owned())
     })?;
     Ok(V1Header {
@@ -129,11 +132,31 @@ pub(super) fn header_of<R: ReaderAt + ?Sized>(
             Some(_) => side(SAMPLES_PER_PIXEL, "number of bands")?,
             None => 1,
         },
-        epsg: keys.epsg(),
+        epsg,
         img_shape: shape("img_shape"),
         input_shape: shape("input_shape"),
         model_type: item(&metadata, "model_type").map(str::to_owned),
     })
+}
+
+/// Where a GeoTIFF lies.
+pub(crate) struct Georeference {
+    /// Pixels to its CRS; `None` where it is not placed by an affine.
+    pub affine: Option<Affine>,
+    /// EPSG code of its CRS, where it names one.
+    pub epsg: Option<u32>,
+    /// Whether it is placed by ground control points instead.
+    pub has_control_points: bool,
+}
+
+/// Reads where a GeoTIFF lies from its directory.
+pub(crate) fn georeference(directory: &Directory) -> Georeference {
+    let keys = GeoKeys(directory.integers(GEO_KEY_DIRECTORY).unwrap_or_default());
+    let affine = affine_of(directory, &keys);
+    // Six numbers a point.
+    let has_control_points =
+        affine.is_none() && directory.doubles(MODEL_TIEPOINT).is_some_and(|p| p.len() > 6);
+    Georeference { affine, epsg: keys.epsg(), has_control_points }
 }
 
 /// From a transformation matrix, or from a pixel size and the position of one pixel, as GDAL reads them.

@@ -9,7 +9,7 @@
 //!
 //! Choosing chips and reading the CSV is `catalog`'s.
 
-mod directory;
+pub(crate) mod directory;
 mod header;
 mod pixels;
 
@@ -20,6 +20,7 @@ use std::path::Path;
 
 use rawzip::ReaderAt;
 
+pub(crate) use header::{GEOREFERENCE, Georeference, georeference};
 pub use header::{V1Header, read_header};
 
 use super::chip::ChipFeatures;

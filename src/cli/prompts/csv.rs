@@ -1,0 +1,169 @@
+//! Prompts in a table: a point a row (lon, lat, label) or a box a row (west, south, east, north); `object` puts rows
+//! together, other columns are properties.
+
+use std::path::Path;
+
+use csv::{ByteRecord, ReaderBuilder};
+use serde_json::{Map, Value, json};
+
+use super::read::{Drawn, DrawnFeature, PromptsError};
+
+/// Names of the columns, as people and programs write them (GDAL's `AS_XY` writes X and Y).
+const LON: &[&str] = &["lon", "longitude", "lng", "long", "x", "easting"];
+const LAT: &[&str] = &["lat", "latitude", "y", "northing"];
+const BOX: [&[&str]; 4] = [
+    &["west", "xmin", "minx"],
+    &["south", "ymin", "miny"],
+    &["east", "xmax", "maxx"],
+    &["north", "ymax", "maxy"],
+];
+
+pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
+    if text.contains(&0) {
+        let told = "is no text, and no format that is read here; save it as GeoJSON or CSV";
+        return Err(PromptsError::unreadable(path, told));
+    }
+    let delimiter = delimiter(text);
+    let mut table = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text);
+    let failed = |error: csv::Error| PromptsError::unreadable(path, error.to_string());
+    let header: Vec<String> =
+        table.byte_headers().map_err(failed)?.iter().map(|name| text_of(name).trim().to_owned()).collect();
+    let columns = Columns::find(&header).map_err(|missing| {
+        let found = header.join(", ").chars().take(200).collect();
+        PromptsError::Columns { path: path.to_owned(), missing, found }
+    })?;
+    let mut drawn = Drawn::default();
+    for (index, row) in table.byte_records().enumerate() {
+        let (place, feature) = match row {
+            Ok(row) => {
+                let line = row.position().map_or(index as u64 + 2, csv::Position::line);
+                (format!("line {line}"), columns.feature(&header, &row, delimiter))
+            }
+            Err(error) => (format!("row {}", index + 1), Err(error.to_string())),
+        };
+        drawn.features.push(DrawnFeature { place, feature });
+    }
+    Ok(drawn)
+}
+
+/// What stands most often between the names of the first line.
+fn delimiter(text: &[u8]) -> u8 {
+    let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let count = |wanted: u8| first.iter().filter(|&&byte| byte == wanted).count();
+    // Of equals the last: commas.
+    [b'\t', b';', b','].into_iter().max_by_key(|&delimiter| count(delimiter)).unwrap_or(b',')
+}
+
+/// Where the coordinates stand.
+enum Columns {
+    Point([usize; 2]),
+    Box([usize; 4]),
+}
+
+impl Columns {
+    fn find(header: &[String]) -> Result<Self, String> {
+        let find = |names: &[&str]| {
+            let named = |name: &&str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
+            names.iter().find_map(named)
+        };
+        let sides = BOX.map(find);
+        if let [Some(west), Some(south), Some(east), Some(north)] = sides {
+            return Ok(Self::Box([west, south, east, north]));
+        }
+        match (find(LON), find(LAT)) {
+            (Some(lon), Some(lat)) => Ok(Self::Point([lon, lat])),
+            (Some(_), None) => Err("column lat".to_owned()),
+            (None, Some(_)) => Err("column lon".to_owned()),
+            (None, None) => Err("columns lon and lat".to_owned()),
+        }
+    }
+
+    fn feature(&self, header: &[String], row: &ByteRecord, delimiter: u8) -> Result<Value, String> {
+        let number = |column: usize| -> Result<f64, String> {
+            let text = row.get(column).map(text_of).unwrap_or_default();
+            // Where commas do not part the columns, they may part the decimals.
+            let text = if delimiter == b',' { text } else { text.replace(',', ".") };
+            let name = header.get(column).map_or("", String::as_str);
+            let value: Option<f64> = text.trim().parse().ok().filter(|v: &f64| v.is_finite());
+            value.ok_or_else(|| format!("{name} is {text:?}, no number"))
+        };
+        let (used, geometry) = match self {
+            Self::Point(used) => {
+                let [lon, lat] = [number(used[0])?, number(used[1])?];
+                (&used[..], json!({"type": "Point", "coordinates": [lon, lat]}))
+            }
+            Self::Box(used) => {
+                let [w, s, e, n] = [number(used[0])?, number(used[1])?, number(used[2])?, number(used[3])?];
+                let ring = [[w, s], [e, s], [e, n], [w, n], [w, s]];
+                (&used[..], json!({"type": "Polygon", "coordinates": [ring]}))
+            }
+        };
+        let mut properties = Map::new();
+        for (column, name) in header.iter().enumerate().filter(|(column, _)| !used.contains(column)) {
+            let lower = name.to_ascii_lowercase();
+            let name = if matches!(lower.as_str(), "label" | "object") { &lower } else { name };
+            properties.insert(name.clone(), value_of(&row.get(column).map(text_of).unwrap_or_default()));
+        }
+        Ok(json!({"type": "Feature", "geometry": geometry, "properties": properties}))
+    }
+}
+
+/// A field as text; spreadsheets may write something other than UTF-8.
+fn text_of(field: &[u8]) -> String {
+    String::from_utf8_lossy(field).into_owned()
+}
+
+/// A field as a value: a number where it is written as JSON would write it (so that `007` stays a text), else a text.
+fn value_of(text: &str) -> Value {
+    match serde_json::from_str::<Value>(text) {
+        _ if text.is_empty() => Value::Null,
+        Ok(Value::Number(number)) if number.to_string() == text => Value::Number(number),
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(text: &str) -> Vec<Result<Value, String>> {
+        read(Path::new("t.csv"), text.as_bytes()).unwrap().features.into_iter().map(|f| f.feature).collect()
+    }
+
+    #[test]
+    fn tables_of_many_programs_are_read() {
+        for text in [
+            "lon,lat,label,name\n9.5,47.25,0,A\n",
+            "name;Longitude;Latitude;Label\r\nA;9,5;47,25;0\r\n",
+            "X\tY\tlabel\tname\n9.5\t47.25\t0\tA\n",
+            "\"lat\",\"lon\",\"name\",\"label\"\n\"47.25\",\"9.5\",\"A\",\"0\"\n",
+        ] {
+            let feature = features(text).remove(0).unwrap();
+            assert_eq!(feature["geometry"]["coordinates"], json!([9.5, 47.25]), "{text}");
+            assert_eq!(
+                (&feature["properties"]["name"], &feature["properties"]["label"]),
+                (&json!("A"), &json!(0))
+            );
+        }
+    }
+
+    #[test]
+    fn rows_of_sides_are_boxes() {
+        let feature = features("west,south,east,north,plot\n1,2,3,4,007\n").remove(0).unwrap();
+        assert_eq!(feature["geometry"]["type"], "Polygon");
+        assert_eq!(feature["properties"], json!({"plot": "007"}));
+    }
+
+    #[test]
+    fn a_table_without_the_columns_names_them() {
+        for (text, told) in [
+            ("lon,name\n1,a\n", "has no column lat; its columns are lon, name"),
+            ("a,b\n1,2\n", "has no columns lon and lat"),
+        ] {
+            let error = read(Path::new("t.csv"), text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+        let bad = features("lon,lat\nabc,1\n1\n,\n");
+        assert!(bad.iter().all(Result::is_err), "{bad:?}");
+    }
+}

@@ -1,0 +1,131 @@
+//! Which format a file of prompts has, told by its content, and what can be wrong with it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{csv, geojson};
+use crate::cli::CliError;
+
+/// Most bytes of a file: some million points.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// The features of a file.
+#[derive(Debug, Default)]
+pub(super) struct Drawn {
+    pub features: Vec<DrawnFeature>,
+}
+
+/// One feature as GeoJSON, or why it is none.
+#[derive(Debug)]
+pub(super) struct DrawnFeature {
+    /// Where it stands, for messages: `feature 3`, `line 5`.
+    pub place: String,
+    pub feature: Result<Value, String>,
+}
+
+/// Why a file of prompts cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptsError {
+    /// Nothing is in it.
+    #[error("{path}: has no features; save the layer again with its features")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// None of its features is a prompt.
+    #[error("{path}: none of {count} objects is a prompt; {place}: {reason}")]
+    NoPrompt {
+        /// The file.
+        path: PathBuf,
+        /// Its objects.
+        count: usize,
+        /// The first one.
+        place: String,
+        /// What is wrong with that.
+        reason: String,
+    },
+    /// A table without the columns that a prompt needs.
+    #[error(
+        "{path}: has no {missing}; its columns are {found}. Points need lon and lat, boxes west, south, east and north"
+    )]
+    Columns {
+        /// The table.
+        path: PathBuf,
+        /// What is missing, as in `column lat`.
+        missing: String,
+        /// The columns that are there.
+        found: String,
+    },
+    /// The format is another one, or the file is damaged.
+    #[error("{path}: {problem}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+}
+
+impl PromptsError {
+    pub(super) fn unreadable(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Unreadable { path: path.to_owned(), problem: problem.into() }
+    }
+}
+
+/// Reads a file of prompts, `-` for standard input.
+pub(super) fn read(path: &Path) -> Result<Drawn, CliError> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(MOST_BYTES + 1).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(CliError::file(path))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let problem = format!("has more than {} MB; split it", MOST_BYTES >> 20);
+        return Err(PromptsError::unreadable(path, problem).into());
+    }
+    let drawn = features(path, &bytes)?;
+    if drawn.features.is_empty() {
+        return Err(PromptsError::Empty { path: path.to_owned() }.into());
+    }
+    Ok(drawn)
+}
+
+fn features(path: &Path, bytes: &[u8]) -> Result<Drawn, PromptsError> {
+    let convert = |what: &str| {
+        let told = format!(
+            "is {what}, which is not read; write it anew: ogr2ogr -t_srs EPSG:4326 prompts.geojson {}",
+            path.display()
+        );
+        Err(PromptsError::unreadable(path, told))
+    };
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    match text.trim_ascii_start() {
+        [b'f', b'g', b'b', ..] => flatgeobuf(path, bytes),
+        [b'S', b'Q', b'L', b'i', b't', b'e', b' ', ..] => convert("a GeoPackage"),
+        [0, 0, 0x27, 0x0A, ..] => convert("a Shapefile"),
+        [b'P', b'K', 3, 4, ..] => convert("a ZIP archive (of a Shapefile, or KMZ)"),
+        [b'<', ..] => convert("XML (KML or GPX)"),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
+            Err(PromptsError::unreadable(path, "is UTF-16; save it as UTF-8"))
+        }
+        [b'{' | b'[' | 0x1E, ..] => geojson::read(path, text),
+        [] => Ok(Drawn::default()),
+        _ => csv::read(path, text),
+    }
+}
+
+#[cfg(feature = "flatgeobuf")]
+fn flatgeobuf(path: &Path, bytes: &[u8]) -> Result<Drawn, PromptsError> {
+    super::flatgeobuf::read(path, bytes)
+}
+
+#[cfg(not(feature = "flatgeobuf"))]
+fn flatgeobuf(path: &Path, _: &[u8]) -> Result<Drawn, PromptsError> {
+    let told = "is FlatGeobuf, which this build is without (cargo feature `flatgeobuf`); save it as GeoJSON";
+    Err(PromptsError::unreadable(path, told))
+}

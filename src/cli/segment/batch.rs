@@ -1,0 +1,143 @@
+//! `segment --request`: the requests of a stream, each answered by a line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::documents::{Document, Documents};
+use super::{Asker, LIMITS};
+use crate::api::{JsonError, PromptItem, Request, RequestError, Response, parse_request_with};
+use crate::cli::CliError;
+use crate::cli::output::{Output, note};
+
+/// How many prompts were answered, and how many were not.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    answered: usize,
+    refused: usize,
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, is_answered: bool) {
+        *if is_answered { &mut self.answered } else { &mut self.refused } += 1;
+    }
+
+    /// Tells it, and whether all were answered.
+    pub(super) fn tell(&self) -> bool {
+        note(&format_args!("{} answered, {} refused", self.answered, self.refused));
+        self.refused == 0
+    }
+}
+
+/// Answers all requests of a file, `-` for standard input; `defaults` is what a request does not say. One response a
+/// line, in order; `false` where a prompt was refused.
+pub(super) fn answer(
+    asker: &Asker<'_>,
+    requests: &Path,
+    defaults: &PromptItem,
+    output: &Path,
+) -> Result<bool, CliError> {
+    let input: Box<dyn BufRead> = if requests == Path::new("-") {
+        Box::new(BufReader::new(std::io::stdin()))
+    } else {
+        Box::new(BufReader::new(File::open(requests).map_err(CliError::file(requests))?))
+    };
+    let mut output = Output::create(output)?;
+    let mut documents = Documents::new(input, LIMITS.max_payload_bytes);
+    let mut tally = Tally::default();
+    while let Some(document) = documents.next().map_err(CliError::file(requests))? {
+        for (place, text) in requests_in(&document) {
+            let response = respond(asker, &place, document.line, &text, defaults, &mut tally)?;
+            output.json_line(&response)?;
+        }
+    }
+    output.finish()?;
+    Ok(tally.tell())
+}
+
+/// The requests of a document with their places: itself, or the entries of an array.
+fn requests_in(document: &Document) -> Vec<(String, Vec<u8>)> {
+    let place = format!("line {}", document.line);
+    if document.text.trim_ascii_start().starts_with(b"[")
+        && let Ok(entries) = serde_json::from_slice::<Vec<Value>>(&document.text)
+        && !entries.is_empty()
+    {
+        let entry = |(index, value): (usize, Value)| {
+            (format!("{place}, entry {index}"), value.to_string().into_bytes())
+        };
+        return entries.into_iter().enumerate().map(entry).collect();
+    }
+    // What ends a line is none of the text, or its end would be told as one of the next line.
+    vec![(place, document.text.trim_ascii_end().to_vec())]
+}
+
+fn respond(
+    asker: &Asker<'_>,
+    place: &str,
+    line: u64,
+    text: &[u8],
+    defaults: &PromptItem,
+    tally: &mut Tally,
+) -> Result<Response, CliError> {
+    let request = match parse_request_with(text, &LIMITS, defaults) {
+        Ok(request) => request,
+        Err((id, error)) => {
+            tally.count(false);
+            let message = format!("{}{}", told(place, line, &error), advice(text));
+            return Ok(Response::error(id, error.code(), message));
+        }
+    };
+    let Request { item, batch, .. } = request;
+    let name = item.id.as_ref().map_or_else(|| line.to_string(), ToString::to_string);
+    let Some(entries) = batch else {
+        return answer_item(asker, &item, &name, || advice(text), tally);
+    };
+    let mut results = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        results.push(answer_item(asker, entry, &format!("{name}.{index}"), String::new, tally)?);
+    }
+    Ok(Response::batch(item.id, results))
+}
+
+fn answer_item(
+    asker: &Asker<'_>,
+    item: &PromptItem,
+    name: &str,
+    advice: impl FnOnce() -> String,
+    tally: &mut Tally,
+) -> Result<Response, CliError> {
+    let response = match asker.segment(item, name) {
+        Ok(segmentation) => segmentation.into_response(item.id.clone()),
+        Err(CliError::Engine(error)) => {
+            Response::error(item.id.clone(), error.code(), format!("{error}{}", advice()))
+        }
+        Err(other) => return Err(other),
+    };
+    tally.count(response.is_ok());
+    Ok(response)
+}
+
+/// What is wrong with a request, with its place in the whole input.
+pub(in crate::cli) fn told(place: &str, line: u64, error: &RequestError) -> String {
+    match error {
+        RequestError::Json(JsonError::Syntax(syntax)) if syntax.line() > 0 => {
+            let text = syntax.to_string();
+            let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+            let line = line + syntax.line() as u64 - 1;
+            format!("line {line}, column {}: this is not valid JSON: {text}", syntax.column())
+        }
+        other => format!("{place}: {other}"),
+    }
+}
+
+/// For a collection of several features, which is one prompt here; empty, or a clause of its own.
+fn advice(text: &[u8]) -> String {
+    let several = serde_json::from_slice::<Value>(text).is_ok_and(|tree| {
+        tree["type"] == "FeatureCollection" && tree["features"].as_array().is_some_and(|list| list.len() > 1)
+    });
+    let told = "; a FeatureCollection is one prompt here: where each feature is an object of its own, give the file \
+                as --prompts";
+    if several { told.to_owned() } else { String::new() }
+}

@@ -1,0 +1,108 @@
+//! `segment`: one prompt from the flags, or many from a file, through one engine. Requests in JSON are answered in
+//! `batch`, files of prompts in `prompts`.
+
+pub(super) mod batch;
+pub(super) mod documents;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::CliError;
+use super::models_dir::models_dir;
+use super::output::{Output, note};
+use super::prompts;
+use super::segment_args::Args;
+use crate::api::{Limits, PromptItem};
+use crate::catalog::Folder;
+use crate::engine::{Engine, EngineError, EngineOptions, Segmentation, ServedFolder, chip_of};
+
+/// A request file is the user's own, so a line may be far longer than an MQTT payload. A point takes 0.2 MB while it is
+/// decoded.
+pub(super) const LIMITS: Limits =
+    Limits { max_payload_bytes: 64 << 20, max_points: 1000, max_prompts: 100_000, max_depth: 64 };
+
+/// Prepared chips kept between requests: some 25 chips of SAM, 11 of SAM 2.
+const CACHE_BYTES: usize = 256 << 20;
+
+pub(super) fn run(args: &Args) -> Result<bool, CliError> {
+    let folders = open_folders(&args.folder)?;
+    let engine = Engine::open(&EngineOptions {
+        models: models_dir(args.models.as_deref(), Some(&args.folder)),
+        cards: Vec::new(),
+        engine: args.engine,
+        threads: args.threads.map_or_else(all_cores, usize::from),
+        cache_bytes: CACHE_BYTES,
+    })?;
+    args.check()?;
+    if let Some(dump) = &args.dump {
+        std::fs::create_dir_all(dump).map_err(CliError::file(dump))?;
+    }
+    let asker = Asker { engine, folders, dump: args.dump.as_deref() };
+    let defaults = args.defaults();
+    if let Some(requests) = &args.request {
+        return batch::answer(&asker, requests, &defaults, &args.output);
+    }
+    if let Some(prompts) = &args.prompts {
+        return prompts::answer(&asker, prompts, &defaults, &args.output);
+    }
+    let item = PromptItem { prompt: args.prompt(LIMITS.max_points)?, ..defaults };
+    let segmentation = asker.segment(&item, "1")?;
+    if let Some(overlay) = &args.overlay {
+        super::overlay::write(&segmentation, &item.prompt.foreground, overlay, args.raster.as_deref())?;
+    }
+    let mut output = Output::create(&args.output)?;
+    output.json_line(segmentation.collection())?;
+    output.finish()?;
+    Ok(true)
+}
+
+fn all_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+pub(super) fn open_folders(path: &Path) -> Result<Vec<Arc<ServedFolder>>, CliError> {
+    let discovered = Folder::discover(path)?;
+    if !discovered.folders.is_empty() {
+        for problem in &discovered.problems {
+            note(&format_args!("warning: {problem}"));
+        }
+    }
+    let folders = discovered.into_folders()?.into_iter();
+    Ok(folders.map(|folder| Arc::new(ServedFolder::new(folder.name().to_owned(), folder))).collect())
+}
+
+/// Engine and folders, ready for prompts.
+pub(super) struct Asker<'a> {
+    engine: Engine,
+    folders: Vec<Arc<ServedFolder>>,
+    dump: Option<&'a Path>,
+}
+
+impl Asker<'_> {
+    /// Segments one object, whose logits and mask are dumped under `name` where that is wanted.
+    pub(super) fn segment(&self, item: &PromptItem, name: &str) -> Result<Segmentation, CliError> {
+        let segmentation = self.engine.segment(&self.folders, item).map_err(CliError::from)?;
+        if let Some(dump) = self.dump {
+            write_dump(&segmentation, dump, name)?;
+        }
+        Ok(segmentation)
+    }
+
+    /// The chip that a prompt goes to, for asking many prompts chip by chip.
+    pub(super) fn chip(&self, item: &PromptItem) -> Result<(usize, usize), EngineError> {
+        chip_of(&self.folders, item)
+    }
+}
+
+fn write_dump(segmentation: &Segmentation, dump: &Path, name: &str) -> Result<(), CliError> {
+    let logits = dump.join(format!("{name}.logits.npy"));
+    let file = std::fs::File::create(&logits).map_err(CliError::file(&logits))?;
+    let writer = std::io::BufWriter::new(file);
+    crate::mask::write_npy(segmentation.logits.view(), writer)
+        .map_err(|source| CliError::Dump { path: logits, source })?;
+    let mask = dump.join(format!("{name}.mask.png"));
+    let file = std::fs::File::create(&mask).map_err(CliError::file(&mask))?;
+    let writer = std::io::BufWriter::new(file);
+    crate::mask::write_png(&segmentation.first_mask, writer)
+        .map_err(|source| CliError::Dump { path: mask, source })
+}
