@@ -35,6 +35,36 @@ fn nowhere(id: &str) -> String {
 }
 
 #[test]
+fn a_request_that_ends_the_program_twice_is_answered_and_others_are_served() {
+    let Some(broker) = persistent() else { return };
+    let card = tempfile::tempdir().expect("a directory");
+    copy(&fixture("folder_sam"), &card.path().join("folder_sam"));
+    let chip = card.path().join("folder_sam/features/chip_000000.pt");
+    std::fs::remove_file(&chip).expect("the chip");
+    // Opening a pipe that nobody writes to never returns: the request runs until the program is ended.
+    assert!(std::process::Command::new("mkfifo").arg(&chip).status().expect("mkfifo runs").success());
+    let mut board = Board::with_features(&broker, "b1", card.path(), "");
+    let mut ears = Ears::on(&broker);
+    board.start();
+    ears.online(&board);
+    broker.publish(&board.request("c1", "segment"), segment("pill").as_bytes(), &[]);
+    broker.publish(&board.request("c2", "segment"), nowhere("other").as_bytes(), &[]);
+    for ends in 1..=2 {
+        let start = Instant::now();
+        while !board.running().contains(&format!(" {ends}\n")) {
+            assert!(start.elapsed() < patience() * 2, "it does not run: {}", board.running());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        board.kill();
+        board.start();
+    }
+    let answer = ears.answer("pill");
+    assert_eq!((code(&answer), &answer["error"]["retryable"]), ("INTERNAL", &json!(false)), "{answer}");
+    assert_eq!(code(&ears.answer("other")), "NO_CHIP_COVERS");
+    assert!(board.stop());
+}
+
+#[test]
 fn what_was_acknowledged_is_answered_after_a_kill_and_saved_once() {
     let Some(broker) = persistent() else { return };
     let mut board = Board::new(&broker, "b1", "");

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `GEOSAM_SOAK_REQUESTS` and `GEOSAM_SOAK_RESTARTS` change the 10,000 requests and the 20 restarts and 20
-//! kills. The clients are mosquitto's own: one `mosquitto_pub` for each request, which ends well only when it has
+//! kills. With `GEOSAM_SOAK_HOSTILE=1` one more client sends the worst that it can think of all the while; nobody waits
+//! for its answers, but the others' must come. The clients are mosquitto's own: one `mosquitto_pub` for each request, which ends well only when it has
 //! the broker's PUBACK and is run again with the same payload when it does not; one `mosquitto_sub` hears all.
 
 #[path = "support/mosquitto.rs"]
@@ -18,6 +19,7 @@ mod service;
 #[path = "support/soak_report.rs"]
 mod soak_report;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -139,6 +141,59 @@ fn publish(
     }
 }
 
+/// What a client that means ill, or knows nothing, may publish below its own topic: verb, properties, payload.
+fn worst() -> Vec<(&'static str, Vec<String>, Vec<u8>)> {
+    let everything = r#""output":{"multimask":true,"max_bytes":1000000000000}"#;
+    let plain = |verb, payload: String| (verb, Vec::new(), payload.into_bytes());
+    let with = |names: &[&str], verb, payload: &str| {
+        let properties = names.iter().flat_map(|name| ["-D", "publish"].into_iter().chain(name.split('=')));
+        (verb, properties.map(str::to_owned).collect::<Vec<_>>(), payload.as_bytes().to_vec())
+    };
+    let at = places()[0];
+    let nowhere = r#"{"id":"h","points":[[1,2]]}"#;
+    let long = "x/".repeat(2000);
+    let prompts = vec![format!(r#"{{"points":[{at:?}]}}"#); 16].join(",");
+    vec![
+        plain("fetch", format!(r#"{{"id":"h","layer":"layer-0","limit":1000000000,{everything}}}"#)),
+        plain("segment", format!(r#"{{"id":"h","prompts":[{prompts}],{everything}}}"#)),
+        plain("segment", "[".repeat(200_000)),
+        plain(
+            "segment",
+            format!(r#"{{"id":"h","points":[[1,2]],"ttl_ms":0,"x":"{}"}}"#, "y".repeat(500_000)),
+        ),
+        plain("save", r#"{"id":"h","session":"none","layer":"../../etc"}"#.to_owned()),
+        plain("clear", r#"{"session":"s0"}"#.to_owned()),
+        plain("cancel", "{}".to_owned()),
+        plain("nonsense", "{}".to_owned()),
+        with(&["response-topic=$SYS/broker"], "segment", nowhere),
+        with(&[&format!("response-topic=geosam/soak/response/hostile/{long}")], "segment", nowhere),
+        with(&["response-topic=geosam/soak/response/c0/segment"], "segment", nowhere),
+        with(&[&format!("correlation-data={}", "c".repeat(60_000))], "segment", nowhere),
+        with(&["user-property=a=b"], "list", r#"{"id":"h"}"#),
+    ]
+}
+
+/// Publishes the worst again and again, without waiting for anything.
+fn molest(port: u16, end: &AtomicBool) -> usize {
+    let port = port.to_string();
+    let mut published = 0;
+    for (verb, properties, payload) in worst().into_iter().cycle() {
+        if end.load(Ordering::Relaxed) {
+            break;
+        }
+        let topic = format!("geosam/{DEVICE}/request/hostile/{verb}");
+        let mut command = Command::new("mosquitto_pub");
+        command.args(["-h", "127.0.0.1", "-p", &port, "-V", "mqttv5", "-q", "1", "-t", &topic, "-s"]);
+        command.args(properties).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("mosquitto_pub runs");
+        // One that has given up does not read.
+        let _ = child.stdin.take().expect("its input").write_all(&payload);
+        published += usize::from(child.wait().expect("a status").success());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    published
+}
+
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
@@ -170,6 +225,10 @@ fn everything_is_answered_and_saved_once_while_broker_and_service_fall_again_and
             let (answered, end) = (&answered, &end);
             scope.spawn(move || publish(port, client, asked, answered, end, &sender));
         }
+        let hostile = (number("GEOSAM_SOAK_HOSTILE", 0) > 0).then(|| {
+            let (port, end) = (broker.port(), &end);
+            scope.spawn(move || molest(port, end))
+        });
         // Kills and restarts take turns, evenly spread over the answers.
         let falls = 2 * restarts;
         let mut fallen = 0;
@@ -195,6 +254,9 @@ fn everything_is_answered_and_saved_once_while_broker_and_service_fall_again_and
             }
         }
         end.store(true, Ordering::Relaxed);
+        if let Some(hostile) = hostile {
+            report.molested(hostile.join().expect("it ends"));
+        }
     });
     for news in told.try_iter() {
         if let Told::Published { id, at } = news {
@@ -219,6 +281,9 @@ fn everything_is_answered_and_saved_once_while_broker_and_service_fall_again_and
 
 fn hear(message: &Received, report: &mut Report) {
     validate(message);
+    if message.topic.contains("/response/hostile/") {
+        return;
+    }
     if message.topic.contains("/response/") {
         report.answer(&message.json());
     } else if message.topic.contains("/saved/") {

@@ -61,7 +61,7 @@ pub fn parse_bounded(payload: &[u8], limits: &Limits) -> Result<Value, JsonError
 }
 
 /// Deepest nesting of brackets outside strings; exact for valid JSON, and enough for any other text.
-fn nesting(payload: &[u8]) -> usize {
+pub(crate) fn nesting(payload: &[u8]) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0usize, false, false);
     for &byte in payload {
         match (in_string, byte) {

@@ -19,6 +19,7 @@ mod tests;
 mod values;
 
 pub use error::RequestError;
+pub(crate) use json::nesting;
 pub use json::{JsonError, parse_bounded};
 pub use limits::Limits;
 pub(crate) use names::{MAX_NAME, first_digits, short_digest};

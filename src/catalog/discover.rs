@@ -7,6 +7,9 @@ use super::CatalogError;
 use super::manifest::is_manifest;
 use super::v1::{self, V1Source, is_tiff};
 
+/// `EIO` of Linux (`errno(3)`): the device failed.
+const EIO: i32 = 5;
+
 /// The names that geosam gives a manifest, and an old one.
 const MANIFEST: &str = "manifest.parquet";
 const PICKLED: &str = "manifest.pkl";
@@ -74,8 +77,17 @@ pub fn find_sources(path: &Path) -> Result<Vec<Result<FolderSource, CatalogError
     let mut sources = Vec::new();
     for name in listing.others {
         let below = path.join(&name);
-        if OF_FILE_SYSTEMS.iter().any(|of_system| name == **of_system) || !below.is_dir() {
+        if OF_FILE_SYSTEMS.iter().any(|of_system| name == **of_system) {
             continue;
+        }
+        match below.metadata() {
+            Ok(metadata) if metadata.is_dir() => {}
+            // What a failing card does not tell may be a folder.
+            Err(source) if source.raw_os_error() == Some(EIO) => {
+                sources.push(Err(CatalogError::Io { path: below, action: "find the folder", source }));
+                continue;
+            }
+            _ => continue,
         }
         match Listing::read(&below).and_then(|listing| listing.source(&below)) {
             Ok(Some(source)) => sources.push(Ok(source)),

@@ -58,8 +58,8 @@ impl ServeArgs {
     /// Serves until SIGTERM or SIGINT.
     ///
     /// # Errors
-    /// A configuration that is wrong, or a state directory that cannot be used. A broker or card that is not
-    /// there is waited for.
+    /// A configuration that is wrong, a state directory that cannot be used, or a thread that ended by a fault of ours.
+    /// A broker or card that is not there is waited for.
     pub(super) fn run(&self) -> Result<bool, CliError> {
         let Some(config) = self.prepare(&mut io::stdout().lock())? else { return Ok(true) };
         super::logging::start(&config.log)?;
@@ -70,7 +70,16 @@ impl ServeArgs {
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(CliError::file("signals"))?;
         let service = Service::start(config.service_options(), client, events)?;
         tracing::info!(device = config.device, broker = %config.broker.url, "serving");
-        signals.forever().next();
+        let stopper = service.stopper();
+        let listen = move || {
+            if signals.forever().next().is_some() {
+                stopper.stop();
+            }
+        };
+        let listener = std::thread::Builder::new().name("signals".to_owned()).spawn(listen);
+        listener.map_err(CliError::file("signals"))?;
+        // Where a thread is gone the program ends at once, with a status: who has started it starts it again.
+        service.wait()?;
         tracing::info!("stopping");
         service.stop();
         Ok(true)

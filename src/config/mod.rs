@@ -97,6 +97,8 @@ pub struct LimitsConfig {
     pub request: api::Limits,
     /// Bytes of an answer where the request does not say (`max_bytes`).
     pub answer_bytes: usize,
+    /// Bytes of any answer, whatever its request says.
+    pub max_answer_bytes: usize,
     /// Requests waiting for a decoder; one more is answered `BUSY`.
     pub queue: usize,
     /// Of these, from one client.

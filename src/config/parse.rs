@@ -167,7 +167,8 @@ impl Default for LimitsConfig {
         let options = ServiceOptions::default();
         Self {
             request: options.limits,
-            answer_bytes: options.max_answer_bytes,
+            answer_bytes: options.answer_bytes,
+            max_answer_bytes: options.max_answer_bytes,
             queue: options.queue,
             client_queue: options.queue_per_client,
             sessions: options.sessions.sessions,
@@ -250,7 +251,21 @@ impl LimitsConfig {
         section.number("points", 1..=4096, &mut request.max_points)?;
         section.number("prompts", 1..=65_536, &mut request.max_prompts)?;
         section.number("depth", 8..=128, &mut request.max_depth)?;
+        let (unsaid, most_unsaid) = (self.answer_bytes, self.max_answer_bytes);
         section.number("answer_bytes", 1024..=64 * MIB, &mut self.answer_bytes)?;
+        section.number("max_answer_bytes", 1024..=64 * MIB, &mut self.max_answer_bytes)?;
+        if self.answer_bytes > self.max_answer_bytes {
+            // The one that was said wins; both said contradict each other.
+            if self.max_answer_bytes == most_unsaid {
+                self.max_answer_bytes = self.answer_bytes;
+            } else if self.answer_bytes == unsaid {
+                self.answer_bytes = self.max_answer_bytes;
+            } else {
+                return Err(
+                    section.error("max_answer_bytes", "is smaller than answer_bytes, which it bounds")
+                );
+            }
+        }
         section.number("queue", 1..=65_536, &mut self.queue)?;
         let unsaid = self.client_queue;
         section.number("client_queue", 1..=65_536, &mut self.client_queue)?;

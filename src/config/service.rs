@@ -8,6 +8,9 @@ use crate::service::ServiceOptions;
 use crate::session::SessionLimits;
 use crate::store::StoreLimits;
 
+/// Room for the topic and the properties of an answer.
+const PACKET_HEAD: usize = 4096;
+
 impl Config {
     /// Threads of one decode.
     pub fn decoder_threads(&self) -> usize {
@@ -16,6 +19,14 @@ impl Config {
             0 => (cores / self.decoder.workers.max(1)).max(1),
             threads => threads,
         }
+    }
+
+    /// Bytes of the largest answer: as configured, but what a packet holds beside its head, and a quarter of the outbox,
+    /// so that one answer never pushes out all others.
+    fn most_answer_bytes(&self) -> usize {
+        let of_outbox = usize::try_from(self.limits.outbox_bytes / 4).unwrap_or(usize::MAX);
+        let of_packet = self.broker.max_packet_bytes.saturating_sub(PACKET_HEAD).max(1024);
+        self.limits.max_answer_bytes.min(of_outbox).min(of_packet)
     }
 
     /// The service's options. The broker's are [`Config::bus_options`].
@@ -35,7 +46,8 @@ impl Config {
             queue: limits.queue,
             queue_per_client: limits.client_queue,
             previews: if self.preview.enabled { self.preview.waiting } else { 0 },
-            max_answer_bytes: limits.answer_bytes,
+            answer_bytes: limits.answer_bytes,
+            max_answer_bytes: self.most_answer_bytes(),
             disk: Disk::default(),
             store: StoreLimits {
                 inbox_bytes: limits.inbox_bytes,

@@ -49,6 +49,7 @@ impl Config {
         out.number("prompts", limits.request.max_prompts as u64);
         out.number("depth", limits.request.max_depth as u64);
         out.number("answer_bytes", limits.answer_bytes as u64);
+        out.number("max_answer_bytes", limits.max_answer_bytes as u64);
         out.number("queue", limits.queue as u64);
         out.number("client_queue", limits.client_queue as u64);
         out.number("sessions", limits.sessions as u64);

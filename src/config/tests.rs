@@ -72,7 +72,16 @@ fn the_defaults_of_configuration_store_and_service_are_the_same() {
     assert_eq!(options.store, crate::store::StoreLimits::default());
     assert_eq!(options.sessions, crate::session::SessionLimits::default());
     let numbers = |o: &crate::service::ServiceOptions| {
-        (o.limits, o.queue, o.queue_per_client, o.previews, o.max_answer_bytes, o.layers, o.cache_bytes)
+        (
+            o.limits,
+            o.queue,
+            o.queue_per_client,
+            o.previews,
+            o.answer_bytes,
+            o.max_answer_bytes,
+            o.layers,
+            o.cache_bytes,
+        )
     };
     assert_eq!(numbers(&options), numbers(&defaults));
     assert_eq!(options.response_prefixes, defaults.response_prefixes);

@@ -1,6 +1,7 @@
 //! The way itself: locate, load, prepare, decode, vectorize.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,8 +44,27 @@ struct ChipKey {
     opening: u64,
     /// Its row in the manifest.
     row: usize,
+    /// Its file as it was: one that is copied again in place is another chip.
+    file: FileStamp,
     /// Which of the processor's engines has prepared it; `None` for the accelerator.
     engine: Option<CpuEngine>,
+}
+
+/// What tells a file from the one that was in its place before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct FileStamp {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl FileStamp {
+    /// The file as it is now; nothing of one that is not there, which reading it will say.
+    fn of(path: &Path) -> Option<Self> {
+        let told = std::fs::metadata(path).ok()?;
+        let modified = (told.mtime(), told.mtime_nsec());
+        Some(Self { inode: told.ino(), bytes: told.len(), modified })
+    }
 }
 
 /// A decoder, a chip that it has prepared, and the milliseconds it took to get them.
@@ -61,7 +81,7 @@ pub struct Engine {
 }
 
 /// One segmented object.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Segmentation {
     folder: Arc<ServedFolder>,
     chip: usize,
@@ -298,10 +318,14 @@ impl Engine {
 
     /// The decoder and the prepared chip, and the milliseconds it took to get them (0 from the cache).
     fn load(&self, pick: &Pick, folder: &ServedFolder, chip: usize) -> Result<Loaded, EngineError> {
-        let key = ChipKey { opening: folder.opening, row: chip, engine: pick.engine.on_the_processor() };
-        if let Some(prepared) = self.prepared.get(&key) {
+        let engine = pick.engine.on_the_processor();
+        let file = FileStamp::of(&folder.chip(chip)?.path());
+        let key = file.map(|file| ChipKey { opening: folder.opening, row: chip, file, engine });
+        if let Some(prepared) = key.and_then(|key| self.prepared.get(&key)) {
             return Ok((self.decoders.decoder(pick)?, prepared, 0.0));
         }
+        // Room first: what was prepared of an older file is of no use.
+        self.prepared.retain(|old| old.opening != folder.opening || old.row != chip || old.engine != engine);
         let start = Instant::now();
         // Card and decoder are independent: the first prompt reads one while it builds the other.
         let (features, decoder) = std::thread::scope(|scope| {
@@ -312,7 +336,9 @@ impl Engine {
         let decoder = decoder?;
         let features = features.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let prepared = Arc::new(decoder.prepare(&features)?);
-        self.prepared.insert(key, Arc::clone(&prepared));
+        if let Some(key) = key {
+            self.prepared.insert(key, Arc::clone(&prepared));
+        }
         Ok((decoder, prepared, milliseconds(start)))
     }
 }

@@ -1,9 +1,10 @@
 //! What an incoming message means: a request to keep, one to run from memory, one to refuse, or nothing of
 //! ours. Pure: no store, no schedule, no bus.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::job::{Job, ReplyTo, changes_or_reads_session, changes_state};
+use super::job::{Job, ReplyTo};
 use crate::ErrorCode;
 use crate::api::{Limits, Request, RequestError, RequestId, Response, parse_request};
 use crate::bus::{Inbound, IncomingMessage, QoS, RequestAddress, Topics, Verb};
@@ -11,6 +12,7 @@ use crate::store::{InboxEntry, RequestKey};
 
 /// What to do with a message.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, for a moment, on the stack")]
 pub(super) enum Admission {
     /// Nothing of ours; acknowledge and forget.
     Ignore,
@@ -18,12 +20,32 @@ pub(super) enum Admission {
     Folder(String),
     /// Answer at once.
     Refuse(ReplyTo, Response),
-    /// Take back what this client has waiting: all, or what carries the id.
-    Cancel(ReplyTo, RequestAddress, Option<RequestId>, Option<RequestId>),
+    /// Take back what the client has waiting.
+    Cancel(Box<Cancellation>),
     /// Run from memory: a preview, or a request without delivery guarantee.
     Volatile(Box<Job>),
     /// Make durable, acknowledge, then run.
     Durable(Box<Job>, Box<InboxEntry>),
+}
+
+/// A request to take back what its client has waiting.
+#[derive(Debug)]
+pub(super) struct Cancellation {
+    pub client: String,
+    pub reply: ReplyTo,
+    /// The id to answer with.
+    pub id: Option<RequestId>,
+    /// The request to take back; all where none is named.
+    pub request_id: Option<RequestId>,
+}
+
+impl Cancellation {
+    /// Whether this is what is to be taken back.
+    pub fn wants(&self, job: &Job) -> bool {
+        // `"42"` and `42` are the same id.
+        let is = |wanted: &RequestId| job.request.id().is_some_and(|id| id.to_string() == wanted.to_string());
+        self.request_id.as_ref().is_none_or(is)
+    }
 }
 
 /// How messages are judged.
@@ -35,6 +57,27 @@ pub(super) struct IntakeRules {
     pub response_prefixes: Vec<String>,
     /// Whether previews are served.
     pub previews: bool,
+    pub receptions: Receptions,
+}
+
+/// Ids that no client can choose, each given once, also over restarts.
+#[derive(Debug)]
+pub(super) struct Receptions {
+    start: u128,
+    given: AtomicU64,
+}
+
+impl Receptions {
+    pub fn new() -> Self {
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Self { start, given: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> RequestId {
+        let given = self.given.fetch_add(1, Ordering::Relaxed);
+        // No name has a space in it.
+        RequestId::Text(format!(" {:x} {given:x}", self.start))
+    }
 }
 
 impl IntakeRules {
@@ -87,19 +130,19 @@ impl IntakeRules {
             return refuse(id, ErrorCode::BadRequest, "previews are switched off on this board".to_owned());
         }
         if address.verb == Verb::Cancel {
-            return Admission::Cancel(reply, address, id, request.request_id);
+            let (client, request_id) = (address.client, request.request_id);
+            return Admission::Cancel(Box::new(Cancellation { client, reply, id, request_id }));
         }
         let durable = message.qos != QoS::AtMostOnce && !request.preview;
-        let mut job = Job { seq: None, address, request, reply, key: None, received: now, begun: false };
+        let (bytes, received) = (message.payload.len(), now);
+        let mut job = Job { seq: None, address, request, reply, key: None, bytes, received, begun: false };
         if !durable {
             return Admission::Volatile(Box::new(job));
         }
-        let key = |id: &RequestId| {
-            let (client, verb) = (&job.address.client, job.address.verb.as_str());
-            RequestKey::new(client, verb, id, job.group(), &message.payload)
-        };
-        let key = id.as_ref().map(key);
-        job.key = key;
+        // One without an id is like no other, but is known again when its commit is tried again.
+        let id = id.unwrap_or_else(|| self.receptions.next());
+        let (client, verb) = (&job.address.client, job.address.verb.as_str());
+        job.key = Some(RequestKey::new(client, verb, &id, job.group(), &message.payload));
         let entry = InboxEntry {
             client: job.address.client.clone(),
             verb: job.address.verb.as_str().to_owned(),
@@ -108,8 +151,8 @@ impl IntakeRules {
             correlation: job.reply.correlation.clone(),
             qos: 1,
             received_at: wall_clock_ms(),
-            key,
-            changes_state: changes_state(job.address.verb),
+            key: job.key,
+            changes_state: job.address.verb.changes_state(),
             payload: message.payload,
         };
         Admission::Durable(Box::new(job), Box::new(entry))
@@ -132,11 +175,10 @@ impl IntakeRules {
 
 /// What a verb needs beyond a well-formed request.
 fn check_for_verb(verb: Verb, request: &Request) -> Result<(), String> {
-    let needs_id = matches!(verb, Verb::Add | Verb::Undo | Verb::Save | Verb::Unsave);
-    if needs_id && request.id().is_none() {
+    if verb.changes_state() && request.id().is_none() {
         return Err(format!("{verb} needs an \"id\", so that a request that comes twice is done once"));
     }
-    if changes_or_reads_session(verb) && request.session.is_none() {
+    if verb.changes_state() && request.session.is_none() {
         return Err(format!("{verb} needs a \"session\""));
     }
     if matches!(verb, Verb::Save | Verb::Unsave | Verb::Fetch) && request.layer.is_none() {

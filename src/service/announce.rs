@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::context::Context;
+use super::context::{AnswerBounds, Context};
 use super::folders::FolderView;
 use super::health::{Health, Moment, Tally};
 use super::watcher::FolderNews;
@@ -25,7 +25,7 @@ pub(super) struct Facts {
     pub queue: usize,
     pub per_client: usize,
     pub layers: usize,
-    pub max_answer_bytes: usize,
+    pub answers: AnswerBounds,
 }
 
 /// Builds the service's own messages.
@@ -86,7 +86,8 @@ impl Announcer {
                 "points": limits.max_points,
                 "prompts": limits.max_prompts,
                 "json_depth": limits.max_depth,
-                "answer_bytes": self.facts.max_answer_bytes,
+                "answer_bytes": self.facts.answers.unsaid,
+                "max_answer_bytes": self.facts.answers.most,
                 "queue": self.facts.queue,
                 "queue_per_client": self.facts.per_client,
                 "layers": self.facts.layers,

@@ -5,23 +5,25 @@
 //! messages are taken out of the outbox with the next commit, or after a short while.
 
 mod commit;
+mod deadlines;
 mod journal;
 mod reception;
 #[cfg(test)]
 mod tests;
 mod trouble;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::admission::IntakeRules;
+use super::admission::{Cancellation, IntakeRules};
 use super::announce::Announcer;
 use super::bus_thread::Permit;
 use super::context::Context;
 use super::folders::FolderView;
 use super::health::Tally;
-use super::job::{Job, changes_state};
+use super::job::Job;
 use super::performed::{Performed, to_bytes};
 use super::publisher::{Publisher, outgoing};
 use super::pulse::{Organ, Pulse, tell_status};
@@ -32,15 +34,16 @@ use crate::accelerator::EngineNews;
 use crate::api::Response;
 use crate::bus::{AckToken, BusClient, BusEvent};
 use crate::store::{Change, Class, Finish, KeptAnswer, OutboxMessage};
+use deadlines::Deadlines;
 pub(super) use journal::Backlog;
 use trouble::Trouble;
 
 /// Inputs taken in before a commit, so that one flood does not keep the rest waiting.
 const BATCH: usize = 256;
-/// How long a delivered message may stay in the outbox when no other change comes along.
-const LINGER: Duration = Duration::from_millis(500);
-/// How long to wait before a failed commit is tried again.
-const RETRY: Duration = Duration::from_secs(2);
+/// Folders whose retained messages are remembered while a card hangs.
+const MOST_RETAINED: usize = 1024;
+/// Events that may wait for a card that cannot be written; they tell what the log and `health` tell, too.
+const MOST_EVENTS_HELD: usize = 256;
 
 /// What the clerk is told.
 pub(super) enum Input {
@@ -64,6 +67,8 @@ enum Then {
     Accept(Box<Job>, Option<AckToken>),
     /// The session is durable as it was left, and others of its key may run.
     Settle(Box<Job>),
+    /// What came before it in the same breath is on the queue by now, and may be taken back.
+    Cancel(Box<Cancellation>, Option<AckToken>),
     /// Messages counted as delivered are out of the store.
     TakenOut((Vec<u64>, Vec<u64>)),
 }
@@ -91,13 +96,11 @@ pub(super) struct Clerk<C> {
     backlog: Backlog,
     /// The highest place of a request that was put on the queue, or had been before the start.
     highest: u64,
-    /// Since when something waits for the next commit only to be taken out.
-    lingering_since: Option<Instant>,
-    /// When a failed commit is tried again. Nothing is committed before.
-    retry_at: Option<Instant>,
-    next_health: Instant,
+    deadlines: Deadlines,
     view: Arc<FolderView>,
     trouble: Trouble,
+    /// Folders with a retained message from before this run, until it is known whether they are there.
+    retained: BTreeSet<String>,
     stopping: bool,
 }
 
@@ -112,6 +115,10 @@ impl<C: BusClient> Clerk<C> {
         found: Found,
     ) -> Self {
         let now = Instant::now();
+        let mut deadlines = Deadlines::new(now);
+        if found.backlog.is_behind() {
+            deadlines.layers_failed(now);
+        }
         Self {
             rules,
             view: context.served.view(),
@@ -124,10 +131,9 @@ impl<C: BusClient> Clerk<C> {
             staged: found.first.into_iter().map(|change| (change, Then::Nothing)).collect(),
             backlog: found.backlog,
             highest: found.highest,
-            lingering_since: None,
-            retry_at: None,
-            next_health: now,
+            deadlines,
             trouble: Trouble::default(),
+            retained: BTreeSet::new(),
             stopping: false,
         }
     }
@@ -156,16 +162,9 @@ impl<C: BusClient> Clerk<C> {
     }
 
     fn patience(&self) -> Duration {
-        let now = Instant::now();
-        let mut until = now + Duration::from_secs(1);
-        until = until.min(self.next_health);
-        // While a failed commit waits nothing else can be done: to wake for it would be to spin.
-        let lingering = self.lingering_since.map(|since| since + LINGER);
-        let due = self.retry_at.or_else(|| lingering.into_iter().chain(self.backlog.retry_at()).min());
-        if let Some(due) = due {
-            until = until.min(due);
-        }
-        until.saturating_duration_since(now)
+        // What was staged while publishing waits for nobody.
+        let is_ready = !self.staged.is_empty() && !self.deadlines.is_failing();
+        if is_ready { Duration::ZERO } else { self.deadlines.next(Instant::now()) }
     }
 
     fn take(&mut self, input: Input) {
@@ -214,7 +213,7 @@ impl<C: BusClient> Clerk<C> {
             BusEvent::Published { token, outcome } => {
                 self.publisher.published(token, &outcome);
                 if self.publisher.delivered() > 0 {
-                    self.lingering_since.get_or_insert_with(Instant::now);
+                    self.deadlines.linger(Instant::now());
                 }
             }
             BusEvent::Unsubscribed { .. } | BusEvent::Stopped { .. } => {}
@@ -247,11 +246,11 @@ impl<C: BusClient> Clerk<C> {
             inbox: job.seq,
             messages,
             sessions: session.map_or_else(Vec::new, |(key, state)| self.context.keep_session(key, state)),
-            answer: job.key.filter(|_| performed.keep).map(|key| KeptAnswer {
+            answer: job.key.filter(|_| performed.keep && job.id().is_some()).map(|key| KeptAnswer {
                 key,
                 payload: Arc::clone(&performed.answer),
                 client: job.address.client.clone(),
-                changes_state: changes_state(job.address.verb),
+                changes_state: job.address.verb.changes_state(),
             }),
             layers: performed.layers.clone(),
         };
@@ -260,12 +259,26 @@ impl<C: BusClient> Clerk<C> {
 
     fn folders(&mut self, view: Arc<FolderView>, news: &[FolderNews]) {
         self.view = view;
+        for name in std::mem::take(&mut self.retained) {
+            self.retained_folder(name);
+        }
         for item in news {
             tracing::info!(?item, "folders");
             if let Some(message) = self.announcer.folder_message(&self.view, item) {
                 self.publisher.publish_now(message);
             }
             self.event(self.announcer.folder_event(item));
+        }
+    }
+
+    /// A folder has a retained message: it is taken back where there is no such folder (any more).
+    fn retained_folder(&mut self, name: String) {
+        if !self.view.looked {
+            if self.retained.len() < MOST_RETAINED {
+                self.retained.insert(name);
+            }
+        } else if !self.view.ready.contains_key(&name) && !self.view.problems.contains_key(&name) {
+            self.publisher.publish_now(self.announcer.folder_gone(&name));
         }
     }
 
@@ -282,14 +295,17 @@ impl<C: BusClient> Clerk<C> {
     }
 
     fn event(&mut self, event: OutboxMessage) {
+        if self.deadlines.is_failing() && self.staged.len() >= MOST_EVENTS_HELD {
+            tracing::warn!(topic = event.topic, "an event is not told: the state cannot be written");
+            return;
+        }
         self.staged.push((Change::Publish(event), Then::Nothing));
     }
 
     fn on_time(&mut self) {
         let now = Instant::now();
         self.tell_problems();
-        if now >= self.next_health {
-            self.next_health = now + self.announcer.health_interval();
+        if self.deadlines.take_health(now, self.announcer.health_interval()) {
             let problems = self.trouble.told();
             let health = self.announcer.health(&self.tally, &self.context, self.queue.len(), &problems, now);
             if self.publisher.is_connected() {
@@ -331,7 +347,7 @@ impl<C: BusClient> Clerk<C> {
             self.staged.push((Change::Publish(answer), Then::Nothing));
         }
         if self.publisher.delivered() > 0 {
-            self.lingering_since.get_or_insert_with(Instant::now);
+            self.deadlines.linger(Instant::now());
         }
     }
 }

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
+use super::attempts::Attempts;
 use super::folders::ServedFolders;
 use super::pulse::Pulse;
+use crate::api::OutputOptions;
 use crate::bus::Topics;
 use crate::engine::Engine;
 use crate::layers::Layers;
@@ -15,19 +17,44 @@ use crate::store::{SessionChange, Store};
 
 /// Everything that a request may need.
 pub(super) struct Context {
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
     pub served: ServedFolders,
     pub store: Store,
     pub layers: Layers,
     pub topics: Topics,
     pub pulse: Arc<Pulse>,
-    /// Bound on an answer whose request names none.
-    pub max_answer_bytes: usize,
+    /// Which durable requests are running.
+    pub attempts: Attempts,
+    /// Bytes of an answer.
+    pub answers: AnswerBounds,
     /// Prompts of one session.
     pub max_points: usize,
     /// Layers, so that no client fills the card with names.
     pub max_layers: usize,
     pub sessions: Mutex<SessionTable>,
+    /// What a test has decoded before, so that millions of steps cost few decodes.
+    #[cfg(test)]
+    pub memo: std::sync::OnceLock<Arc<Memo>>,
+}
+
+/// Segmentations by their prompts.
+#[cfg(test)]
+pub(super) type Memo = Mutex<std::collections::HashMap<String, crate::engine::Segmentation>>;
+
+/// Bytes of an answer, so that what a request may cost is bounded before it runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnswerBounds {
+    /// Where the request names no bound.
+    pub unsaid: usize,
+    /// Whatever the request names.
+    pub most: usize,
+}
+
+impl AnswerBounds {
+    /// The bound on an answer whose request wants this output.
+    pub fn of(&self, output: &OutputOptions) -> usize {
+        output.max_bytes.unwrap_or(self.unsaid).min(self.most)
+    }
 }
 
 impl Context {

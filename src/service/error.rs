@@ -18,6 +18,15 @@ pub enum ServiceError {
     /// The device's name or a group's.
     #[error(transparent)]
     Topics(#[from] crate::bus::TopicError),
+    /// A thread has ended that the service cannot do without.
+    #[error(
+        "the thread {thread} has ended, by a fault of this program; please report it with what the log says before this. \
+         What was acknowledged is kept, and answered after the next start"
+    )]
+    Ended {
+        /// The thread.
+        thread: &'static str,
+    },
     /// A thread cannot be started.
     #[error("cannot start the thread {name}: {source}")]
     Thread {

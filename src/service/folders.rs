@@ -33,6 +33,8 @@ pub(super) struct NotReady {
 /// One moment's view of the feature roots.
 #[derive(Debug, Default, Clone)]
 pub(super) struct FolderView {
+    /// Whether anybody has looked yet.
+    pub looked: bool,
     /// Folders that answer prompts, by name.
     pub ready: BTreeMap<String, Arc<ServedFolder>>,
     /// Folders that do not, by name.

@@ -47,8 +47,10 @@ pub(super) struct Job {
     pub request: Request,
     /// Where the answer goes.
     pub reply: ReplyTo,
-    /// What to recognise it by when it comes again.
+    /// What to recognise it by when it comes again, or when its commit is tried again.
     pub key: Option<RequestKey>,
+    /// Bytes of its payload.
+    pub bytes: usize,
     /// When it came, for its time to live and its time in the queue.
     pub received: Instant,
     /// Whether a worker has begun with it; until then it holds nothing that others wait for.
@@ -59,6 +61,11 @@ impl Job {
     /// The request's id.
     pub fn id(&self) -> Option<RequestId> {
         self.request.id().cloned()
+    }
+
+    /// Whether what comes of it is to be made durable.
+    pub const fn is_durable(&self) -> bool {
+        self.seq.is_some() || self.address.verb.changes_state()
     }
 
     /// Whether a newer one of the same client makes it worthless.
@@ -73,7 +80,7 @@ impl Job {
 
     /// What must not run at the same time as this: another request of the same client and session.
     pub fn serial(&self) -> Option<&str> {
-        self.request.session.as_deref().filter(|_| changes_or_reads_session(self.address.verb))
+        self.request.session.as_deref().filter(|_| self.address.verb.changes_state())
     }
 
     /// Whether it shows what its client's earlier requests have changed.
@@ -88,16 +95,6 @@ impl Job {
             Scope::Fleet(group) => Some(group),
         }
     }
-}
-
-/// Whether a verb works on a session.
-pub(super) const fn changes_or_reads_session(verb: Verb) -> bool {
-    matches!(verb, Verb::Add | Verb::Undo | Verb::Clear | Verb::Save | Verb::Unsave)
-}
-
-/// Whether a verb changes what a later request sees, so that its id may be used for one payload only.
-pub(super) const fn changes_state(verb: Verb) -> bool {
-    changes_or_reads_session(verb)
 }
 
 /// The address of a request that waited in the inbox; `None` if it was written by a version with other verbs.

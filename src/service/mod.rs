@@ -11,13 +11,15 @@
 //!   connection itself never waits for the card or the decoder.
 //! - The *clerk* is the only one that changes the store. It commits what has gathered, then acknowledges, runs,
 //!   publishes. A request is acknowledged when it is durable; an answer leaves the outbox on the broker's PUBACK.
-//! - *Workers* take requests from the queue (real ones before previews) and give their outcome to the clerk.
+//! - *Workers* take requests from the queue (clients by turns, real ones before previews) and give their outcome to the
+//!   clerk.
 //! - The *watcher* looks after folders and cards.
 //!
 //! Nothing here knows which broker library is used, nor how the command line looks.
 
 mod admission;
 mod announce;
+mod attempts;
 mod bus_thread;
 mod clerk;
 mod context;
@@ -25,6 +27,7 @@ mod error;
 mod folders;
 mod health;
 mod job;
+mod office;
 mod options;
 mod performed;
 mod publisher;
@@ -42,4 +45,4 @@ mod worker;
 
 pub use error::ServiceError;
 pub use options::ServiceOptions;
-pub use run::Service;
+pub use run::{Service, Stopper};

@@ -36,6 +36,8 @@ pub struct ServiceOptions {
     /// Clients whose newest preview may wait beside them; 0 refuses previews.
     pub previews: usize,
     /// Bound on an answer whose request names none, in bytes.
+    pub answer_bytes: usize,
+    /// Bound on any answer, whatever its request names, in bytes.
     pub max_answer_bytes: usize,
     /// The card that the state directory is on.
     pub disk: Disk,
@@ -80,7 +82,8 @@ impl Default for ServiceOptions {
             queue: 2048,
             queue_per_client: 1024,
             previews: 16,
-            max_answer_bytes: 256 * 1024,
+            answer_bytes: 256 * 1024,
+            max_answer_bytes: 4 << 20,
             disk: Disk::default(),
             store: StoreLimits::default(),
             sessions: SessionLimits::default(),

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::{Map, Value};
+
 use super::job::Job;
 use crate::ErrorCode;
-use crate::api::Response;
+use crate::api::{Outcome, RequestId, Response};
 use crate::engine::{EngineError, Segmentation};
 use crate::layers::LayerError;
 use crate::session::{Session, SessionError, SessionKey};
@@ -43,6 +45,43 @@ impl Performed {
 }
 
 impl Performed {
+    /// The answer to a request that was running each time when the program ended. It is kept, so that the same request
+    /// does not begin it all again when it comes again.
+    pub fn given_up(job: &Job) -> Self {
+        tracing::error!(
+            client = job.address.client,
+            verb = %job.address.verb,
+            seq = job.seq,
+            "a request was running when the program ended, twice, and is not run again"
+        );
+        let text = "it was running when the program ended, twice, and is not run again; ask for less, or, if it was \
+                    not to blame, send it again under a new id; please report it with the program's log";
+        let mut response = Response::error(job.id(), ErrorCode::Internal, text);
+        if let Outcome::Error { error, .. } = &mut response.outcome {
+            error.retryable = false;
+        }
+        Self { keep: true, ..Self::answer(response) }
+    }
+
+    /// An answer with a list that is written already, its items joined by commas: nothing of it is held twice.
+    pub fn with_list(id: Option<RequestId>, members: Map<String, Value>, name: &str, items: &[u8]) -> Self {
+        let mut answer = serde_json::to_vec(&Response::reply(id, members)).unwrap_or_default();
+        // A response is an object with at least its id.
+        answer.pop();
+        answer.reserve_exact(name.len() + items.len() + 8);
+        answer.extend_from_slice(format!(",\"{name}\":[").as_bytes());
+        answer.extend_from_slice(items);
+        answer.extend_from_slice(b"]}");
+        Self {
+            answer: answer.into(),
+            ok: true,
+            keep: true,
+            messages: Vec::new(),
+            session: None,
+            layers: Vec::new(),
+        }
+    }
+
     /// The masks of a request, as they were asked for.
     pub fn masks(job: &Job, segmentation: Segmentation) -> Self {
         let mut response = segmentation.into_response(job.id());
@@ -60,17 +99,18 @@ pub(super) fn to_bytes(response: &Response) -> Arc<[u8]> {
 /// The code of a response that is an error.
 fn refused_with(response: &Response) -> Option<ErrorCode> {
     match &response.outcome {
-        crate::api::Outcome::Error { error, .. } => Some(error.code),
+        Outcome::Error { error, .. } => Some(error.code),
         _ => None,
     }
 }
 
 /// Whether a refusal is the request's own fault, so that the same request gets the same answer again. What
-/// lies in the board today (load, card, models) may be mended tomorrow.
+/// lies in the board today (load, card, folders, models) may be mended tomorrow.
 pub(super) const fn lies_in_the_request(code: ErrorCode) -> bool {
     let of_the_board = matches!(
         code,
         ErrorCode::UnknownFolder
+            | ErrorCode::NoChipCovers
             | ErrorCode::ModelMissing
             | ErrorCode::ModelMismatch
             | ErrorCode::ChipUnreadable
@@ -107,7 +147,7 @@ impl From<StoreError> for Refusal {
 
 /// The time from receipt to here, less what was spent on the request itself.
 pub(super) fn set_queue_time(response: &mut Response, job: &Job) {
-    if let crate::api::Outcome::Mask { timing_ms, .. } = &mut response.outcome {
+    if let Outcome::Mask { timing_ms, .. } = &mut response.outcome {
         let total = Instant::now().saturating_duration_since(job.received).as_secs_f64() * 1e3;
         let own = timing_ms.load + timing_ms.decode + timing_ms.vectorize;
         timing_ms.queue = ((total - own).max(0.0) * 1e3).round() / 1e3;

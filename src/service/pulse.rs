@@ -18,7 +18,7 @@ pub(super) struct Pulse {
 const STARTED: u64 = u64::MAX;
 
 /// Whose sign of life.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Organ {
     /// The thread that takes events from the broker.
     Bus,
@@ -135,14 +135,24 @@ pub(super) fn feed_watchdog(pulse: &Pulse) {
 mod tests {
     use super::*;
 
+    /// A pulse since a minute ago, in which only these have beaten lately.
+    fn pulse_of(beating: &[Organ]) -> Pulse {
+        let minute = Duration::from_secs(60);
+        let pulse = Pulse { start: Instant::now().checked_sub(minute).unwrap(), ..Pulse::new() };
+        beating.iter().for_each(|organ| pulse.beat(*organ));
+        pulse
+    }
+
     #[test]
-    fn a_thread_that_stops_beating_is_noticed_and_one_that_goes_on_is_not() {
-        let pulse = Pulse::new();
-        std::thread::sleep(Duration::from_millis(30));
-        pulse.beat(Organ::Bus);
-        pulse.beat(Organ::Clerk);
-        assert!(matches!(pulse.still_for(Duration::from_millis(20)), Some(Organ::Decoder)));
-        pulse.beat(Organ::Decoder);
-        assert!(pulse.still_for(Duration::from_millis(20)).is_none());
+    fn each_thread_that_stops_beating_is_missed_and_none_that_goes_on() {
+        let patience = Duration::from_secs(30);
+        let all = [Organ::Bus, Organ::Clerk, Organ::Decoder];
+        for still in all {
+            let others: Vec<Organ> = all.into_iter().filter(|organ| *organ != still).collect();
+            let pulse = pulse_of(&others);
+            assert_eq!(pulse.still_for(patience), Some(still));
+            pulse.beat(still);
+            assert_eq!(pulse.still_for(patience), None);
+        }
     }
 }

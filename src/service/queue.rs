@@ -9,9 +9,14 @@ use super::schedule::{Bounds, Next, Schedule, Ticket};
 /// Waiting requests, shared by the clerk and the workers.
 #[derive(Debug)]
 pub(super) struct RequestQueue {
-    schedule: Mutex<Schedule<Box<Job>>>,
+    state: Mutex<State>,
     bell: Condvar,
-    stopping: Mutex<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    schedule: Schedule<Box<Job>>,
+    stopping: bool,
 }
 
 /// What a worker is given.
@@ -27,25 +32,22 @@ pub(super) enum Turn {
 
 impl RequestQueue {
     pub fn new(bounds: Bounds) -> Self {
-        Self {
-            schedule: Mutex::new(Schedule::new(bounds)),
-            bell: Condvar::new(),
-            stopping: Mutex::new(false),
-        }
+        let state = State { schedule: Schedule::new(bounds), stopping: false };
+        Self { state: Mutex::new(state), bell: Condvar::new() }
     }
 
     /// Every method of the schedule leaves it whole, so a poisoned lock is usable.
-    fn schedule(&self) -> MutexGuard<'_, Schedule<Box<Job>>> {
-        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn len(&self) -> usize {
-        self.schedule().len()
+        self.state().schedule.len()
     }
 
     /// Whether `promised` requests, `of_client` of them this client's, leave room for one more.
     pub fn has_room(&self, client: &str, preview: bool, promised: usize, of_client: usize) -> bool {
-        self.schedule().has_room(client, preview, promised, of_client)
+        self.state().schedule.has_room(client, preview, promised, of_client)
     }
 
     /// Takes a request in, and gives back the preview that it makes worthless.
@@ -53,14 +55,14 @@ impl RequestQueue {
     /// # Errors
     /// Gives the request back where there is no room.
     pub fn offer(&self, job: Box<Job>) -> Result<Option<Box<Job>>, Box<Job>> {
-        let offered = self.schedule().offer(ticket(job));
+        let offered = self.state().schedule.offer(ticket(job));
         self.bell.notify_one();
         offered.map(|displaced| displaced.map(|t| t.work)).map_err(|t| t.work)
     }
 
     /// Takes in a request that is durable already.
     pub fn restore(&self, job: Box<Job>) {
-        self.schedule().restore(ticket(job));
+        self.state().schedule.restore(ticket(job));
         self.bell.notify_one();
     }
 
@@ -68,7 +70,7 @@ impl RequestQueue {
     /// (cancelled, expired) kept nobody waiting.
     pub fn finished(&self, job: &Job) {
         if job.begun {
-            self.schedule().finished(&job.address.client, job.serial());
+            self.state().schedule.finished(&job.address.client, job.serial());
             self.bell.notify_all();
         }
     }
@@ -76,43 +78,49 @@ impl RequestQueue {
     /// Takes out what a client has waiting, as far as the filter says.
     #[allow(clippy::vec_box, reason = "they come boxed and go on boxed")]
     pub fn cancel(&self, client: &str, wanted: impl Fn(&Job) -> bool) -> Vec<Box<Job>> {
-        self.schedule().cancel(client, |job| wanted(job)).into_iter().map(|t| t.work).collect()
+        self.state().schedule.cancel(client, |job| wanted(job)).into_iter().map(|t| t.work).collect()
     }
 
     /// Waits for something to do, but not longer than `patience`.
     pub fn next(&self, patience: Duration) -> Turn {
-        let mut schedule = self.schedule();
-        // What waits is durable, or worth nothing after a restart: the end does not wait for it.
-        if self.is_stopping() {
-            return Turn::Stop;
-        }
-        if let Some(turn) = take(&mut schedule) {
+        let mut state = self.state();
+        if let Some(turn) = state.take() {
             return turn;
         }
-        let (mut schedule, _) =
-            self.bell.wait_timeout(schedule, patience).unwrap_or_else(PoisonError::into_inner);
-        take(&mut schedule).unwrap_or(Turn::Idle)
+        let waited = self.bell.wait_timeout(state, patience);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.take().unwrap_or(Turn::Idle)
     }
 
-    /// Sends the workers home after what they are doing.
+    /// While nothing can be made durable, what would have to be waits here, where its bounds are.
+    pub fn hold(&self, held: bool) {
+        let was_held = self.state().schedule.hold(held);
+        if was_held && !held {
+            self.bell.notify_all();
+        }
+    }
+
+    /// Sends the workers home after what they are doing. What waits is durable, or worth nothing after a restart:
+    /// the end does not wait for it.
     pub fn stop(&self) {
-        *self.stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.state().stopping = true;
         self.bell.notify_all();
-    }
-
-    fn is_stopping(&self) -> bool {
-        *self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn take(schedule: &mut Schedule<Box<Job>>) -> Option<Turn> {
-    schedule.next(Instant::now()).map(|next| match next {
-        Next::Run(mut ticket) => {
-            ticket.work.begun = true;
-            Turn::Run(ticket.work)
+impl State {
+    fn take(&mut self) -> Option<Turn> {
+        if self.stopping {
+            return Some(Turn::Stop);
         }
-        Next::Expired(ticket) => Turn::Expired(ticket.work),
-    })
+        self.schedule.next(Instant::now()).map(|next| match next {
+            Next::Run(mut ticket) => {
+                ticket.work.begun = true;
+                Turn::Run(ticket.work)
+            }
+            Next::Expired(ticket) => Turn::Expired(ticket.work),
+        })
+    }
 }
 
 fn ticket(job: Box<Job>) -> Ticket<Box<Job>> {
@@ -121,6 +129,8 @@ fn ticket(job: Box<Job>) -> Ticket<Box<Job>> {
         serial: job.serial().map(str::to_owned),
         reads_back: job.reads_back(),
         preview: job.is_preview(),
+        durable: job.is_durable(),
+        volatile: if job.seq.is_none() { job.bytes } else { 0 },
         deadline: job.deadline(),
         work: job,
     }

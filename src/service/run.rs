@@ -1,38 +1,71 @@
-//! Starts the threads and holds them together.
+//! Starts the threads and holds them together. What they work on is made by `office`.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::admission::IntakeRules;
-use super::announce::{Announcer, Facts};
 use super::bus_thread::hand_on;
-use super::clerk::{Backlog, Clerk, Found, Input};
+use super::clerk::Input;
 use super::context::Context;
-use super::folders::ServedFolders;
-use super::pulse::{Organ, Pulse, feed_watchdog, tell_systemd};
-use super::queue::RequestQueue;
-use super::schedule::Bounds;
-use super::unanswered::{Recovered, recover};
+use super::office::{Office, furnish};
+use super::pulse::{feed_watchdog, tell_systemd};
 use super::watcher::Watcher;
 use super::{ServiceError, ServiceOptions};
 use crate::accelerator::{Accelerator, Listener, SelfCheck};
-use crate::bus::{BusClient, BusConnection, Topics};
+use crate::bus::{BusClient, BusConnection};
 use crate::engine::{Engine, EngineOptions};
-use crate::layers::Layers;
-use crate::session::SessionTable;
-use crate::store::{Change, Finish, Store};
 
 /// How long a stop waits for what still runs: longer than the bus takes to take leave.
 const PARTING: Duration = Duration::from_secs(10);
 
+/// How long a start waits for the first look at the folders, so that requests from before it find them. A card that
+/// hangs keeps nobody from starting.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
 /// A running service. Dropping it without [`Service::stop`] leaves its threads running, all but the watcher.
 pub struct Service {
+    context: Arc<Context>,
     clerk: Sender<Input>,
     threads: Vec<JoinHandle<()>>,
     /// Held as long as the watcher shall look.
     watching: Sender<()>,
+    ends: Sender<End>,
+    ended: Receiver<End>,
+}
+
+/// Why a service is to be stopped.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// Somebody asked for it.
+    Asked,
+    /// A thread that it cannot do without has ended by itself.
+    Thread(&'static str),
+}
+
+/// Asks a service to end, from any thread.
+#[derive(Debug, Clone)]
+pub struct Stopper(Sender<End>);
+
+impl Stopper {
+    /// Lets [`Service::wait`] return.
+    pub fn stop(&self) {
+        // A service that is gone has ended.
+        let _ = self.0.send(End::Asked);
+    }
+}
+
+/// Tells of the end of a thread, also by a panic, when it is dropped.
+struct EndOfThread {
+    name: &'static str,
+    ends: Sender<End>,
+}
+
+impl Drop for EndOfThread {
+    fn drop(&mut self) {
+        // Nobody listens any more while the service stops.
+        let _ = self.ends.send(End::Thread(self.name));
+    }
 }
 
 impl Service {
@@ -45,79 +78,54 @@ impl Service {
         C: BusClient + 'static,
         E: BusConnection + 'static,
     {
-        let topics = Topics::new(&options.root, &options.device, &options.groups)?;
-        let opened = Store::open_on(&options.disk, &options.state, options.store)?;
-        let store = opened.store;
-        let pulse = Arc::new(Pulse::new());
-        let layers = Layers::open_on(&options.disk, &options.state)?.with_progress(sign_of_life(&pulse));
-        let journal = store.journal()?;
-        let half_made = layers.recover(&journal);
-        let backlog = Backlog::of(&journal, half_made);
-        drop(journal);
-        // With the clerk's first commit: a full card must not keep us from starting.
-        let mut first = Vec::new();
-        let (sessions, unreadable) =
-            SessionTable::restore(options.sessions, &store.sessions()?, store.clock_ms());
-        for error in unreadable {
-            tracing::warn!(%error, "a session is lost");
-        }
-        let announcer = Announcer::new(topics.clone(), facts(&options), options.health_interval);
-
-        // The receiver lives in this function until its thread has it.
-        let (clerk, inputs) = channel();
-        let engine = open_engine(&options, &clerk)?;
-        let context = Arc::new(Context {
-            engine,
-            served: ServedFolders::default(),
-            store,
-            layers,
-            topics: topics.clone(),
-            pulse: Arc::clone(&pulse),
-            max_answer_bytes: options.max_answer_bytes,
-            max_points: options.limits.max_points,
-            max_layers: options.layers,
-            sessions: Mutex::new(sessions),
-        });
+        let office = furnish(&options, client, |clerk| open_engine(&options, clerk))?;
+        let Office { clerk: office, context, queue, sender: clerk, inputs } = office;
+        let pulse = Arc::clone(&office.pulse);
+        let (ends, ended) = channel();
+        let mut threads = Vec::new();
         // Folders first: a request from before a restart shall find them.
-        let mut watcher = Watcher::new(options.features.clone());
-        let (view, news) = watcher.look(|folder| context.engine.decoders().check(folder));
-        let view = context.served.replace(view);
+        let watcher = Watcher::new(options.features.clone());
+        let (sender, every, of_watcher) = (clerk.clone(), options.look_interval, Arc::clone(&context));
+        let ((watching, stopped), (looked, first_look)) = (channel(), channel());
+        let watch = move || watch(watcher, &of_watcher, &sender, every, &stopped, looked);
+        threads.push(spawn("watcher", &ends, watch)?);
+        if first_look.recv_timeout(FIRST_LOOK).is_err() {
+            tracing::error!("a card does not answer; serving without it until it does");
+        }
 
-        let queue = Arc::new(RequestQueue::new(Bounds {
-            queue: options.queue,
-            per_client: options.queue_per_client,
-            previews: options.previews,
-        }));
-        view.warm_up(&context.engine);
-        let highest = take_up(&context, &queue, &topics, &options, &clerk, &mut first)?;
-        let _ = clerk.send(Input::Looked { view, news, models: false });
-
-        let rules = IntakeRules {
-            topics,
-            limits: options.limits,
-            response_prefixes: options.response_prefixes.clone(),
-            previews: options.previews > 0,
-        };
-        let found = Found { backlog, highest, first };
-        let (of_clerk, beating) = (Arc::clone(&context), Arc::clone(&pulse));
-        let office = Clerk::new(rules, of_clerk, Arc::clone(&queue), client, announcer, beating, found);
-        let mut threads = vec![spawn("clerk", move || office.work(&inputs))?];
+        threads.push(spawn("clerk", &ends, move || office.work(&inputs))?);
         for _ in 0..options.workers {
             let (queue, context, pulse, clerk) =
                 (Arc::clone(&queue), Arc::clone(&context), Arc::clone(&pulse), clerk.clone());
-            threads.push(spawn("worker", move || super::worker::work(&queue, &context, &pulse, &clerk))?);
+            let work = move || super::worker::work(&queue, &context, &pulse, &clerk);
+            threads.push(spawn("worker", &ends, work)?);
         }
         let (sender, beating) = (clerk.clone(), Arc::clone(&pulse));
-        threads.push(spawn("bus", move || hand_on(events, &sender, &beating))?);
-        let (sender, every) = (clerk.clone(), options.look_interval);
-        let (watching, ended) = channel();
-        threads.push(spawn("watcher", move || watch(watcher, &context, &sender, every, &ended))?);
+        threads.push(spawn("bus", &ends, move || hand_on(events, &sender, &beating))?);
+        // It holds nothing that must be closed, ends at once where nobody wants it, and is missed by systemd.
         let started = Arc::clone(&pulse);
-        // It does not end by itself, and holds nothing that must be closed.
-        spawn("watchdog", move || feed_watchdog(&pulse))?;
+        spawn("watchdog", &channel().0, move || feed_watchdog(&pulse))?;
         started.started();
         tell_systemd(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
-        Ok(Self { clerk, threads, watching })
+        Ok(Self { context, clerk, threads, watching, ends, ended })
+    }
+
+    /// What asks the service to end.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.ends.clone())
+    }
+
+    /// Waits until somebody asks for the end; [`Service::stop`] is then to be called.
+    ///
+    /// # Errors
+    /// A thread that the service cannot do without has ended, by a fault of ours. Nothing is lost by ending the
+    /// program at once: what was acknowledged is on the card.
+    pub fn wait(&self) -> Result<(), ServiceError> {
+        match self.ended.recv() {
+            Ok(End::Thread(thread)) => Err(ServiceError::Ended { thread }),
+            // The service holds a sender itself, so there is always somebody who could ask.
+            Ok(End::Asked) | Err(_) => Ok(()),
+        }
     }
 
     /// Ends in good order: what is answered is told, `offline` is said. A request that still runs after
@@ -138,21 +146,11 @@ impl Service {
                 tracing::error!("a thread had failed");
             }
         }
+        self.context.attempts.forgive();
     }
 }
 
-/// What a long look into a layer does meanwhile: whoever waits for it, the clerk and workers, is alive; and a start that
-/// takes long is no hang.
-fn sign_of_life(pulse: &Arc<Pulse>) -> impl Fn() + Send + Sync + 'static {
-    let pulse = Arc::clone(pulse);
-    move || {
-        pulse.beat(Organ::Clerk);
-        pulse.beat(Organ::Decoder);
-        pulse.extend_start();
-    }
-}
-
-fn open_engine(options: &ServiceOptions, clerk: &Sender<Input>) -> Result<Engine, ServiceError> {
+fn open_engine(options: &ServiceOptions, clerk: &Sender<Input>) -> Result<Arc<Engine>, ServiceError> {
     let engine = Engine::open(&EngineOptions {
         models: options.models.clone(),
         cards: options.features.clone(),
@@ -167,66 +165,30 @@ fn open_engine(options: &ServiceOptions, clerk: &Sender<Input>) -> Result<Engine
         Some(check) => engine.with_self_check(SelfCheck::new(check, Arc::clone(&listener))),
         None => engine,
     };
-    Ok(match options.accelerator.clone() {
+    Ok(Arc::new(match options.accelerator.clone() {
         Some(accelerator) => engine.with_accelerator(Accelerator::new(accelerator, listener)),
         None => engine,
-    })
+    }))
 }
 
-pub(super) const fn facts(options: &ServiceOptions) -> Facts {
-    Facts {
-        limits: options.limits,
-        sessions: options.sessions,
-        queue: options.queue,
-        per_client: options.queue_per_client,
-        layers: options.layers,
-        max_answer_bytes: options.max_answer_bytes,
-    }
-}
-
-/// Requests that were acknowledged and not answered before the last end; returns the highest place of one.
-fn take_up(
-    context: &Context,
-    queue: &RequestQueue,
-    topics: &Topics,
-    options: &ServiceOptions,
-    clerk: &Sender<Input>,
-    changes: &mut Vec<Change>,
-) -> Result<u64, ServiceError> {
-    let waiting = context.store.inbox()?;
-    let highest = waiting.iter().map(|request| request.seq).max().unwrap_or(0);
-    if !waiting.is_empty() {
-        tracing::info!(requests = waiting.len(), "taking up requests from before the restart");
-    }
-    for request in waiting {
-        match recover(request, topics, &options.limits, context.store.clock_ms()) {
-            Recovered::Run(job) => queue.restore(job),
-            Recovered::Answer(job, performed) => {
-                // The receiver is still held by the caller.
-                let _ = clerk.send(Input::Performed(job, performed));
-            }
-            Recovered::Drop(seq) => {
-                let nothing = Finish { inbox: Some(seq), ..Finish::default() };
-                changes.push(Change::Finish(Box::new(nothing)));
-            }
-        }
-    }
-    Ok(highest)
-}
-
-/// Looks again and again, until nobody holds the other end of `ended`.
+/// Looks, and tells `first` so, and looks again and again, until nobody holds the other end of `stopped`.
 fn watch(
     mut watcher: Watcher,
     context: &Context,
     clerk: &Sender<Input>,
     every: Duration,
-    ended: &Receiver<()>,
+    stopped: &Receiver<()>,
+    first: Sender<()>,
 ) {
-    while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+    let mut first = Some(first);
+    // Nobody waits for the first look.
+    let mut pause = Duration::ZERO;
+    while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+        pause = every;
         let before = context.served.view();
-        let models = context.engine.look_for_models();
+        let models = before.looked && context.engine.look_for_models();
         let (view, news) = watcher.look(|folder| context.engine.decoders().check(folder));
-        if news.is_empty() && !models {
+        if news.is_empty() && !models && before.looked {
             continue;
         }
         let view = context.served.replace(view);
@@ -239,10 +201,36 @@ fn watch(
         if clerk.send(Input::Looked { view, news, models }).is_err() {
             return;
         }
+        // The start goes on when it is told, or when this thread is gone.
+        if let Some(first) = first.take() {
+            let _ = first.send(());
+        }
     }
 }
 
-fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServiceError> {
+fn spawn(
+    name: &'static str,
+    ends: &Sender<End>,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, ServiceError> {
+    let end = EndOfThread { name, ends: ends.clone() };
+    let work = move || {
+        let _end = end;
+        work();
+    };
     let builder = std::thread::Builder::new().name(name.to_owned());
     builder.spawn(work).map_err(|source| ServiceError::Thread { name, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_is_told_of() {
+        let (ends, ended) = channel();
+        let thread = spawn("clerk", &ends, || panic!("a fault")).unwrap();
+        assert!(thread.join().is_err());
+        assert!(matches!(ended.recv(), Ok(End::Thread("clerk"))));
+    }
 }

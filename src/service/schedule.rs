@@ -2,19 +2,25 @@
 //!
 //! Rules, in order:
 //! 1. Real requests run before previews; previews run only when nothing else can.
-//! 2. First come, first served, except that requests of one session never run at the same time, and that what
-//!    reads back waits for all that its client asked of sessions before.
-//! 3. Of one client's waiting previews only the newest is kept; the older ones are displaced.
-//! 4. The queue is bounded as a whole and by client; what does not fit is refused at once.
-//! 5. A request whose deadline has passed is taken out and answered without being run.
+//! 2. Clients take turns: each has a line, and who was served goes to the end of the lines. So a client with one request
+//!    waits for one request of each other client at the most, however many they have waiting.
+//! 3. In a client's line: first come, first served, except that requests of one session never run at the same time, and
+//!    that what reads back waits for all that its client asked of sessions before.
+//! 4. Of one client's waiting previews only the newest is kept; the older ones are displaced.
+//! 5. The queue is bounded as a whole, by client, and in bytes of memory; what does not fit is refused at once.
+//! 6. A request whose deadline has passed is taken out and answered without being run.
+//! 7. While nothing can be made durable, what would have to be is held, and the rest goes on.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
 
+#[cfg(test)]
+mod tests;
+
 /// What the schedule must know of a request; the request itself is the caller's `T`.
 #[derive(Debug, Clone)]
 pub struct Ticket<T> {
-    /// Who asks; shares and previews are counted by it.
+    /// Who asks; turns, shares and previews are counted by it.
     pub client: String,
     /// Requests with the same key run one after the other; `None` may run beside anything.
     pub serial: Option<String>,
@@ -22,6 +28,10 @@ pub struct Ticket<T> {
     pub reads_back: bool,
     /// Whether a newer one of the same client makes it worthless.
     pub preview: bool,
+    /// Whether what comes of it is to be made durable.
+    pub durable: bool,
+    /// Bytes that only the memory holds; nothing of what is on the card.
+    pub volatile: usize,
     /// When nobody waits for the answer any more.
     pub deadline: Option<Instant>,
     /// The request.
@@ -37,6 +47,8 @@ pub struct Bounds {
     pub per_client: usize,
     /// Previews waiting, one a client.
     pub previews: usize,
+    /// Bytes of all that only the memory holds.
+    pub volatile: usize,
 }
 
 /// What [`Schedule::next`] found.
@@ -51,25 +63,40 @@ pub enum Next<T> {
 /// Whose request is running, and its key.
 type Running = HashSet<(String, String)>;
 
+/// One client's waiting requests, in the order in which they came; never empty.
+type Line<T> = VecDeque<Ticket<T>>;
+
 /// Waiting and running requests.
 #[derive(Debug)]
 #[allow(clippy::len_without_is_empty, reason = "a length for health, not a collection")]
 pub struct Schedule<T> {
     bounds: Bounds,
-    waiting: VecDeque<Ticket<T>>,
+    /// The client whose turn it is first.
+    lines: VecDeque<Line<T>>,
     previews: VecDeque<Ticket<T>>,
     running: Running,
+    held: bool,
 }
 
 impl<T> Schedule<T> {
     /// An empty schedule.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, waiting: VecDeque::new(), previews: VecDeque::new(), running: HashSet::new() }
+        let (lines, previews) = (VecDeque::new(), VecDeque::new());
+        Self { bounds, lines, previews, running: HashSet::new(), held: false }
     }
 
     /// Requests waiting, previews included.
     pub fn len(&self) -> usize {
-        self.waiting.len() + self.previews.len()
+        self.waiting() + self.previews.len()
+    }
+
+    fn waiting(&self) -> usize {
+        self.lines.iter().map(VecDeque::len).sum()
+    }
+
+    /// Holds what would have to be made durable, or lets it go on; says whether it was held.
+    pub const fn hold(&mut self, held: bool) -> bool {
+        std::mem::replace(&mut self.held, held)
     }
 
     /// Whether a request of this client would be taken now, when `promised` others, `of_client` of them
@@ -80,8 +107,8 @@ impl<T> Schedule<T> {
             return self.previews.len() < self.bounds.previews
                 || self.previews.iter().any(|t| t.client == client);
         }
-        let share = of_client + self.waiting.iter().filter(|t| t.client == client).count();
-        self.waiting.len() + promised < self.bounds.queue && share < self.bounds.per_client
+        let share = of_client + self.lines.iter().find(|line| is_of(line, client)).map_or(0, VecDeque::len);
+        self.waiting() + promised < self.bounds.queue && share < self.bounds.per_client
     }
 
     /// Takes a request in, and gives back the preview that it makes worthless.
@@ -89,7 +116,9 @@ impl<T> Schedule<T> {
     /// # Errors
     /// Gives the request back when the queue, or its client's share of it, is full.
     pub fn offer(&mut self, ticket: Ticket<T>) -> Result<Option<Ticket<T>>, Ticket<T>> {
-        if !self.has_room(&ticket.client, ticket.preview, 0, 0) {
+        let tickets = self.lines.iter().flatten().chain(&self.previews);
+        let volatile = tickets.map(|t| t.volatile).sum::<usize>() + ticket.volatile;
+        if volatile > self.bounds.volatile || !self.has_room(&ticket.client, ticket.preview, 0, 0) {
             return Err(ticket);
         }
         Ok(self.restore(ticket))
@@ -98,7 +127,10 @@ impl<T> Schedule<T> {
     /// Takes a request in regardless of bounds: for what was accepted before a restart.
     pub fn restore(&mut self, ticket: Ticket<T>) -> Option<Ticket<T>> {
         if !ticket.preview {
-            self.waiting.push_back(ticket);
+            match self.lines.iter_mut().find(|line| is_of(line, &ticket.client)) {
+                Some(line) => line.push_back(ticket),
+                None => self.lines.push_back(VecDeque::from([ticket])),
+            }
             return None;
         }
         let older = self.previews.iter().position(|t| t.client == ticket.client);
@@ -109,19 +141,51 @@ impl<T> Schedule<T> {
 
     /// The next request to run or to expire at this moment.
     pub fn next(&mut self, now: Instant) -> Option<Next<T>> {
-        let expired = |t: &Ticket<T>| t.deadline.is_some_and(|deadline| deadline <= now);
-        for queue in [&mut self.waiting, &mut self.previews] {
-            if let Some(position) = queue.iter().position(expired) {
-                return queue.remove(position).map(Next::Expired);
-            }
+        if let Some(ticket) = self.take_expired(now) {
+            return Some(Next::Expired(ticket));
         }
-        for queue in [&mut self.waiting, &mut self.previews] {
-            if let Some(ticket) = free(queue, &self.running).and_then(|position| queue.remove(position)) {
-                self.running.extend(ticket.serial.clone().map(|key| (ticket.client.clone(), key)));
-                return Some(Next::Run(ticket));
-            }
+        let ticket = self.take_real().or_else(|| self.take_preview())?;
+        self.running.extend(ticket.serial.clone().map(|key| (ticket.client.clone(), key)));
+        Some(Next::Run(ticket))
+    }
+
+    fn take_expired(&mut self, now: Instant) -> Option<Ticket<T>> {
+        // Its answer would have to be made durable, too.
+        let held = self.held;
+        let expired =
+            |t: &Ticket<T>| !(held && t.durable) && t.deadline.is_some_and(|deadline| deadline <= now);
+        let mut lines = self.lines.iter().enumerate();
+        let found = lines.find_map(|(at, line)| Some((at, line.iter().position(expired)?)));
+        if let Some((at, position)) = found {
+            return self.take(at, position, false);
         }
-        None
+        let position = self.previews.iter().position(expired)?;
+        self.previews.remove(position)
+    }
+
+    fn take_real(&mut self) -> Option<Ticket<T>> {
+        let free = |line: &Line<T>| free(line, &self.running, self.held);
+        let (at, position) = self.lines.iter().enumerate().find_map(|(at, line)| Some((at, free(line)?)))?;
+        self.take(at, position, true)
+    }
+
+    fn take_preview(&mut self) -> Option<Ticket<T>> {
+        let position = free(&self.previews, &self.running, self.held)?;
+        self.previews.remove(position)
+    }
+
+    /// Takes a request out of a line, which goes to the end if that was its client's turn.
+    fn take(&mut self, at: usize, position: usize, turn: bool) -> Option<Ticket<T>> {
+        let line = self.lines.get_mut(at)?;
+        let ticket = line.remove(position)?;
+        let is_empty = line.is_empty();
+        if (turn || is_empty)
+            && let Some(line) = self.lines.remove(at)
+            && !is_empty
+        {
+            self.lines.push_back(line);
+        }
+        Some(ticket)
     }
 
     /// A request has run: others that waited for it may follow.
@@ -134,134 +198,31 @@ impl<T> Schedule<T> {
     /// Takes out what a client has waiting, as far as the filter says.
     pub fn cancel(&mut self, client: &str, wanted: impl Fn(&T) -> bool) -> Vec<Ticket<T>> {
         let mut cancelled = Vec::new();
-        for queue in [&mut self.waiting, &mut self.previews] {
+        for queue in self.lines.iter_mut().chain([&mut self.previews]) {
             let (out, keep): (VecDeque<_>, VecDeque<_>) =
                 std::mem::take(queue).into_iter().partition(|t| t.client == client && wanted(&t.work));
             *queue = keep;
             cancelled.extend(out);
         }
+        self.lines.retain(|line| !line.is_empty());
         cancelled
     }
 }
 
+fn is_of<T>(line: &Line<T>, client: &str) -> bool {
+    line.front().is_some_and(|ticket| ticket.client == client)
+}
+
 /// Position of the first that waits for nobody.
-fn free<T>(queue: &VecDeque<Ticket<T>>, running: &Running) -> Option<usize> {
+fn free<T>(queue: &VecDeque<Ticket<T>>, running: &Running, held: bool) -> Option<usize> {
     // Clients with a session's request running, or waiting before the one that is looked at.
     let mut changing: HashSet<&str> = running.iter().map(|(client, _)| client.as_str()).collect();
     queue.iter().position(|ticket| {
+        let is_held = held && ticket.durable;
         let Some(key) = &ticket.serial else {
-            return !(ticket.reads_back && changing.contains(ticket.client.as_str()));
+            return !(is_held || ticket.reads_back && changing.contains(ticket.client.as_str()));
         };
         changing.insert(&ticket.client);
-        !running.iter().any(|(client, running)| *client == ticket.client && running == key)
+        !is_held && !running.iter().any(|(client, running)| *client == ticket.client && running == key)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn ticket(client: &str, work: u32) -> Ticket<u32> {
-        Ticket {
-            client: client.to_owned(),
-            serial: None,
-            reads_back: false,
-            preview: false,
-            deadline: None,
-            work,
-        }
-    }
-
-    fn schedule() -> Schedule<u32> {
-        Schedule::new(Bounds { queue: 4, per_client: 3, previews: 2 })
-    }
-
-    fn run(schedule: &mut Schedule<u32>) -> Option<u32> {
-        match schedule.next(Instant::now())? {
-            Next::Run(t) => Some(t.work),
-            Next::Expired(t) => panic!("{} expired", t.work),
-        }
-    }
-
-    #[test]
-    fn previews_wait_until_nothing_real_can_run() {
-        let mut s = schedule();
-        s.offer(Ticket { preview: true, ..ticket("a", 1) }).unwrap();
-        s.offer(ticket("b", 2)).unwrap();
-        assert_eq!(run(&mut s), Some(2));
-        assert_eq!(run(&mut s), Some(1));
-        assert_eq!(run(&mut s), None);
-    }
-
-    #[test]
-    fn a_newer_preview_displaces_the_waiting_one_of_the_same_client_only() {
-        let mut s = schedule();
-        s.offer(Ticket { preview: true, ..ticket("a", 1) }).unwrap();
-        s.offer(Ticket { preview: true, ..ticket("b", 2) }).unwrap();
-        let displaced = s.offer(Ticket { preview: true, ..ticket("a", 3) }).unwrap();
-        assert_eq!(displaced.map(|t| t.work), Some(1));
-        assert_eq!((run(&mut s), run(&mut s), run(&mut s)), (Some(2), Some(3), None));
-    }
-
-    #[test]
-    fn a_session_runs_one_request_at_a_time_while_others_pass() {
-        let mut s = schedule();
-        let of_session = |work| Ticket { serial: Some("s1".to_owned()), ..ticket("a", work) };
-        s.offer(of_session(1)).unwrap();
-        s.offer(of_session(2)).unwrap();
-        s.offer(ticket("b", 3)).unwrap();
-        assert_eq!((run(&mut s), run(&mut s), run(&mut s)), (Some(1), Some(3), None));
-        s.finished("a", Some("s1"));
-        assert_eq!(run(&mut s), Some(2));
-    }
-
-    #[test]
-    fn what_reads_back_waits_for_its_own_clients_sessions_and_for_nobody_elses() {
-        let mut s = Schedule::new(Bounds { queue: 9, per_client: 9, previews: 0 });
-        let save = |client, work| Ticket { serial: Some("s1".to_owned()), ..ticket(client, work) };
-        let list = |client, work| Ticket { reads_back: true, ..ticket(client, work) };
-        for ticket in [save("a", 1), save("a", 2), list("a", 3), list("b", 4), save("b", 5)] {
-            s.offer(ticket).unwrap();
-        }
-        assert_eq!((run(&mut s), run(&mut s), run(&mut s), run(&mut s)), (Some(1), Some(4), Some(5), None));
-        s.finished("b", Some("s1"));
-        assert_eq!(run(&mut s), None);
-        s.finished("a", Some("s1"));
-        assert_eq!((run(&mut s), run(&mut s)), (Some(2), None));
-        s.finished("a", Some("s1"));
-        assert_eq!(run(&mut s), Some(3));
-    }
-
-    #[test]
-    fn one_client_cannot_fill_the_queue_and_a_full_queue_refuses_at_once() {
-        let mut s = schedule();
-        for work in 1..=3 {
-            s.offer(ticket("greedy", work)).unwrap();
-        }
-        assert_eq!(s.offer(ticket("greedy", 4)).unwrap_err().work, 4);
-        s.offer(ticket("modest", 5)).unwrap();
-        assert_eq!(s.offer(ticket("late", 6)).unwrap_err().work, 6);
-    }
-
-    #[test]
-    fn an_expired_request_is_given_back_instead_of_run() {
-        let mut s = schedule();
-        let now = Instant::now();
-        s.offer(ticket("a", 1)).unwrap();
-        s.offer(Ticket { deadline: Some(now), ..ticket("a", 2) }).unwrap();
-        assert!(matches!(s.next(now + Duration::from_millis(1)), Some(Next::Expired(t)) if t.work == 2));
-        assert_eq!(run(&mut s), Some(1));
-    }
-
-    #[test]
-    fn cancelling_takes_only_what_the_client_has_waiting() {
-        let mut s = schedule();
-        s.offer(ticket("a", 1)).unwrap();
-        s.offer(ticket("b", 2)).unwrap();
-        s.offer(Ticket { preview: true, ..ticket("a", 3) }).unwrap();
-        let cancelled: Vec<u32> = s.cancel("a", |_| true).into_iter().map(|t| t.work).collect();
-        assert_eq!(cancelled, [1, 3]);
-        assert_eq!((run(&mut s), run(&mut s)), (Some(2), None));
-    }
 }

@@ -1,23 +1,25 @@
 //! The service on a bus without a network: duplicates, lost acknowledgements, reconnects. Only the
 //! requests in `layers` need a decoder.
 
+mod hostile;
 mod layers;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Service, ServiceOptions};
-use crate::bus::OutgoingMessage;
 use crate::bus::memory::{Delivery, DeliveryId, MemoryBroker, PublishPolicy, bus};
+use crate::bus::{BusClient as _, BusHandle, OutgoingMessage};
 
 const REQUEST: &str = "geosam/edge/request/c1/segment";
 const RESPONSE: &str = "geosam/edge/response/c1/segment";
 
 struct Scene {
     service: Service,
+    client: BusHandle,
     broker: MemoryBroker,
     dir: TempDir,
 }
@@ -33,7 +35,12 @@ fn scene_with(options: ServiceOptions) -> Scene {
 
 /// A scene on the state that an earlier one has left.
 fn scene_in(dir: TempDir, options: ServiceOptions) -> Scene {
-    let scene = offline_scene(dir, options);
+    scene_on(dir, &fixtures().join("folder_sam"), options)
+}
+
+/// A scene with a card of its own.
+fn scene_on(dir: TempDir, card: &Path, options: ServiceOptions) -> Scene {
+    let scene = offline_scene_on(dir, card, options);
     scene.broker.connect(true);
     scene.until("online", || scene.broker.retained("geosam/edge/state").as_deref() == Some(b"online"));
     scene
@@ -41,16 +48,36 @@ fn scene_in(dir: TempDir, options: ServiceOptions) -> Scene {
 
 /// A service that has no connection yet.
 fn offline_scene(dir: TempDir, options: ServiceOptions) -> Scene {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    offline_scene_on(dir, &fixtures().join("folder_sam"), options)
+}
+
+fn offline_scene_on(dir: TempDir, card: &Path, options: ServiceOptions) -> Scene {
     let options = ServiceOptions {
-        features: vec![fixtures.join("folder_sam")],
-        models: fixtures.join("models"),
+        features: vec![card.to_owned()],
+        models: fixtures().join("models"),
         state: dir.path().join("state"),
         ..options
     };
     let (client, events, broker) = bus(None);
-    let service = Service::start(options, client, events).unwrap();
-    Scene { service, broker, dir }
+    let service = Service::start(options, client.clone(), events).unwrap();
+    Scene { service, client, broker, dir }
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// Copies a directory with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (entry, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).unwrap();
+        if entry.is_dir() {
+            copy(&entry, &to);
+        } else {
+            std::fs::copy(entry, to).unwrap();
+        }
+    }
 }
 
 impl Scene {

@@ -1,4 +1,5 @@
-//! Requests of the inbox that a start finds: acknowledged, and not answered. Sessions and half-made saves are not here: `run`, `clerk::journal`.
+//! Requests of the inbox that a start finds: acknowledged, and not answered. Sessions and half-made saves are not here:
+//! `run`, `clerk::journal`.
 
 use std::time::{Duration, Instant};
 
@@ -37,9 +38,38 @@ pub(super) fn recover(waiting: Waiting, topics: &Topics, limits: &Limits, clock_
         }
     };
     let (seq, key) = (Some(waiting.seq), entry.key);
-    let job = Box::new(Job { seq, address, request, reply, key, received, begun: false });
+    let bytes = entry.payload.len();
+    let job = Box::new(Job { seq, address, request, reply, key, bytes, received, begun: false });
     match refusal {
         None => Recovered::Run(job),
         Some(response) => Recovered::Answer(job, Box::new(Performed::answer(response))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::InboxEntry;
+
+    #[test]
+    fn a_time_to_live_goes_on_from_receipt_and_does_not_begin_anew_with_a_start() {
+        let topics = Topics::new("geosam", "b1", &[]).unwrap();
+        let recovered = |waited_ms: u64| {
+            let entry = InboxEntry {
+                client: "c1".to_owned(),
+                verb: "segment".to_owned(),
+                payload: br#"{"points":[[1,2]],"ttl_ms":2000}"#.to_vec(),
+                ..InboxEntry::default()
+            };
+            let waiting = Waiting { seq: 1, received_clock_ms: 7000, entry };
+            match recover(waiting, &topics, &Limits::default(), 7000 + waited_ms) {
+                Recovered::Run(job) => job.deadline().unwrap(),
+                _ => panic!("it is a request"),
+            }
+        };
+        assert!(recovered(3000) < Instant::now());
+        assert!(recovered(500) > Instant::now());
+        let left = recovered(500).saturating_duration_since(Instant::now());
+        assert!(left <= Duration::from_millis(1500), "{left:?}");
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::folders::{FolderProblem, FolderView, NotReady};
 use crate::ErrorCode;
-use crate::catalog::{Folder, FolderSource, Unnamed, find_sources, served_names};
+use crate::catalog::{CatalogError, Folder, FolderSource, Unnamed, find_sources, served_names};
 use crate::engine::{EngineError, ServedFolder};
 
 /// What a look found changed.
@@ -58,10 +58,14 @@ struct Place {
     model: Option<FolderProblem>,
 }
 
+/// What finds the folders at a root; tests put a failing card in its place.
+type Find = fn(&Path) -> Result<Vec<Result<FolderSource, CatalogError>>, CatalogError>;
+
 /// The watcher's memory between two looks.
 #[derive(Debug)]
 pub(super) struct Watcher {
     roots: Vec<PathBuf>,
+    find: Find,
     /// By manifest.
     places: BTreeMap<PathBuf, Place>,
 }
@@ -69,7 +73,7 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Watches these directories; each holds folders, or is one.
     pub const fn new(roots: Vec<PathBuf>) -> Self {
-        Self { roots, places: BTreeMap::new() }
+        Self { roots, find: find_sources, places: BTreeMap::new() }
     }
 
     /// Looks once. Returns the new view and what has changed since the last look. `check` says whether a
@@ -82,7 +86,7 @@ impl Watcher {
         let mut there: BTreeMap<PathBuf, (Candidate, u64)> = BTreeMap::new();
         let mut devices = Vec::new();
         for root in &self.roots {
-            let found = candidates(root);
+            let found = candidates(root, self.find);
             devices.push((root.clone(), found.as_ref().ok().map(|(device, _)| *device)));
             if let Ok((device, found)) = found {
                 there.extend(found.into_iter().map(|(key, candidate)| (key, (candidate, device))));
@@ -149,7 +153,8 @@ impl Watcher {
             let card_is_gone = root.is_some_and(|(_, device)| *device != Some(place.device));
             if card_is_gone {
                 place.seen.clear();
-                let message = format!("{} is gone; put the card back in", key.display());
+                let message =
+                    format!("{} is gone, or its card cannot be read; put the card back in", key.display());
                 place.state = Err(FolderProblem { code: ErrorCode::CardError, message });
             }
             card_is_gone
@@ -157,7 +162,7 @@ impl Watcher {
     }
 
     fn view(&self) -> FolderView {
-        let mut view = FolderView::default();
+        let mut view = FolderView { looked: true, ..FolderView::default() };
         for place in self.places.values() {
             let not_ready = match (&place.state, &place.model) {
                 (Ok(folder), None) => {
@@ -188,10 +193,19 @@ impl Place {
 }
 
 /// The folders below a root, each with the files that make it one, and the root's device number.
-fn candidates(root: &Path) -> std::io::Result<(u64, BTreeMap<PathBuf, Candidate>)> {
+fn candidates(root: &Path, find: Find) -> std::io::Result<(u64, BTreeMap<PathBuf, Candidate>)> {
     let device = std::fs::metadata(root)?.dev();
-    // A root without a folder is an empty card slot, no error.
-    let sources = find_sources(root).unwrap_or_default();
+    let sources = match find(root) {
+        Ok(sources) => sources,
+        // A root without a folder is an empty card slot, no error.
+        Err(CatalogError::NothingFound { .. }) => Vec::new(),
+        // A root that cannot be listed is a card that fails: nothing on it is known to be gone.
+        Err(CatalogError::Io { source, .. }) => {
+            tracing::warn!(root = %root.display(), error = %source, "the card cannot be read");
+            return Err(source);
+        }
+        Err(error) => vec![Err(error)],
+    };
     let mut found = BTreeMap::new();
     for source in sources {
         match source {
@@ -248,4 +262,41 @@ fn compare(before: &FolderView, after: &FolderView) -> Vec<FolderNews> {
         }
     }
     news
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        static FAILS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    fn failing(root: &Path) -> Result<Vec<Result<FolderSource, CatalogError>>, CatalogError> {
+        if FAILS.get() {
+            let (path, source) = (root.to_owned(), std::io::Error::from_raw_os_error(5));
+            return Err(CatalogError::Io { path, action: "list the directory", source });
+        }
+        find_sources(root)
+    }
+
+    #[test]
+    fn a_root_that_cannot_be_listed_is_a_card_that_fails_and_not_an_empty_one() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let card = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(fixtures.join("folder_sam"), card.path().join("valley")).unwrap();
+        let mut watcher = Watcher { find: failing, ..Watcher::new(vec![card.path().to_owned()]) };
+        let (view, _) = watcher.look(|_| Ok(()));
+        assert!(view.ready.contains_key("valley"));
+        FAILS.set(true);
+        let (view, news) = watcher.look(|_| Ok(()));
+        assert_eq!(view.problems["valley"].problem.code, ErrorCode::CardError);
+        assert!(matches!(&news[..], [FolderNews::Problem(name, _)] if name == "valley"), "{news:?}");
+        FAILS.set(false);
+        let (view, news) = watcher.look(|_| Ok(()));
+        assert!(view.ready.contains_key("valley"));
+        assert_eq!(news, [FolderNews::Added("valley".to_owned())]);
+    }
 }

@@ -26,6 +26,7 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
                 (job, Performed::answer(response))
             }
             Turn::Run(job) => {
+                let _running = context.attempts.begin(job.seq);
                 let performed = perform(context, &job);
                 (job, performed)
             }

@@ -113,6 +113,16 @@ impl Board {
         }
     }
 
+    /// Its state directory.
+    pub fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// What it has noted of the requests that are running.
+    pub fn running(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("state/running")).unwrap_or_default()
+    }
+
     /// The objects of a layer, as they stand in its file.
     pub fn layer(&self, name: &str) -> Vec<Value> {
         let path = self.dir.path().join("state/layers").join(format!("{name}.geojsonl"));

@@ -29,6 +29,8 @@ pub struct Report {
     requests: HashMap<String, Known>,
     answered: usize,
     published_again: usize,
+    /// Requests of a hostile client, where there was one.
+    molested: usize,
     restarts: usize,
     fallen: usize,
     /// How often each object was told on `saved/`.
@@ -50,6 +52,7 @@ impl Report {
             requests: all.iter().flatten().map(known).collect(),
             answered: 0,
             published_again: 0,
+            molested: 0,
             restarts,
             fallen: 0,
             told: HashMap::new(),
@@ -65,6 +68,10 @@ impl Report {
 
     pub fn published_again(&mut self) {
         self.published_again += 1;
+    }
+
+    pub const fn molested(&mut self, requests: usize) {
+        self.molested = requests;
     }
 
     /// Requests answered at least once.
@@ -203,6 +210,9 @@ impl fmt::Display for Report {
             at(1.0),
             super::WINDOW,
         )?;
+        if self.molested > 0 {
+            writeln!(f, "| requests of a hostile client beside | {} |", self.molested)?;
+        }
         writeln!(f, "| published again without a PUBACK | {} times |", self.published_again)?;
         writeln!(f, "| answers that came again | {more}, of {twice} requests |")?;
         writeln!(f, "| objects to save | {saves} |")?;

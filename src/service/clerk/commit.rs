@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::reception::busy;
-use super::{Clerk, LINGER, RETRY, Then};
+use super::{Clerk, Then};
 use crate::ErrorCode;
 use crate::api::Response;
 use crate::bus::{AckToken, BusClient};
@@ -15,16 +15,14 @@ impl<C: BusClient> Clerk<C> {
     /// Commits what is staged, and what follows from it, until nothing is left to commit.
     pub(super) fn settle(&mut self) {
         let now = Instant::now();
-        if self.retry_at.is_some_and(|at| at > now) && !self.stopping {
+        if self.deadlines.is_waiting_to_commit(now) && !self.stopping {
             return;
         }
-        self.retry_at = None;
-        let overdue = self.lingering_since.is_some_and(|since| since + LINGER <= now);
-        if self.staged.is_empty() && !overdue && !self.stopping {
+        if self.staged.is_empty() && !self.deadlines.is_lingering_over(now) && !self.stopping {
             return;
         }
         // Before what follows, which may leave something to be taken out later.
-        self.lingering_since = None;
+        self.deadlines.commit_begins();
         let mut first = true;
         while first || !self.staged.is_empty() {
             first = false;
@@ -46,6 +44,7 @@ impl<C: BusClient> Clerk<C> {
             match self.context.store.commit(batch) {
                 Ok(committed) => {
                     self.state_written();
+                    self.queue.hold(false);
                     let staged = std::mem::take(&mut self.staged);
                     self.follow(staged, committed);
                 }
@@ -53,8 +52,10 @@ impl<C: BusClient> Clerk<C> {
                     // Nothing is acknowledged that is not durable: the broker keeps it meanwhile.
                     tracing::error!(%error, "the state cannot be written; trying again");
                     self.state_unwritable(&error);
-                    self.retry_at = Some(now + RETRY);
+                    self.deadlines.commit_failed(now);
                     self.backlog.doubt();
+                    // What would have to be made durable waits on the queue, which is bounded, and not here.
+                    self.queue.hold(true);
                     return;
                 }
             }
@@ -84,6 +85,7 @@ impl<C: BusClient> Clerk<C> {
                 Then::TakenOut(out) => self.publisher.taken_out(&out),
                 Then::Accept(job, ack) => self.accepted(job, ack, outcome),
                 Then::Settle(job) => self.queue.finished(&job),
+                Then::Cancel(cancellation, ack) => self.cancel(*cancellation, ack),
             }
         }
     }

@@ -2,15 +2,11 @@
 //! nothing but its own layer: what is owed to it is tried again, from the journal and in its order.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Clerk;
 use crate::bus::BusClient;
 use crate::layers::{Applied, JournalEntry};
-
-/// How long to wait before a layer that could not be written is tried again. Each try reads the file from its
-/// beginning, on the clerk's thread.
-const LAYER_RETRY: Duration = Duration::from_secs(10);
 
 /// What of the journal is not in the files yet, and what is there and not struck yet.
 #[derive(Debug, Default)]
@@ -20,7 +16,6 @@ pub(in crate::service) struct Backlog {
     behind: BTreeSet<String>,
     /// The journal may hold changes that nobody was told of: a commit that failed may be on the card.
     unread: bool,
-    retry_at: Option<Instant>,
     done: Vec<u64>,
 }
 
@@ -42,9 +37,9 @@ impl Backlog {
         self.unread = true;
     }
 
-    /// When what could not be written is tried again.
-    pub const fn retry_at(&self) -> Option<Instant> {
-        self.retry_at
+    /// Whether a layer is owed something that could not be written.
+    pub fn is_behind(&self) -> bool {
+        !self.behind.is_empty()
     }
 
     fn note(&mut self, entries: &[JournalEntry], applied: Applied) {
@@ -54,9 +49,6 @@ impl Backlog {
         let open = entries.iter().filter(|entry| applied.done.binary_search(&entry.seq).is_err());
         self.behind.extend(open.map(|entry| entry.op.layer().to_owned()));
         self.done.extend(applied.done);
-        if !applied.failed.is_empty() {
-            self.retry_at.get_or_insert_with(|| Instant::now() + LAYER_RETRY);
-        }
     }
 }
 
@@ -73,15 +65,15 @@ impl<C: BusClient> Clerk<C> {
         }
     }
 
-    /// Tries again what could not be written, if it is time. Not while the state cannot be written either: what the
-    /// journal holds is known only after the next commit.
+    /// Tries again what could not be written, if it is time.
     pub(super) fn retry_layers(&mut self, now: Instant) {
-        if self.retry_at.is_none() && self.backlog.retry_at.is_some_and(|at| at <= now) {
+        if self.deadlines.are_layers_due(now) {
             self.apply_journal();
         }
     }
 
     pub(super) fn apply_journal(&mut self) {
+        self.deadlines.layers_begin();
         match self.context.store.journal() {
             Ok(journal) => {
                 let done = self.backlog.take_done();
@@ -91,7 +83,7 @@ impl<C: BusClient> Clerk<C> {
             Err(error) => {
                 tracing::error!(%error, "cannot read the journal of layers");
                 self.backlog.unread = true;
-                self.backlog.retry_at = Some(Instant::now() + LAYER_RETRY);
+                self.deadlines.layers_failed(Instant::now());
             }
         }
     }
@@ -101,9 +93,13 @@ impl<C: BusClient> Clerk<C> {
         if !applied.failed.is_empty() || self.backlog.behind.is_empty() {
             self.layers_unwritable(&applied.failed);
         }
+        let now = Instant::now();
+        if !applied.failed.is_empty() {
+            self.deadlines.layers_failed(now);
+        }
         self.backlog.note(entries, applied);
         if !self.backlog.done.is_empty() {
-            self.lingering_since.get_or_insert_with(Instant::now);
+            self.deadlines.linger(now);
         }
     }
 }

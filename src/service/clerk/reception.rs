@@ -6,7 +6,7 @@ use super::{Clerk, Then};
 use crate::ErrorCode;
 use crate::api::Response;
 use crate::bus::{AckToken, BusClient, IncomingMessage};
-use crate::service::admission::Admission;
+use crate::service::admission::{Admission, Cancellation};
 use crate::service::job::{Job, ReplyTo};
 use crate::service::performed::{Performed, to_bytes};
 use crate::service::publisher::outgoing;
@@ -19,31 +19,22 @@ impl<C: BusClient> Clerk<C> {
             Admission::Ignore => self.acknowledge(ack),
             Admission::Folder(name) => {
                 self.acknowledge(ack);
-                if !self.view.ready.contains_key(&name) && !self.view.problems.contains_key(&name) {
-                    self.publisher.publish_now(self.announcer.folder_gone(&name));
-                }
+                self.retained_folder(name);
             }
             Admission::Refuse(reply, response) => self.refuse(&reply, &response, ack),
-            Admission::Cancel(reply, address, id, request_id) => {
-                let wanted = |job: &Job| {
-                    request_id
-                        .as_ref()
-                        .is_none_or(|wanted| job.id().is_some_and(|id| id.to_string() == wanted.to_string()))
-                };
-                // What came before it in the same breath is on the queue only when it is durable.
-                self.settle();
-                let cancelled = self.queue.cancel(&address.client, wanted);
-                let mut members = serde_json::Map::new();
-                members.insert("cancelled".to_owned(), cancelled.len().into());
-                for job in cancelled {
-                    let text = "the request was taken back by its client";
-                    let response = Response::error(job.id(), ErrorCode::Cancelled, text);
-                    self.performed(job, &Performed::answer(response));
-                }
-                self.refuse(&reply, &Response::reply(id, members), ack);
+            Admission::Cancel(cancellation) => {
+                self.staged.push((Change::Acked(Vec::new()), Then::Cancel(cancellation, ack)));
             }
             Admission::Volatile(job) => {
                 self.acknowledge(ack);
+                if job.is_durable() && self.deadlines.is_failing() {
+                    // Kept in memory until the card can be written it would be kept without bound.
+                    let text = "the state cannot be written: the card is full, or fails; try again later";
+                    let response = Response::error(job.id(), ErrorCode::CardError, text);
+                    self.answer_now(&job.reply, &response);
+                    self.tally.answered(false, Duration::ZERO);
+                    return;
+                }
                 match self.queue.offer(job) {
                     Ok(None) => {}
                     Ok(Some(displaced)) => {
@@ -54,6 +45,10 @@ impl<C: BusClient> Clerk<C> {
                     }
                     Err(job) => self.answer_now(&job.reply, &busy(&job)),
                 }
+            }
+            Admission::Durable(_, entry) if self.is_staged(&entry) => {
+                // It came again before it could be made durable. When the first is, so is this.
+                self.staged.push((Change::Acked(Vec::new()), Then::Acknowledge(ack)));
             }
             Admission::Durable(job, entry) => {
                 let client = &job.address.client;
@@ -72,14 +67,30 @@ impl<C: BusClient> Clerk<C> {
         }
     }
 
+    /// Takes back what a client has waiting.
+    pub(super) fn cancel(&mut self, cancellation: Cancellation, ack: Option<AckToken>) {
+        let cancelled = self.queue.cancel(&cancellation.client, |job| cancellation.wants(job));
+        let mut members = serde_json::Map::new();
+        members.insert("cancelled".to_owned(), cancelled.len().into());
+        for job in cancelled {
+            let text = "the request was taken back by its client";
+            let response = Response::error(job.id(), ErrorCode::Cancelled, text);
+            self.performed(job, &Performed::answer(response));
+        }
+        self.refuse(&cancellation.reply, &Response::reply(cancellation.id, members), ack);
+    }
+
+    /// Whether the same request waits for the next commit.
+    fn is_staged(&self, entry: &InboxEntry) -> bool {
+        let same =
+            |(change, _): &(Change, Then)| matches!(change, Change::Receive(other) if other.key == entry.key);
+        entry.key.is_some() && self.staged.iter().any(same)
+    }
+
     /// Whether a request has come before: then it takes no room, and gets the answer that it has got or will
     /// get. A broker delivers again what it does not know to be acknowledged; BUSY would be a second answer.
     fn is_known(&self, entry: &InboxEntry) -> bool {
         let Some(key) = &entry.key else { return false };
-        let staged = |(change, _): &(Change, Then)| matches!(change, Change::Receive(other) if other.key.as_ref() == Some(key));
-        if self.staged.iter().any(staged) {
-            return true;
-        }
         match self.context.store.lookup(key) {
             Ok(Lookup::Pending(_) | Lookup::Same(_) | Lookup::AlreadyDone) => true,
             Ok(Lookup::OtherPayload) => entry.changes_state,

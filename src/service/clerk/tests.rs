@@ -2,35 +2,37 @@
 
 mod card;
 
-use std::sync::Mutex;
-
 use tempfile::TempDir;
 
 use super::*;
-use crate::bus::memory::{MemoryBroker, bus};
-use crate::bus::{BusEvents, BusHandle, IncomingMessage, Properties, QoS, Topics};
+use crate::bus::memory::{Delivery, MemoryBroker, bus};
+use crate::bus::{
+    BusConnection as _, BusEvents, BusHandle, IncomingMessage, OutgoingMessage, Properties, QoS,
+};
 use crate::engine::{Engine, EngineChoice, EngineOptions};
-use crate::layers::{LayerOp, Layers};
+use crate::layers::LayerOp;
 use crate::service::ServiceOptions;
-use crate::service::folders::ServedFolders;
+use crate::service::office::furnish;
 use crate::service::queue::Turn;
-use crate::service::run::facts;
-use crate::service::schedule::Bounds;
-use crate::session::SessionTable;
-use crate::store::{LayerChange, Store};
+use crate::service::watcher::Watcher;
+use crate::session::{Session, SessionKey, SessionLimits};
+use crate::store::LayerChange;
 
 struct Office {
     clerk: Clerk<BusHandle>,
+    events: BusEvents,
     broker: MemoryBroker,
-    _events: BusEvents,
     dir: TempDir,
 }
 
 fn office() -> Office {
-    let options = ServiceOptions::default();
+    office_with(ServiceOptions::default())
+}
+
+fn office_with(options: ServiceOptions) -> Office {
     let dir = tempfile::tempdir().unwrap();
-    let topics = Topics::new(&options.root, &options.device, &[]).unwrap();
-    let pulse = Arc::new(Pulse::new());
+    let (client, events, broker) = bus(None);
+    let options = ServiceOptions { state: dir.path().join("state"), ..options };
     let engine = EngineOptions {
         models: dir.path().join("models"),
         cards: Vec::new(),
@@ -38,35 +40,28 @@ fn office() -> Office {
         threads: 1,
         cache_bytes: 1 << 20,
     };
-    let context = Arc::new(Context {
-        engine: Engine::open(&engine).unwrap(),
-        served: ServedFolders::default(),
-        store: Store::open(dir.path(), options.store).unwrap().store,
-        layers: Layers::open(dir.path()).unwrap(),
-        topics: topics.clone(),
-        pulse: Arc::clone(&pulse),
-        max_answer_bytes: options.max_answer_bytes,
-        max_points: options.limits.max_points,
-        max_layers: options.layers,
-        sessions: Mutex::new(SessionTable::new(options.sessions)),
-    });
-    let bounds = Bounds { queue: 9, per_client: 9, previews: 9 };
-    let announcer = Announcer::new(topics.clone(), facts(&options), options.health_interval);
-    let rules =
-        IntakeRules { topics, limits: options.limits, response_prefixes: Vec::new(), previews: false };
-    let (client, events, broker) = bus(None);
-    let queue = Arc::new(RequestQueue::new(bounds));
-    let clerk = Clerk::new(rules, context, queue, client, announcer, pulse, Found::default());
-    Office { clerk, broker, _events: events, dir }
+    let furnished = furnish(&options, client, |_| Ok(Arc::new(Engine::open(&engine).unwrap()))).unwrap();
+    Office { clerk: furnished.clerk, events, broker, dir }
 }
 
 impl Office {
     fn ask(&mut self, id: &str) {
+        self.say("segment", &format!(r#"{{"id":"{id}","points":[[1,2]]}}"#), QoS::AtLeastOnce);
+    }
+
+    /// What the bus has to say.
+    fn hear(&mut self) {
+        while let Ok(Some(event)) = self.events.next_event(Some(Duration::ZERO)) {
+            self.clerk.bus_event(event);
+        }
+    }
+
+    fn say(&mut self, verb: &str, payload: &str, qos: QoS) {
         self.clerk.bus_event(BusEvent::Message(IncomingMessage {
-            topic: "geosam/edge/request/c1/segment".to_owned(),
-            payload: format!(r#"{{"id":"{id}","points":[[1,2]]}}"#).into_bytes(),
+            topic: format!("geosam/edge/request/c1/{verb}"),
+            payload: payload.as_bytes().to_vec(),
             cut_from: None,
-            qos: QoS::AtLeastOnce,
+            qos,
             retain: false,
             dup: false,
             properties: Properties::default(),
@@ -96,7 +91,7 @@ impl Office {
     }
 
     fn layer(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("layers/ponds.geojsonl")).unwrap_or_default()
+        std::fs::read_to_string(self.dir.path().join("state/layers/ponds.geojsonl")).unwrap_or_default()
     }
 
     /// A commit that fails, although its batch is on the card.
@@ -104,7 +99,8 @@ impl Office {
         self.clerk.context.store.fail_syncs(true);
         self.clerk.settle();
         self.clerk.context.store.fail_syncs(false);
-        assert!(self.clerk.retry_at.take().is_some(), "it failed, and is tried again");
+        assert!(self.clerk.deadlines.is_failing(), "it failed, and is tried again");
+        self.clerk.deadlines.commit_begins();
     }
 }
 
@@ -147,7 +143,7 @@ fn what_is_in_its_layer_is_struck_from_the_journal_without_another_request() {
     office.stage_save(None);
     office.clerk.settle();
     assert_eq!((office.layer().lines().count(), office.clerk.context.store.depths().journal), (1, 1));
-    std::thread::sleep(LINGER + Duration::from_millis(50));
+    std::thread::sleep(deadlines::LINGER + Duration::from_millis(50));
     office.clerk.settle();
     assert_eq!(office.clerk.context.store.depths().journal, 0);
 }
@@ -159,8 +155,135 @@ fn waiting_for_a_card_that_fails_is_no_busy_loop() {
     office.clerk.context.store.fail_syncs(true);
     office.clerk.settle();
     // Something delivered waits to be taken out, for longer than it should.
-    office.clerk.lingering_since = Instant::now().checked_sub(2 * LINGER);
-    office.clerk.next_health = Instant::now() + Duration::from_secs(60);
+    let now = Instant::now();
+    office.clerk.deadlines.linger(now.checked_sub(2 * deadlines::LINGER).unwrap_or(now));
+    office.clerk.deadlines.take_health(now, Duration::from_secs(60));
     assert!(office.clerk.patience() > Duration::from_millis(100));
     office.clerk.context.store.fail_syncs(false);
+}
+
+#[test]
+fn a_request_is_not_acknowledged_before_it_is_on_the_card() {
+    let mut office = office();
+    office.broker.connect(true);
+    office.hear();
+    office.clerk.context.store.fail_syncs(true);
+    let request = OutgoingMessage::new("geosam/edge/request/c1/segment", r#"{"id":"a","points":[[1,2]]}"#);
+    let Delivery::Taken(delivery) = office.broker.publish(request) else { panic!("not subscribed") };
+    office.hear();
+    office.clerk.settle();
+    assert!(office.clerk.deadlines.is_failing());
+    assert!(!office.broker.acknowledged().contains(&delivery));
+    assert_eq!(office.to_run(), [] as [u64; 0], "nor is it run");
+    office.clerk.context.store.fail_syncs(false);
+    office.clerk.deadlines.commit_begins();
+    office.clerk.settle();
+    assert!(office.broker.acknowledged().contains(&delivery));
+    assert_eq!(office.to_run().len(), 1);
+}
+
+#[test]
+fn a_request_without_an_id_that_is_on_the_card_though_its_commit_failed_is_run_once() {
+    let mut office = office();
+    office.say("segment", r#"{"points":[[1,2]]}"#, QoS::AtLeastOnce);
+    office.fail_after_writing();
+    office.clerk.settle();
+    let waiting = office.waiting();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(office.to_run(), waiting);
+    // The same again is another one: it has no id to be known by.
+    office.say("segment", r#"{"points":[[1,2]]}"#, QoS::AtLeastOnce);
+    office.clerk.settle();
+    assert_eq!((office.waiting().len(), office.to_run().len()), (2, 1));
+}
+
+#[test]
+fn what_would_fill_the_memory_while_the_card_is_full_is_refused_or_held() {
+    let mut office = office();
+    office.broker.connect(true);
+    office.hear();
+    office.ask("a");
+    office.clerk.settle();
+    office.clerk.context.store.fail_syncs(true);
+    office.ask("b");
+    office.clerk.settle();
+    let held = office.clerk.staged.len();
+    assert_eq!(office.to_run(), [] as [u64; 0], "what is durable waits on the queue, with its bounds");
+    let add = |n: usize| format!(r#"{{"id":"{n}","session":"s{n}","points":[[1,2]]}}"#);
+    for n in 0..1000 {
+        office.say("add", &add(n), QoS::AtMostOnce);
+        // The broker sends again what is not acknowledged.
+        office.ask("b");
+        office.clerk.event(office.clerk.announcer.problem("card_error", "again and again"));
+    }
+    let payloads = |office: &Office| {
+        let bytes = |(change, _): &(Change, Then)| match change {
+            Change::Receive(entry) => entry.payload.len(),
+            Change::Publish(message) => message.payload.len(),
+            _ => 0,
+        };
+        office.clerk.staged.iter().map(bytes).sum::<usize>()
+    };
+    assert!(payloads(&office) < 64 << 10, "{} changes, {held} before", office.clerk.staged.len());
+    let answers = office.broker.published();
+    let refused = answers.iter().filter(|m| m.topic == "geosam/edge/response/c1/add");
+    let refused = refused.filter(|m| String::from_utf8_lossy(&m.payload).contains("CARD_ERROR"));
+    assert_eq!(refused.count(), 1000);
+    office.clerk.context.store.fail_syncs(false);
+    office.clerk.deadlines.commit_begins();
+    office.clerk.settle();
+    assert_eq!(office.to_run(), office.waiting(), "all goes on");
+}
+
+#[test]
+fn a_session_that_nobody_uses_ends_in_memory_and_on_the_card() {
+    let sessions = SessionLimits { idle_seconds: 0, ..SessionLimits::default() };
+    let mut office = office_with(ServiceOptions { sessions, ..ServiceOptions::default() });
+    let key = SessionKey::new("c1", "s");
+    let changes = office.clerk.context.keep_session(&key, &Session::new());
+    let finish = Finish { sessions: changes, ..Finish::default() };
+    office.clerk.staged.push((Change::Finish(Box::new(finish)), Then::Nothing));
+    office.clerk.settle();
+    assert_eq!(office.clerk.context.store.sessions().unwrap().len(), 1);
+    std::thread::sleep(Duration::from_millis(5));
+    office.clerk.on_time();
+    office.clerk.settle();
+    assert!(office.clerk.context.sessions().is_empty());
+    assert!(office.clerk.context.store.sessions().unwrap().is_empty());
+}
+
+#[test]
+fn cancel_takes_back_what_came_in_the_same_breath_with_one_commit_after_it() {
+    let mut office = office();
+    office.broker.connect(true);
+    office.hear();
+    office.ask("a");
+    office.say("cancel", r#"{"id":"c"}"#, QoS::AtLeastOnce);
+    office.ask("b");
+    assert_eq!(
+        office.clerk.context.store.depths().inbox,
+        0,
+        "nothing is committed while messages are taken in"
+    );
+    office.clerk.settle();
+    let waiting = office.waiting();
+    assert_eq!(waiting.len(), 1, "what came after it stays");
+    assert_eq!(office.to_run(), waiting);
+}
+
+#[test]
+fn a_refusal_for_want_of_a_chip_is_not_kept_as_the_answer() {
+    let mut office = office();
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let (view, _) = Watcher::new(vec![fixtures.join("folder_sam")]).look(|_| Ok(()));
+    office.clerk.context.served.replace(view);
+    office.ask("a");
+    office.say("add", r#"{"id":"b","session":"s","points":[[1,2]]}"#, QoS::AtLeastOnce);
+    office.clerk.settle();
+    for _ in 0..2 {
+        let Turn::Run(job) = office.clerk.queue.next(Duration::ZERO) else { panic!("two requests wait") };
+        let performed = office.clerk.context.perform(&job);
+        let answer = String::from_utf8_lossy(&performed.answer).into_owned();
+        assert!(answer.contains("NO_CHIP_COVERS") && !performed.keep, "{answer}");
+    }
 }

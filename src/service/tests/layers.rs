@@ -8,7 +8,7 @@ use crate::layers::LayerOp;
 use crate::store::{Change, Finish, LayerChange, Store, StoreLimits};
 
 /// A prompt inside `folder_sam`.
-const POINT: &str = r#""folder":"folder_sam","crs":"EPSG:32633","points":[[458120,5427215]]"#;
+pub(super) const POINT: &str = r#""folder":"folder_sam","crs":"EPSG:32633","points":[[458120,5427215]]"#;
 
 fn path(dir: &TempDir, layer: &str) -> PathBuf {
     dir.path().join("state/layers").join(format!("{layer}.geojsonl"))
@@ -30,7 +30,7 @@ fn objects(dir: &TempDir, layer: &str) -> Vec<String> {
 
 impl Scene {
     /// Sends a request, and waits until it is acknowledged and answered.
-    fn served(&self, verb: &str, id: &str, members: &str) -> Value {
+    pub(super) fn served(&self, verb: &str, id: &str, members: &str) -> Value {
         let payload = format!(r#"{{"id":"{id}",{members}}}"#);
         let request = OutgoingMessage::new(format!("geosam/edge/request/c1/{verb}"), payload);
         let Delivery::Taken(delivery) = self.broker.publish(request) else { panic!("not subscribed") };

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use serde_json::Map;
+
 use super::ENVELOPE;
 use crate::ErrorCode;
 use crate::api::{CrsChoice, OutputOptions, PromptItem, Response};
-use crate::engine::Segmentation;
+use crate::engine::{EngineError, Segmentation};
 use crate::service::context::Context;
-use crate::service::folders::{FolderView, NotReady};
+use crate::service::folders::{FolderProblem, FolderView, NotReady};
 use crate::service::job::Job;
-use crate::service::performed::{Performed, Refusal, lies_in_the_request, set_queue_time};
+use crate::service::performed::{Performed, Refusal, set_queue_time, to_bytes};
 use crate::service::pulse::Organ;
 use crate::store::{Class, OutboxMessage};
 
@@ -19,26 +21,37 @@ impl Context {
             return self.segment_item(job, &self.bounded(&job.request.item, 1));
         };
         let mut messages = Vec::new();
-        let mut results = Vec::with_capacity(entries.len());
+        // Written as they come: masks take many times the room of their text.
+        let mut results = Vec::new();
         let mut keep = true;
         for entry in entries {
             self.pulse.beat(Organ::Decoder);
             // The whole answer is bounded, so each entry has its share.
             let item = self.bounded(entry, entries.len());
-            match self.decode(&item) {
+            let decoded = if results.len() < self.answers.most {
+                self.decode(&item)
+            } else {
+                let text = "the answers before it are all that one message may hold; ask for it in a batch of its own";
+                Err(Refusal(ErrorCode::TooLarge, text.to_owned()))
+            };
+            let response = match decoded {
                 Ok(segmentation) => {
                     messages.extend(self.mask_message(job, &segmentation, &item.output));
                     let mut response = segmentation.into_response(item.id.clone());
                     set_queue_time(&mut response, job);
-                    results.push(response);
+                    response
                 }
                 Err(Refusal(code, text)) => {
-                    keep &= lies_in_the_request(code);
-                    results.push(Response::error(item.id.clone(), code, text));
+                    keep = false;
+                    Response::error(item.id.clone(), code, text)
                 }
+            };
+            if !results.is_empty() {
+                results.push(b',');
             }
+            results.extend_from_slice(&to_bytes(&response));
         }
-        let answer = Performed::answer(Response::batch(job.id(), results));
+        let answer = Performed::with_list(job.id(), Map::new(), "results", &results);
         Performed { messages, keep, ..answer }
     }
 
@@ -48,13 +61,16 @@ impl Context {
                 let messages = self.mask_message(job, &segmentation, &item.output).into_iter().collect();
                 Performed { messages, ..Performed::masks(job, segmentation) }
             }
-            Err(Refusal(code, text)) => Performed::answer(Response::error(job.id(), code, text)),
+            // It costs nothing to find again, and what is refused today may be there tomorrow.
+            Err(Refusal(code, text)) => {
+                Performed { keep: false, ..Performed::answer(Response::error(job.id(), code, text)) }
+            }
         }
     }
 
     /// An item whose answer is bounded, as one of so many that share the bound.
     pub(super) fn bounded(&self, item: &PromptItem, of: usize) -> PromptItem {
-        let limit = item.output.max_bytes.unwrap_or(self.max_answer_bytes);
+        let limit = self.answers.of(&item.output);
         let share = (limit / of.max(1)).saturating_sub(ENVELOPE.min(limit / of.max(1) / 4));
         let output = OutputOptions { max_bytes: Some(share.max(1)), ..item.output };
         PromptItem { output, ..item.clone() }
@@ -65,7 +81,7 @@ impl Context {
         if let Some(refusal) = not_ready(&view, item) {
             return Err(refusal);
         }
-        self.engine.segment(&view.folders(), item).map_err(|error| {
+        self.segmented(&view, item).map_err(|error| {
             let code = error.code();
             let card = matches!(code, ErrorCode::ChipUnreadable | ErrorCode::CardError);
             let gone = view
@@ -83,6 +99,23 @@ impl Context {
         })
     }
 
+    #[cfg(not(test))]
+    fn segmented(&self, view: &FolderView, item: &PromptItem) -> Result<Segmentation, EngineError> {
+        self.engine.segment(&view.folders(), item)
+    }
+
+    #[cfg(test)]
+    fn segmented(&self, view: &FolderView, item: &PromptItem) -> Result<Segmentation, EngineError> {
+        let Some(memo) = self.memo.get() else { return self.engine.segment(&view.folders(), item) };
+        let prompt = serde_json::to_string(&(&item.prompt, &item.output)).unwrap();
+        if let Some(known) = memo.lock().unwrap().get(&prompt) {
+            return Ok(known.clone());
+        }
+        let segmentation = self.engine.segment(&view.folders(), item)?;
+        memo.lock().unwrap().insert(prompt, segmentation.clone());
+        Ok(segmentation)
+    }
+
     /// The mask for maps that only listen: WGS84, whatever the request asked for; no previews.
     fn mask_message(&self, job: &Job, done: &Segmentation, asked: &OutputOptions) -> Option<OutboxMessage> {
         if job.is_preview() {
@@ -98,19 +131,29 @@ impl Context {
     }
 }
 
-/// The refusal of a prompt that only a folder could answer which is not ready.
+/// The refusal of a prompt that only folders could answer which are not ready. All of them are named: which of them
+/// the prompt lies in is not known.
 fn not_ready(view: &FolderView, item: &PromptItem) -> Option<Refusal> {
-    let asked = match &item.folder {
-        Some(name) => view.problems.get_key_value(name),
-        None if view.ready.is_empty() => view.problems.first_key_value(),
-        None => None,
+    if !view.looked {
+        let text = "the feature folders have not been looked at yet: a card does not answer";
+        return Some(Refusal(ErrorCode::FolderNotReady, text.to_owned()));
+    }
+    let may_answer = |name: &String| match &item.folder {
+        Some(asked) => asked == name,
+        None => view.ready.is_empty(),
     };
-    let (name, NotReady { problem, .. }) = asked?;
-    let code = match problem.code {
-        model @ (ErrorCode::ModelMissing | ErrorCode::ModelMismatch) => model,
-        _ => ErrorCode::FolderNotReady,
-    };
-    Some(Refusal(code, format!("folder {name} is not ready: {}", problem.message)))
+    let asked: Vec<(&String, &FolderProblem)> = view
+        .problems
+        .iter()
+        .filter(|(name, _)| may_answer(name))
+        .map(|(name, NotReady { problem, .. })| (name, problem))
+        .collect();
+    let of_model = |code| matches!(code, ErrorCode::ModelMissing | ErrorCode::ModelMismatch);
+    let (_, first) = asked.first()?;
+    let same = of_model(first.code) && asked.iter().all(|(_, problem)| problem.code == first.code);
+    let code = if same { first.code } else { ErrorCode::FolderNotReady };
+    let told = asked.iter().map(|(name, problem)| format!("folder {name} is not ready: {}", problem.message));
+    Some(Refusal(code, told.collect::<Vec<_>>().join("; ")))
 }
 
 /// What a refusal adds where folders that are not ready might have answered.

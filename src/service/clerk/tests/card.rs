@@ -17,7 +17,7 @@ impl Office {
     }
 
     fn layer_path(&self) -> std::path::PathBuf {
-        self.dir.path().join("layers/ponds.geojsonl")
+        self.dir.path().join("state/layers/ponds.geojsonl")
     }
 }
 
@@ -112,7 +112,8 @@ fn what_a_start_has_to_strike_and_to_tell_waits_for_a_card_that_is_full() {
     office.clerk.staged = vec![(Change::Publish(event), Then::Nothing)];
     office.clerk.context.store.fail_syncs(true);
     office.clerk.settle();
-    assert!(office.clerk.retry_at.take().is_some());
+    assert!(office.clerk.deadlines.is_failing());
+    office.clerk.deadlines.commit_begins();
     office.clerk.context.store.fail_syncs(false);
     office.clerk.settle();
     let sent = office.clerk.context.store.outbox_after(0, 100, 1 << 20).unwrap();

@@ -1,0 +1,232 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+fn ticket(client: &str, work: u32) -> Ticket<u32> {
+    Ticket {
+        client: client.to_owned(),
+        serial: None,
+        reads_back: false,
+        preview: false,
+        durable: true,
+        volatile: 0,
+        deadline: None,
+        work,
+    }
+}
+
+fn schedule() -> Schedule<u32> {
+    Schedule::new(Bounds { queue: 4, per_client: 3, previews: 2, volatile: 100 })
+}
+
+fn run(schedule: &mut Schedule<u32>) -> Option<u32> {
+    match schedule.next(Instant::now())? {
+        Next::Run(t) => Some(t.work),
+        Next::Expired(t) => panic!("{} expired", t.work),
+    }
+}
+
+#[test]
+fn previews_wait_until_nothing_real_can_run() {
+    let mut s = schedule();
+    s.offer(Ticket { preview: true, ..ticket("a", 1) }).unwrap();
+    s.offer(ticket("b", 2)).unwrap();
+    assert_eq!(run(&mut s), Some(2));
+    assert_eq!(run(&mut s), Some(1));
+    assert_eq!(run(&mut s), None);
+}
+
+#[test]
+fn a_newer_preview_displaces_the_waiting_one_of_the_same_client_only() {
+    let mut s = schedule();
+    s.offer(Ticket { preview: true, ..ticket("a", 1) }).unwrap();
+    s.offer(Ticket { preview: true, ..ticket("b", 2) }).unwrap();
+    let displaced = s.offer(Ticket { preview: true, ..ticket("a", 3) }).unwrap();
+    assert_eq!(displaced.map(|t| t.work), Some(1));
+    assert_eq!((run(&mut s), run(&mut s), run(&mut s)), (Some(2), Some(3), None));
+}
+
+#[test]
+fn a_session_runs_one_request_at_a_time_while_others_pass() {
+    let mut s = schedule();
+    let of_session = |work| Ticket { serial: Some("s1".to_owned()), ..ticket("a", work) };
+    s.offer(of_session(1)).unwrap();
+    s.offer(of_session(2)).unwrap();
+    s.offer(ticket("b", 3)).unwrap();
+    assert_eq!((run(&mut s), run(&mut s), run(&mut s)), (Some(1), Some(3), None));
+    s.finished("a", Some("s1"));
+    assert_eq!(run(&mut s), Some(2));
+}
+
+#[test]
+fn what_reads_back_waits_for_its_own_clients_sessions_and_for_nobody_elses() {
+    let mut s = Schedule::new(Bounds { queue: 9, per_client: 9, previews: 0, volatile: 100 });
+    let save = |client, work| Ticket { serial: Some("s1".to_owned()), ..ticket(client, work) };
+    let list = |client, work| Ticket { reads_back: true, ..ticket(client, work) };
+    for ticket in [save("a", 1), save("a", 2), list("a", 3), list("b", 4), save("b", 5)] {
+        s.offer(ticket).unwrap();
+    }
+    assert_eq!((run(&mut s), run(&mut s), run(&mut s), run(&mut s)), (Some(1), Some(4), Some(5), None));
+    s.finished("b", Some("s1"));
+    assert_eq!(run(&mut s), None);
+    s.finished("a", Some("s1"));
+    assert_eq!((run(&mut s), run(&mut s)), (Some(2), None));
+    s.finished("a", Some("s1"));
+    assert_eq!(run(&mut s), Some(3));
+}
+
+#[test]
+fn one_client_cannot_fill_the_queue_and_a_full_queue_refuses_at_once() {
+    let mut s = schedule();
+    for work in 1..=3 {
+        s.offer(ticket("greedy", work)).unwrap();
+    }
+    assert_eq!(s.offer(ticket("greedy", 4)).unwrap_err().work, 4);
+    s.offer(ticket("modest", 5)).unwrap();
+    assert_eq!(s.offer(ticket("late", 6)).unwrap_err().work, 6);
+}
+
+#[test]
+fn an_expired_request_is_given_back_instead_of_run() {
+    let mut s = schedule();
+    let now = Instant::now();
+    s.offer(ticket("a", 1)).unwrap();
+    s.offer(Ticket { deadline: Some(now), ..ticket("a", 2) }).unwrap();
+    assert!(matches!(s.next(now + Duration::from_millis(1)), Some(Next::Expired(t)) if t.work == 2));
+    assert_eq!(run(&mut s), Some(1));
+}
+
+#[test]
+fn cancelling_takes_only_what_the_client_has_waiting() {
+    let mut s = schedule();
+    s.offer(ticket("a", 1)).unwrap();
+    s.offer(ticket("b", 2)).unwrap();
+    s.offer(Ticket { preview: true, ..ticket("a", 3) }).unwrap();
+    let cancelled: Vec<u32> = s.cancel("a", |_| true).into_iter().map(|t| t.work).collect();
+    assert_eq!(cancelled, [1, 3]);
+    assert_eq!((run(&mut s), run(&mut s)), (Some(2), None));
+}
+
+#[test]
+fn a_client_waits_for_one_request_of_each_other_client_however_many_they_have() {
+    let mut s = Schedule::new(Bounds { queue: 99, per_client: 99, previews: 0, volatile: 100 });
+    for work in 0..50 {
+        s.offer(ticket("greedy", work)).unwrap();
+    }
+    s.offer(ticket("a", 100)).unwrap();
+    s.offer(ticket("b", 101)).unwrap();
+    let order: Vec<u32> = std::iter::from_fn(|| run(&mut s)).take(5).collect();
+    assert_eq!(order, [0, 100, 101, 1, 2]);
+    // Who comes again after each answer takes turns, too, and does not always go first.
+    s.offer(ticket("a", 102)).unwrap();
+    assert_eq!((run(&mut s), run(&mut s)), (Some(3), Some(102)));
+}
+
+#[test]
+fn what_would_have_to_be_made_durable_is_held_while_the_rest_goes_on() {
+    let mut s = schedule();
+    s.offer(ticket("a", 1)).unwrap();
+    s.offer(Ticket { durable: false, ..ticket("a", 2) }).unwrap();
+    s.offer(Ticket { deadline: Some(Instant::now()), ..ticket("b", 3) }).unwrap();
+    s.hold(true);
+    assert_eq!((run(&mut s), run(&mut s)), (Some(2), None));
+    s.hold(false);
+    assert!(matches!(s.next(Instant::now()), Some(Next::Expired(t)) if t.work == 3));
+    assert_eq!(run(&mut s), Some(1));
+}
+
+#[test]
+fn what_only_the_memory_holds_is_bounded_in_bytes() {
+    let mut s = schedule();
+    s.offer(Ticket { volatile: 60, ..ticket("a", 1) }).unwrap();
+    assert_eq!(s.offer(Ticket { volatile: 60, ..ticket("b", 2) }).unwrap_err().work, 2);
+    s.offer(Ticket { volatile: 40, preview: true, ..ticket("b", 3) }).unwrap();
+    s.offer(ticket("b", 4)).unwrap();
+}
+
+#[derive(Debug, Clone)]
+enum Happening {
+    Offered { client: u8, session: Option<u8>, reads_back: bool },
+    Next,
+    Finished(usize),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let offered = (0u8..5, proptest::option::of(0u8..2), any::<bool>())
+        .prop_map(|(client, session, reads_back)| Happening::Offered { client, session, reads_back });
+    prop_oneof![4 => offered, 4 => Just(Happening::Next), 2 => (0usize..4).prop_map(Happening::Finished)]
+}
+
+proptest! {
+    /// Nothing is lost or run twice, one client's requests of a session run in their order and one at a time, and
+    /// between two requests of one client no other is passed over that could have run.
+    #[test]
+    fn turns_are_fair_and_sessions_keep_their_order(happenings in vec(happening(), 1..200)) {
+        let mut s = Schedule::new(Bounds { queue: 60, per_client: 30, previews: 0, volatile: 100 });
+        let (mut offered, mut taken) = (Vec::new(), Vec::new());
+        let mut running: Vec<Ticket<u32>> = Vec::new();
+        // How often others ran since this client, which could have run each time, last did.
+        let mut passed_over: HashMap<String, HashMap<String, u32>> = HashMap::new();
+        for happening in happenings {
+            match happening {
+                Happening::Offered { client, session, reads_back } => {
+                    let work = offered.len() as u32;
+                    let serial = session.map(|n| format!("s{n}"));
+                    let reads_back = reads_back && serial.is_none();
+                    let t = Ticket { serial, reads_back, ..ticket(&format!("c{client}"), work) };
+                    if s.offer(t.clone()).is_ok() {
+                        offered.push(t);
+                    }
+                }
+                Happening::Next => {
+                    let could: HashSet<String> = s
+                        .lines
+                        .iter()
+                        .filter(|line| free(line, &s.running, false).is_some())
+                        .map(|line| line[0].client.clone())
+                        .collect();
+                    let Some(Next::Run(t)) = s.next(Instant::now()) else {
+                        prop_assert!(could.is_empty());
+                        continue;
+                    };
+                    if let Some(key) = &t.serial {
+                        prop_assert!(!running.iter().any(|r| r.client == t.client && r.serial.as_ref() == Some(key)));
+                        let before = offered.iter().filter(|o| o.client == t.client && o.serial == t.serial);
+                        prop_assert!(before.take_while(|o| o.work < t.work).all(|o| taken.contains(&o.work)));
+                    }
+                    passed_over.remove(&t.client);
+                    passed_over.retain(|client, _| could.contains(client));
+                    for client in could.into_iter().filter(|client| *client != t.client) {
+                        let times = passed_over.entry(client).or_default().entry(t.client.clone()).or_default();
+                        *times += 1;
+                        prop_assert!(*times <= 1, "a client was passed over twice for the same other one");
+                    }
+                    taken.push(t.work);
+                    running.push(t);
+                }
+                Happening::Finished(which) => {
+                    if which < running.len() {
+                        let t = running.remove(which);
+                        s.finished(&t.client, t.serial.as_deref());
+                    }
+                }
+            }
+        }
+        loop {
+            while let Some(Next::Run(t)) = s.next(Instant::now()) {
+                taken.push(t.work);
+                running.push(t);
+            }
+            let Some(t) = running.pop() else { break };
+            s.finished(&t.client, t.serial.as_deref());
+        }
+        taken.sort_unstable();
+        let all: Vec<u32> = offered.iter().map(|t| t.work).collect();
+        prop_assert_eq!(taken, all);
+        prop_assert_eq!(s.len(), 0);
+    }
+}
