@@ -280,8 +280,13 @@ fn grow(file: &File, mut from: u64, to: u64) -> io::Result<()> {
         let step = GROW.min(to - from);
         match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), from, step) {
             Ok(()) => {}
-            // FAT and exFAT write zeros instead, others leave a hole.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
+            // FAT and exFAT write zeros instead, others leave a hole. A filter of system calls refuses it as not permitted.
+            Err(
+                rustix::io::Errno::OPNOTSUPP
+                | rustix::io::Errno::NOSYS
+                | rustix::io::Errno::INVAL
+                | rustix::io::Errno::PERM,
+            ) => {
                 file.set_len(from + step)?;
             }
             Err(error) => return Err(error.into()),

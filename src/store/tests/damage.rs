@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
+use proptest::prelude::*;
 use redb::ReadableTable as _;
 
 use super::*;
@@ -306,4 +307,44 @@ fn a_request_under_way_when_the_database_is_found_damaged_is_answered_once_and_s
     assert_eq!(one(&store, answer_to(seq, &request, "ok")), Outcome::NotInInbox);
     assert_eq!(payloads(&store), ["ok"]);
     assert!(matches!(one(&store, receive(request)), Outcome::Answered(_)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// As `fuzz/fuzz_targets/store_rows.rs`, for every run of the tests.
+    #[test]
+    fn any_bytes_as_rows_are_got_along_with(
+        rows in proptest::collection::vec(
+            (0..6usize, 0..300u64, prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..40),
+                Just(b"\x02\x00\x00\x00{}".to_vec()),
+                Just(b"\xff\xff\xff\xff{}".to_vec()),
+                Just(b"\x25\x00\x00\x00{\"append\":{\"layer\":\"../x\",\"id\":\"i\"}}\xff".to_vec()),
+            ]),
+            0..12,
+        ),
+    ) {
+        let fixture = Fixture::new();
+        drop(fixture.open());
+        {
+            let db = redb::Database::open(fixture.file()).unwrap();
+            let txn = db.begin_write().unwrap();
+            for (table, place, row) in &rows {
+                txn.open_table(tables::ROW_TABLES[*table]).unwrap().insert(place, row.as_slice()).unwrap();
+            }
+            txn.commit().unwrap();
+        }
+        let store = Store::open(fixture.dir.path(), fixture.limits).unwrap().store;
+        let depths = store.depths();
+        prop_assert_eq!(store.inbox().unwrap().len(), depths.inbox);
+        prop_assert_eq!(store.outbox_after(0, 1000, usize::MAX).unwrap().len(), depths.outbox);
+        prop_assert_eq!(store.journal().unwrap().len(), depths.journal);
+        let request = entry("z", "save", "z", b"works");
+        let seq = received(&one(&store, receive(request.clone())));
+        prop_assert!(rows.iter().all(|(_, place, _)| *place < seq));
+        one(&store, answer_to(seq, &request, "ok"));
+        drop(store);
+        prop_assert!(matches!(one(&fixture.open(), receive(request)), Outcome::Answered(_)));
+    }
 }
