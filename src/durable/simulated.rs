@@ -288,6 +288,10 @@ impl State {
     }
 
     fn change(&mut self, path: &Path, piece: Piece) {
+        if !self.names.contains_key(path) && !path.exists() {
+            // What is written to a file without a name is lost with the power.
+            return;
+        }
         let inode = self.inode(path);
         self.inodes[inode].pending.push(piece);
     }
@@ -312,6 +316,7 @@ impl State {
                 self.change(path, Piece::Write { offset, bytes: bytes.to_vec() })
             }
             Act::SetLen { path, len } => self.change(path, Piece::SetLen(len)),
+            Act::Sync { path } if !self.names.contains_key(path) && !path.exists() => {}
             Act::Sync { path } => {
                 let inode = self.inode(path);
                 let Inode { synced, pending } = &mut self.inodes[inode];
@@ -355,9 +360,11 @@ impl State {
         match act {
             Act::Write { path, offset, bytes } if fault != Fault::PowerGoes => {
                 let part = &bytes[..self.random.below(bytes.len() as u64 + 1) as usize];
-                let file = fs::OpenOptions::new().write(true).open(path).unwrap();
-                std::os::unix::fs::FileExt::write_all_at(&file, part, *offset).unwrap();
-                self.change(path, Piece::Write { offset: *offset, bytes: part.to_vec() });
+                // It may have lost its name meanwhile.
+                if let Ok(file) = fs::OpenOptions::new().write(true).open(path) {
+                    std::os::unix::fs::FileExt::write_all_at(&file, part, *offset).unwrap();
+                    self.change(path, Piece::Write { offset: *offset, bytes: part.to_vec() });
+                }
             }
             Act::Sync { path } if fault == Fault::DropsUnsynced => {
                 let inode = self.inode(path);
