@@ -92,6 +92,14 @@ pub enum EngineError {
         "the answer's coordinates: {0}; ask for EPSG:4326 or another CRS of docs/crs.md, or for \"source\""
     )]
     OutputCrs(GeoError),
+    /// A prompt that lies nowhere, and on a chip with its coordinates exchanged.
+    #[error("{source}. {}, {} would be inside: longitude, or easting, comes first", position[0], position[1])]
+    Swapped {
+        /// What was wrong with it as it is.
+        source: Box<EngineError>,
+        /// Its first position, exchanged.
+        position: [f64; 2],
+    },
 }
 
 impl EngineError {
@@ -108,6 +116,7 @@ impl EngineError {
             Self::Models(e) => e.code(),
             Self::Decoder(e) => e.code(),
             Self::Mask(e) => e.code(),
+            Self::Swapped { source, .. } => source.code(),
             // The place is covered; it is the CRS that the client asked for that cannot express it.
             Self::OutputCrs(GeoError::OutOfDomain { .. }) => ErrorCode::BadRequest,
             Self::Geo(e) | Self::FolderCrs { source: e, .. } | Self::PromptCrs(e) | Self::OutputCrs(e) => {

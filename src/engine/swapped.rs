@@ -1,4 +1,5 @@
-//! Latitude before longitude: the commonest mistake of a prompt, told where the other order would be answered.
+//! Latitude before longitude: the commonest mistake of a prompt, told where the other order would be answered. Exchanged
+//! coordinates mostly lie where there is no chip, but some lie outside what the folder's CRS can express.
 
 use std::sync::Arc;
 
@@ -8,19 +9,27 @@ use crate::api::PromptItem;
 use crate::catalog::CatalogError;
 use crate::geo::Bounds;
 
-/// As [`locate`]; a refusal for lack of a chip tells if the prompt with its coordinates exchanged lies on one.
+/// As [`locate`]; a refusal for the prompt's place tells if the prompt with its coordinates exchanged lies on a chip.
 pub(super) fn locate_or_advise(
     folders: &[Arc<ServedFolder>],
     item: &PromptItem,
 ) -> Result<Located, EngineError> {
     locate(folders, item).map_err(|mut error| {
-        if let EngineError::Catalog(CatalogError::NoChipCovers(refusal)) = &mut error
-            && !refusal.holds_center
-        {
-            let swapped = swapped(item);
-            if locate(folders, &swapped).is_ok() {
-                refusal.swapped = first_position(&swapped);
-            }
+        let is_misplaced = match &error {
+            EngineError::Catalog(CatalogError::NoChipCovers(refusal)) => !refusal.holds_center,
+            EngineError::Geo(_) | EngineError::PromptCrs(_) => true,
+            _ => false,
+        };
+        if !is_misplaced {
+            return error;
+        }
+        let swapped = swapped(item);
+        let Some(position) = first_position(&swapped).filter(|_| locate(folders, &swapped).is_ok()) else {
+            return error;
+        };
+        match &mut error {
+            EngineError::Catalog(CatalogError::NoChipCovers(refusal)) => refusal.swapped = Some(position),
+            _ => return EngineError::Swapped { source: Box::new(error), position },
         }
         error
     })
