@@ -146,8 +146,10 @@ fn an_engine_that_dies_or_hangs_later_gives_errors_and_no_wait_for_ever() {
 #[test]
 fn an_engine_that_answers_a_byte_at_a_time_is_late_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    // A header of 65536 bytes, of which one comes every now and then: each in time, the whole never.
-    let trickle = "printf '\\000\\000\\001\\000' >&0; while printf x >&0; do sleep 0.05; done";
+    // It takes in what it is told, and answers with a header of 65536 bytes, of which one comes every now and then: each in
+    // time, the whole never.
+    let trickle = "exec 3<&0; cat <&3 >/dev/null & printf '\\000\\000\\001\\000' >&3; \
+                   while printf x >&3; do sleep 0.05; done";
     let launch = engine(dir.path(), &[Tell::Ready(report(0.0))], trickle);
     let slow = start(&Launch { answer: Duration::from_millis(600), ..launch }).unwrap();
     let error = slow.prepare(&super::probe::chip(Family::Sam)).unwrap_err().to_string();

@@ -1,12 +1,13 @@
 //! `doctor`: what this program is, and how each engine does on this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::CliError;
+use super::models_dir::models_dir;
 use super::output::{Output, note};
 use super::serve::ServeError;
 use crate::accelerator::{
@@ -119,8 +120,10 @@ enum State {
 
 impl Args {
     pub(super) fn run(&self) -> Result<bool, CliError> {
-        let overrides =
-            Overrides { models: self.models.clone(), state: self.state.clone(), ..Overrides::default() };
+        // Without a configuration, as `segment` finds them: here, or where the package keeps them.
+        let found = || self.config.is_none().then(|| models_dir(None, Some(Path::new("."))));
+        let models = self.models.clone().or_else(found);
+        let overrides = Overrides { models, state: self.state.clone(), ..Overrides::default() };
         let config = Config::load(self.config.as_deref(), &overrides).map_err(ServeError::from)?;
         let threads = self.threads.map_or_else(|| config.decoder_threads(), usize::from);
         let models = self.models_to_try(&config)?;
@@ -144,7 +147,7 @@ impl Args {
             }
             report.models.push(ModelReport { model: name, model_type: family, engines, auto });
         }
-        let mut output = Output::create(std::path::Path::new("-"))?;
+        let mut output = Output::create(Path::new("-"))?;
         if self.json {
             output.json_line(&report)?;
         } else {
