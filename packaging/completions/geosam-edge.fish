@@ -35,7 +35,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "segment" -d
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "serve" -d 'Serve prompts over MQTT: the appliance'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "pack" -d 'Copy a folder with its chips in half precision'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "bench" -d 'Measure this machine: where the time of a prompt goes'
-complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "engine-probe" -d 'Try TensorRT, and compare it with tract'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "doctor" -d 'Check this board: what the program is, which engines it has, whether they agree, how fast they are'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "export" -d 'Write a layer of saved objects as GeoJSON, KML or FlatGeobuf'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l models -d 'Directory of imported models [default: /var/lib/geosam-edge/models]' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l name -d 'Name of the model\'s directory [default: the checkpoint\'s name without its extension]' -r
@@ -60,6 +60,10 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l vect
 simplified\t'Simplified by the tolerance'"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l tolerance -d 'Tolerance of simplification, in source pixels' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l overlay -d 'A picture of the first mask over the raster beside the folder, with the prompt drawn; a PNG' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l engine -d 'Which engine decodes: "fused" (what "auto" takes), or "tract", the slower one that it is verified against' -r -f -a "auto\t''
+fused\t''
+tract\t''
+tensorrt\t''"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l threads -d 'Threads of the decoder [default: all cores]' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l dump -d 'Write `<id>.logits.npy` and `<id>.mask.png` of every request here; without an id its line number' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l largest-only -d 'Keep only the largest polygon'
@@ -71,21 +75,32 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l device
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l features -d 'Directory of feature folders; may be repeated. Takes the place of the file\'s list' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l models -d 'Directory of imported models' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l state -d 'Directory of what must survive a restart' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l engine -d 'Which engine decodes: "auto" takes TensorRT where it can be used, otherwise "fused" on the processor' -r -f -a "auto\t''
+fused\t''
+tract\t''
+tensorrt\t''"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l check -d 'Check the configuration, print what is in force as TOML, and exit'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -s h -l help -d 'Print help'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand pack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -l models -d 'Directory of imported models' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -l threads -d 'Threads of the decoder, one report for each count [default: 1 and all cores]' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -l engine -d 'Engines to measure: "fused" (what "auto" takes), "tract", or both' -r -f -a "auto\t''
+fused\t''
+tract\t''
+tensorrt\t''"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -l chips -d 'Chips to measure with, spread over the folder' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -l rounds -d 'Repetitions on each chip' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -l json -d 'Print the report as JSON'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -l config -d 'Configuration of the service (TOML): models, state and the section [tensorrt]' -r -F
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -l models -d 'Directory of imported models' -r -F
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -l state -d 'State directory, which keeps the engines' -r -F
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -l model -d 'Only the model of this name; default: all' -r
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -l library -d 'libonnxruntime.so, in place of the configured one' -r -F
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand engine-probe" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l config -d 'Configuration of the service (TOML): models, state, threads and the section [tensorrt]' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l models -d 'Directory of imported models; without one that holds any, weights made by a formula are tried' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l state -d 'State directory, which keeps the engines of TensorRT' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l model -d 'Only the model of this name; default: all' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l library -d 'libonnxruntime.so, in place of the configured one' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l threads -d 'Threads of one decode [default: the service\'s]' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l in-process -d 'Try fused and tract inside this process, where a system starts no other (under an emulator)'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l json -d 'Print the report as JSON'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l state -d 'State directory of the service; it may be running' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l format -d 'Format to write' -r -f -a "geojson\t'One GeoJSON FeatureCollection (RFC 7946)'
 geojsonl\t'One GeoJSON Feature a line (GDAL\'s GeoJSONSeq), as layers are kept'
