@@ -98,6 +98,7 @@ fn prompts(c: &mut Criterion) {
         crs: CrsChoice::Source,
         prompt: PromptSet { points: vec![[x, y]], foreground: vec![true], bbox: None },
         output: OutputOptions::default(),
+        stitch: None,
     };
     let decoder = engine.decoders().for_folder(&served.folder).expect("the demo's decoder");
     let features = read_chip(&path, Crc::Skip).expect("a sound chip");

@@ -3,58 +3,23 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
-
-use geo::{Area, BooleanOps, BoundingRect, Coord, LineString, MultiPolygon, Polygon, Rect};
-use geosam_edge::catalog::{ChipRef, Folder};
-use geosam_edge::geo::{Bounds, Crs, Transform};
+use geo::{Area, BooleanOps, Rect};
+use geosam_edge::geo::Bounds;
 use serde_json::{Value, json};
+use support::scene::{Object, Scene, demo, footprint, mask_of};
 use support::{run_with_input, stdout_of};
 
 const KINDS: [(&str, usize); 4] = [("pond", 8), ("wood", 8), ("building", 7), ("field", 7)];
 const GOOD: f64 = 0.8;
 
-fn demo() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo")
+/// What the tests of one chip ask of the scene.
+trait OnOneChip {
+    fn sample(&self) -> Vec<&Object>;
+    fn footprint_of(&self, answer: &Value) -> Bounds;
+    fn iou(&self, answer: &Value, object: &Object) -> f64;
 }
 
-/// An object of the scene; everything in metres of the scene's CRS.
-struct Object {
-    kind: String,
-    inside: (f64, f64),
-    outline: MultiPolygon,
-}
-
-impl Object {
-    fn bounds(&self) -> Bounds {
-        let rect = self.outline.bounding_rect().expect("an object has an outline");
-        Bounds::new(rect.min().x, rect.min().y, rect.max().x, rect.max().y)
-    }
-}
-
-struct Scene {
-    folder: Folder,
-    objects: Vec<Object>,
-}
-
-impl Scene {
-    fn open() -> Self {
-        let folder = Folder::discover(&demo().join("features")).unwrap().into_folders().unwrap().remove(0);
-        let to_utm = Transform::new(&Crs::wgs84(), &Crs::from_epsg(32632).unwrap()).unwrap();
-        let truth: Value =
-            serde_json::from_slice(&std::fs::read(demo().join("truth.geojson")).unwrap()).unwrap();
-        let objects = truth["features"].as_array().unwrap().iter().map(|feature| Object {
-            kind: feature["properties"]["kind"].as_str().unwrap().to_owned(),
-            inside: position(&feature["properties"]["inside"], Some(&to_utm)),
-            outline: outline(&feature["geometry"], Some(&to_utm)),
-        });
-        Self { objects: objects.collect(), folder }
-    }
-
-    fn of_kind(&self, kind: &str) -> Vec<&Object> {
-        self.objects.iter().filter(|object| object.kind == kind).collect()
-    }
-
+impl OnOneChip for Scene {
     /// Thirty objects, as many of each kind, spread over the file.
     fn sample(&self) -> Vec<&Object> {
         let spread = KINDS.iter().flat_map(|&(kind, wanted)| {
@@ -63,21 +28,6 @@ impl Scene {
             (0..wanted).map(move |i| all[i * all.len() / wanted]).collect::<Vec<_>>()
         });
         spread.collect()
-    }
-
-    fn extent(&self) -> Bounds {
-        self.folder.chips().map(|chip| footprint(&chip)).reduce(|all, chip| all.union(&chip)).unwrap()
-    }
-
-    /// The bounds of an object, as far as the scene reaches.
-    fn box_of(&self, object: &Object) -> Bounds {
-        let (bounds, scene) = (object.bounds(), self.extent());
-        Bounds::new(
-            bounds.min_x.max(scene.min_x),
-            bounds.min_y.max(scene.min_y),
-            bounds.max_x.min(scene.max_x),
-            bounds.max_y.min(scene.max_y),
-        )
     }
 
     fn footprint_of(&self, answer: &Value) -> Bounds {
@@ -93,39 +43,6 @@ impl Scene {
         let shared = mask.intersection(&truth).unsigned_area();
         shared / (mask.unsigned_area() + truth.unsigned_area() - shared)
     }
-}
-
-fn footprint(chip: &ChipRef) -> Bounds {
-    let (height, width) = (chip.shape.0 as f64, chip.shape.1 as f64);
-    let corners = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)];
-    Bounds::around(corners.map(|(col, row)| chip.affine.apply(col, row))).unwrap()
-}
-
-fn position(value: &Value, to: Option<&Transform>) -> (f64, f64) {
-    let (x, y) = (value[0].as_f64().unwrap(), value[1].as_f64().unwrap());
-    to.map_or((x, y), |to| to.point(x, y).unwrap())
-}
-
-fn outline(geometry: &Value, to: Option<&Transform>) -> MultiPolygon {
-    let ring = |ring: &Value| -> LineString {
-        let positions = ring.as_array().unwrap().iter();
-        positions.map(|p| Coord::from(position(p, to))).collect()
-    };
-    let polygon = |rings: &Value| {
-        let mut rings: Vec<LineString> = rings.as_array().unwrap().iter().map(ring).collect();
-        Polygon::new(rings.remove(0), rings)
-    };
-    let coordinates = &geometry["coordinates"];
-    if geometry["type"] == "Polygon" {
-        return polygon(coordinates).into();
-    }
-    assert_eq!(geometry["type"], "MultiPolygon");
-    MultiPolygon::new(coordinates.as_array().unwrap().iter().map(polygon).collect())
-}
-
-fn mask_of(answer: &Value) -> MultiPolygon {
-    let features = answer["result"]["features"].as_array().unwrap();
-    features.iter().flat_map(|feature| outline(&feature["geometry"], None)).collect()
 }
 
 /// The program's answers to prompts in metres, one run for all of them.

@@ -50,6 +50,7 @@ fn prompt() -> PromptItem {
         crs: CrsChoice::WGS84,
         prompt: PromptSet { points: vec![[9.1, 47.6]], foreground: vec![true], bbox: None },
         output: OutputOptions::default(),
+        stitch: None,
     }
 }
 

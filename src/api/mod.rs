@@ -24,14 +24,14 @@ pub use json::{JsonError, parse_bounded};
 pub use limits::Limits;
 pub(crate) use names::{MAX_NAME, first_digits, short_digest};
 pub use names::{NameError, check_folder_name, check_name, escape_name};
-pub use parse::{parse_request, parse_request_with};
+pub use parse::{MAX_CHIPS, parse_request, parse_request_with};
 pub use prompt::checked_box;
 pub use request::{
     CrsChoice, OnTooLarge, OutputOptions, PromptItem, PromptSet, Request, RequestId, Vectorization,
 };
 pub use response::{
-    ApiError, ErrorStatus, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OkStatus,
-    Outcome, Response, Timing,
+    ApiError, ErrorStatus, Feature, FeatureCollection, Incomplete, LegacyCrs, MaskProperties, MaskReport,
+    OkStatus, Outcome, Response, StitchReport, Timing,
 };
 
 /// The version of this interface, as told in `info`.

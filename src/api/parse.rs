@@ -21,6 +21,8 @@ const REQUEST_KEYS: &[&str] = &[
     "bbox",
     "prompts",
     "output",
+    "stitch",
+    "max_chips",
     "ttl_ms",
     "preview",
     "session",
@@ -30,7 +32,8 @@ const REQUEST_KEYS: &[&str] = &[
     "offset",
     "limit",
 ];
-const ITEM_KEYS: &[&str] = &["id", "folder", "crs", "points", "labels", "bbox", "output"];
+const ITEM_KEYS: &[&str] =
+    &["id", "folder", "crs", "points", "labels", "bbox", "output", "stitch", "max_chips"];
 /// Parses the payload of a request of any verb: the request JSON, or GeoJSON with a `geosam` member.
 ///
 /// The prompt may be empty here; the verbs that need one say so. On failure the id is returned as far
@@ -181,5 +184,36 @@ fn item_from(
         crs,
         prompt: prompt_from(object, path, crs, limits)?,
         output,
+        stitch: stitch_from(object, outer.and_then(|o| o.stitch), &output, path)?,
     })
+}
+
+/// Chips of one object at the most, where the request does not say.
+pub const MAX_CHIPS: u16 = 16;
+/// The most that a request may say.
+const MOST_CHIPS: u64 = 1024;
+
+/// Whether the object is followed over chips, and over how many.
+fn stitch_from(
+    object: &Map<String, Value>,
+    inherited: Option<u16>,
+    output: &OutputOptions,
+    path: &str,
+) -> Parsed<Option<u16>> {
+    let is_wanted = boolean(object, path, "stitch")?.unwrap_or(inherited.is_some());
+    let max_chips = given(object, "max_chips").map(|value| {
+        let chips =
+            value.as_u64().filter(|n| (1..=MOST_CHIPS).contains(n)).and_then(|n| u16::try_from(n).ok());
+        chips.ok_or_else(|| wrong_type(path, "max_chips", value, "a whole number from 1 to 1024"))
+    });
+    let max_chips = max_chips.transpose()?;
+    if max_chips.is_some() && !is_wanted {
+        return Err(RequestError::bad(format!("{path}max_chips"), "bounds \"stitch\", which is not true"));
+    }
+    if is_wanted && output.multimask {
+        return Err(RequestError::Contradiction(
+            "\"stitch\" follows one mask: it does not go with \"multimask\"".to_owned(),
+        ));
+    }
+    Ok(is_wanted.then(|| max_chips.or(inherited).unwrap_or(MAX_CHIPS)))
 }

@@ -163,6 +163,9 @@ pub struct PromptItem {
     pub prompt: PromptSet,
     /// What the answer should look like.
     pub output: OutputOptions,
+    /// Follow the object into neighbouring chips, over so many at the most; `None` stays on one chip.
+    #[serde(default)]
+    pub stitch: Option<u16>,
 }
 
 /// A request of any verb, checked for form: names are valid, numbers finite, counts within limits.

@@ -31,6 +31,9 @@ pub enum Outcome {
         masks: Vec<MaskReport>,
         /// Where the time went.
         timing_ms: Timing,
+        /// How far the object was followed, where the request asked for it.
+        #[serde(flatten)]
+        stitch: Option<StitchReport>,
     },
     /// A batch, in the order of its prompts.
     Batch {
@@ -85,7 +88,7 @@ impl Response {
     pub fn empty_mask(id: Option<RequestId>) -> Self {
         let result = FeatureCollection { bbox: None, crs: None, features: Vec::new() };
         let (masks, timing_ms) = (Vec::new(), Timing::default());
-        Self { id, outcome: Outcome::Mask { status: OkStatus::Ok, result, masks, timing_ms } }
+        Self { id, outcome: Outcome::Mask { status: OkStatus::Ok, result, masks, timing_ms, stitch: None } }
     }
 
     /// The answer to a batch.
@@ -191,6 +194,30 @@ pub struct MaskReport {
     pub pixels: u64,
     /// Chip it was decoded on.
     pub chip_id: String,
+}
+
+/// How far an object was followed over chips.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StitchReport {
+    /// The chips that took part, in the order in which they were asked.
+    pub chips: Vec<String>,
+    /// Whether the object ends within them.
+    pub complete: bool,
+    /// Why it may go on; absent of a complete one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete_because: Vec<Incomplete>,
+}
+
+/// Why an object may go on where it was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Incomplete {
+    /// No chip lies beyond: the raster, or what was encoded of it, ends there.
+    RasterEdge,
+    /// The request's bound on chips is reached, or the object is too large for one mask.
+    MaxChips,
+    /// The chip beyond answers with another object.
+    Disagreement,
 }
 
 /// Where the time went, in milliseconds.

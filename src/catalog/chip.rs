@@ -58,6 +58,13 @@ impl ChipRef<'_> {
         files::locate(self.table, self.index, &self.identity.root)
     }
 
+    /// Another stretch of the raster in place of the chip: so many rows and columns of an affine of its own.
+    #[must_use]
+    pub fn seen_as(mut self, affine: Affine, shape: (usize, usize)) -> Self {
+        (self.affine, self.shape) = (affine, shape);
+        self
+    }
+
     /// The chip's file, which is there.
     ///
     /// # Errors

@@ -234,6 +234,13 @@ impl Folder {
             .ok_or_else(|| self.no_chip_covers(prompt, place.1))
     }
 
+    /// The chips whose footprints' bounds share a point with bounds in the folder's CRS, in the manifest's order.
+    pub fn meeting(&self, bounds: &Bounds) -> Vec<usize> {
+        let mut chips: Vec<usize> = self.index.meeting(bounds).collect();
+        chips.sort_unstable();
+        chips
+    }
+
     fn no_chip_covers(&self, prompt: &PromptGeometry, center: (f64, f64)) -> CatalogError {
         // A folder has a chip, so that one is nearest.
         let (chip, from_center, distance) =

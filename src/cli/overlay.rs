@@ -22,7 +22,10 @@ pub(super) fn write(
         return Err(CliError::Usage(message.to_owned()));
     }
     let served = segmentation.folder();
-    let chip = served.chip(segmentation.chip())?;
+    // An object over several chips is shown whole.
+    let mask = &segmentation.first_mask;
+    let chip =
+        served.chip(segmentation.chip())?.seen_as(segmentation.affine(), (mask.height(), mask.width()));
     let epsg = served.folder.crs().epsg;
     let backdrop = match raster {
         Some(raster) => Backdrop::of(raster, &chip, epsg)?,
@@ -35,7 +38,7 @@ pub(super) fn write(
     };
     let overlay = Overlay {
         chip: &chip,
-        mask: &segmentation.first_mask,
+        mask,
         prompt: &segmentation.prompt,
         foreground,
         metres_per_pixel: served.crs().ok().and_then(|crs| metres_per_pixel(crs, &chip)),

@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::CliError;
 use super::ending::{check_geojson, check_png};
 use super::models_dir::MODELS_VARIABLE;
-use crate::api::{CrsChoice, OutputOptions, PromptItem, PromptSet, Vectorization, checked_box};
+use crate::api::{CrsChoice, MAX_CHIPS, OutputOptions, PromptItem, PromptSet, Vectorization, checked_box};
 use crate::engine::EngineChoice;
 use crate::geo::Bounds;
 
@@ -93,6 +93,16 @@ pub struct Args {
     #[arg(long)]
     pub multimask: bool,
 
+    /// Follow the object beyond its chip into the neighbours: the whole lake, the whole road. Boxes larger than a chip and points on
+    /// several chips are taken.
+    #[arg(long, conflicts_with = "multimask")]
+    pub stitch: bool,
+
+    /// Chips that one object is followed over at the most.
+    #[arg(long, value_name = "N", default_value_t = MAX_CHIPS, requires = "stitch",
+        value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub max_chips: u16,
+
     /// A picture of the first mask over the raster beside the folder, with the prompt drawn; a PNG.
     #[arg(long, value_name = "FILE.png", conflicts_with_all = ["request", "prompts"])]
     pub overlay: Option<PathBuf>,
@@ -147,7 +157,8 @@ impl Args {
     /// What a request that says nothing else inherits from the flags.
     pub(super) fn defaults(&self) -> PromptItem {
         let output = self.output_options();
-        PromptItem { id: None, folder: None, crs: self.crs, prompt: PromptSet::default(), output }
+        let stitch = self.stitch();
+        PromptItem { id: None, folder: None, crs: self.crs, prompt: PromptSet::default(), output, stitch }
     }
 
     /// The one prompt that the flags describe, of so many points at the most.
@@ -168,6 +179,10 @@ impl Args {
             return Err(CliError::Usage(message));
         }
         Ok(prompt)
+    }
+
+    fn stitch(&self) -> Option<u16> {
+        self.stitch.then_some(self.max_chips)
     }
 
     /// The box, in the CRS of the coordinates given: in degrees it may lie across the antimeridian.

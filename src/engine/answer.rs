@@ -7,7 +7,7 @@ use crate::api::{
     CrsChoice, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OutputOptions,
     Vectorization,
 };
-use crate::geo::{Bounds, Crs, Geometry, Projector, geodesic_area};
+use crate::geo::{Affine, Bounds, Crs, Geometry, Projector, geodesic_area};
 use crate::mask::{Mask, PixelPolygon, PixelRings, Simplifier};
 
 /// EPSG code of longitude and latitude on WGS84, the CRS of RFC 7946.
@@ -89,6 +89,30 @@ impl<'a> Writer<'a> {
         choice: CrsChoice,
         known: Option<Ways>,
     ) -> Result<Self, EngineError> {
+        let affine = folder.chip(chip)?.affine;
+        Self::with(folder, chip, affine, choice, known)
+    }
+
+    /// A writer of masks over several chips, whose pixels are those of `affine`. The features name `chip`.
+    ///
+    /// # Errors
+    /// As [`Writer::new`].
+    pub fn over(
+        folder: &'a ServedFolder,
+        chip: usize,
+        affine: Affine,
+        choice: CrsChoice,
+    ) -> Result<Self, EngineError> {
+        Self::with(folder, chip, affine, choice, None)
+    }
+
+    fn with(
+        folder: &'a ServedFolder,
+        chip: usize,
+        affine: Affine,
+        choice: CrsChoice,
+        known: Option<Ways>,
+    ) -> Result<Self, EngineError> {
         let chip = folder.chip(chip)?;
         let own = folder.folder.crs();
         // The folder's own coordinates need no transformation, and so no support of its CRS.
@@ -106,12 +130,12 @@ impl<'a> Writer<'a> {
                 let to_output = match target {
                     Some(code) => {
                         let to = Crs::from_epsg(code).map_err(EngineError::OutputCrs)?;
-                        Projector::new(chip.affine, folder.crs()?, &to)?
+                        Projector::new(affine, folder.crs()?, &to)?
                     }
-                    None => Projector::untransformed(chip.affine, folder.crs().ok()),
+                    None => Projector::untransformed(affine, folder.crs().ok()),
                 };
                 let to_wgs84 = match folder.crs() {
-                    Ok(source) if !is_wgs84 => Projector::new(chip.affine, source, &Crs::wgs84()).ok(),
+                    Ok(source) if !is_wgs84 => Projector::new(affine, source, &Crs::wgs84()).ok(),
                     _ => None,
                 };
                 Ways { to_output, to_wgs84 }

@@ -26,9 +26,7 @@ pub(super) fn locate(folders: &[Arc<ServedFolder>], item: &PromptItem) -> Result
     if item.prompt.is_empty() {
         return Err(EngineError::EmptyPrompt);
     }
-    if let Some(name) = &item.folder {
-        return locate_in(named(folders, name)?, item);
-    }
+    let folders = candidates(folders, item)?;
     if let [only] = folders {
         return locate_in(only, item);
     }
@@ -45,6 +43,14 @@ pub(super) fn locate(folders: &[Arc<ServedFolder>], item: &PromptItem) -> Result
         (None, Some(error)) => Err(error),
         (None, None) => Err(EngineError::NoFolder),
     }
+}
+
+/// The folders that a prompt may be answered from: the one that it names, else all.
+pub(super) fn candidates<'a>(
+    folders: &'a [Arc<ServedFolder>],
+    item: &PromptItem,
+) -> Result<&'a [Arc<ServedFolder>], EngineError> {
+    item.folder.as_ref().map_or(Ok(folders), |name| named(folders, name).map(std::slice::from_ref))
 }
 
 /// Pixels whose sides differ by less are of one size: scales of neighbouring zones differ by some tenths of a percent.
@@ -99,13 +105,19 @@ fn unknown_folder(name: &str, folders: &[Arc<ServedFolder>]) -> EngineError {
 }
 
 fn locate_in(folder: &Arc<ServedFolder>, item: &PromptItem) -> Result<Located, EngineError> {
+    let prompt = prompt_in(folder, item)?;
+    let chip = folder.folder.choose(&prompt)?;
+    Ok(Located { folder: Arc::clone(folder), chip, prompt })
+}
+
+/// The prompt in the folder's CRS.
+pub(super) fn prompt_in(folder: &ServedFolder, item: &PromptItem) -> Result<PromptGeometry, EngineError> {
     let transform = folder.transform_from(item.crs)?;
     let mut prompt = to_folder_crs(item, transform.as_ref())?;
     if folder.crs().is_ok_and(Crs::is_geographic) {
         bring_home(&mut prompt, &folder.folder.extent());
     }
-    let chip = folder.folder.choose(&prompt)?;
-    Ok(Located { folder: Arc::clone(folder), chip, prompt })
+    Ok(prompt)
 }
 
 /// Rasters in degrees may go on beyond 180, or count from 0 to 360, and so may prompts, while answers and other CRSs do

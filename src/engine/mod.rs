@@ -14,6 +14,7 @@ mod kept;
 mod locate;
 mod model_places;
 mod segment;
+mod stitch;
 mod swapped;
 #[cfg(test)]
 mod tests;

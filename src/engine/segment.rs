@@ -2,10 +2,10 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use ndarray::{Array3, Axis};
+use ndarray::{Array2, Array3, Axis};
 
 use super::answer::{self, DrawnMask, MaskObject, Writer};
 use super::decoders::{Pick, Picked};
@@ -13,13 +13,16 @@ use super::kept::Kept;
 use super::swapped::locate_or_advise;
 use super::{Decoders, EngineChoice, EngineError, ServedFolder};
 use crate::accelerator::{Accelerator, SelfCheck};
-use crate::api::{FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, Timing};
+use crate::api::{
+    FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, StitchReport, Timing,
+};
 use crate::catalog::PromptGeometry;
 use crate::decoder::{
     CpuEngine, Decoded, DecoderError, FramePrompt, MaskDecoder, PreparedCache, PreparedChip,
 };
 use crate::family::Family;
 use crate::features::Crc;
+use crate::geo::Affine;
 use crate::mask::Mask;
 
 /// How an engine is built.
@@ -71,33 +74,67 @@ impl FileStamp {
 type Loaded = (Arc<dyn MaskDecoder>, Arc<PreparedChip>, f64);
 
 /// What came out of a decoder, its family, and the milliseconds of loading and decoding.
-type Answer = (Decoded, Family, [f64; 2]);
+pub(super) type Answer = (Decoded, Family, [f64; 2]);
 
 /// Decoders and prepared chips. Shared between threads; folders come with each call.
 pub struct Engine {
     decoders: Decoders,
     prepared: PreparedCache<ChipKey>,
     ways: Kept,
+    step: OnceLock<Step>,
 }
+
+/// What is called before each decode.
+type Step = Box<dyn Fn() + Send + Sync>;
 
 /// One segmented object.
 #[derive(Debug, Clone)]
 pub struct Segmentation {
     folder: Arc<ServedFolder>,
     chip: usize,
+    /// Pixels of the masks to the folder's CRS: the chip's own, or those of an object over several chips.
+    affine: Affine,
+    stitch: Option<StitchReport>,
     masks: Vec<DrawnMask>,
     collection: FeatureCollection,
     /// Where the time went; `queue` is the caller's to fill.
     pub timing: Timing,
     /// Low-resolution logits `[M, L, L]` of the masks returned, M = 1 or 3.
     pub logits: Array3<f32>,
-    /// The first mask, in the chip's shape.
+    /// The first mask, in the chip's shape; of a stitched object in that of all its chips, see [`Segmentation::affine`].
     pub first_mask: Mask,
     /// The prompt in the folder's CRS.
     pub prompt: PromptGeometry,
 }
 
 impl Segmentation {
+    /// A stitched object: the folder, the chip it began on, the mask's pixels, and what was drawn of it.
+    #[expect(clippy::too_many_arguments, reason = "every field of it")]
+    pub(super) fn stitched(
+        folder: Arc<ServedFolder>,
+        chip: usize,
+        affine: Affine,
+        drawn: DrawnMask,
+        collection: FeatureCollection,
+        report: StitchReport,
+        timing: Timing,
+        (logits, mask): (Array2<f32>, Mask),
+        prompt: PromptGeometry,
+    ) -> Self {
+        Self {
+            folder,
+            chip,
+            affine,
+            stitch: Some(report),
+            masks: vec![drawn],
+            collection,
+            timing,
+            logits: logits.insert_axis(Axis(0)),
+            first_mask: mask,
+            prompt,
+        }
+    }
+
     /// The polygons, as the request asked for them.
     pub const fn collection(&self) -> &FeatureCollection {
         &self.collection
@@ -108,7 +145,7 @@ impl Segmentation {
     /// # Errors
     /// A CRS that is not supported, or an answer that does not fit.
     pub fn collection_as(&self, options: &OutputOptions) -> Result<FeatureCollection, EngineError> {
-        Writer::new(&self.folder, self.chip, options.crs, None)?.write(&self.masks, options)
+        Writer::over(&self.folder, self.chip, self.affine, options.crs)?.write(&self.masks, options)
     }
 
     /// The first mask as one object, bounded by `options.max_bytes`, which `bytes` measures. `None` where nothing was found.
@@ -139,6 +176,16 @@ impl Segmentation {
         self.chip
     }
 
+    /// Pixels of the masks to the folder's CRS.
+    pub const fn affine(&self) -> Affine {
+        self.affine
+    }
+
+    /// How far an object was followed, where the request asked for it.
+    pub const fn stitch(&self) -> Option<&StitchReport> {
+        self.stitch.as_ref()
+    }
+
     /// Name of the folder that answered.
     pub fn folder_name(&self) -> &str {
         &self.folder.name
@@ -157,6 +204,7 @@ impl Segmentation {
             masks: answer::reports(&self.masks, &chip_id),
             result: self.collection,
             timing_ms: self.timing,
+            stitch: self.stitch,
         };
         Response { id, outcome }
     }
@@ -177,6 +225,7 @@ impl Engine {
             )?,
             prepared: PreparedCache::new(options.cache_bytes),
             ways: Kept::default(),
+            step: OnceLock::new(),
         })
     }
 
@@ -190,6 +239,12 @@ impl Engine {
     #[must_use]
     pub fn with_self_check(self, check: SelfCheck) -> Self {
         Self { decoders: self.decoders.checked(check), ..self }
+    }
+
+    /// Calls something before each decode: a request that takes many is still alive. The first call counts.
+    pub fn on_step(&self, step: impl Fn() + Send + Sync + 'static) {
+        // Who comes second finds somebody who is told already.
+        let _ = self.step.set(Box::new(step));
     }
 
     /// Lets go of what tract has built and prepared, when it has done its work.
@@ -232,6 +287,9 @@ impl Engine {
         folders: &[Arc<ServedFolder>],
         item: &PromptItem,
     ) -> Result<Segmentation, EngineError> {
+        if let Some(max_chips) = item.stitch {
+            return self.segment_whole(folders, item, max_chips.into());
+        }
         let located = locate_or_advise(folders, item)?;
         // An output CRS that we refuse should not cost a decode.
         let known = self.ways.take(&located.folder, located.chip, item.output.crs);
@@ -260,6 +318,8 @@ impl Engine {
         };
         Ok(Segmentation {
             chip: located.chip,
+            affine: chip.affine,
+            stitch: None,
             masks: drawn,
             collection,
             timing: Timing { queue: 0.0, load, decode, vectorize },
@@ -272,12 +332,15 @@ impl Engine {
 
     /// Decodes with the accelerator, where it is ready, or on the processor. What the accelerator fails at, the processor
     /// does again: if it can, the accelerator is at fault and given up; if it cannot, the chip or the prompt is.
-    fn decode(
+    pub(super) fn decode(
         &self,
         folder: &ServedFolder,
         chip: usize,
         prompt: &FramePrompt,
     ) -> Result<Answer, EngineError> {
+        if let Some(step) = self.step.get() {
+            step();
+        }
         let start = Instant::now();
         let pick = self.decoders.pick(&folder.folder)?;
         let answer = self.decode_with(&pick, folder, chip, prompt);
@@ -343,7 +406,7 @@ impl Engine {
     }
 }
 
-fn milliseconds(since: Instant) -> f64 {
+pub(super) fn milliseconds(since: Instant) -> f64 {
     rounded(since.elapsed().as_secs_f64() * 1e3)
 }
 

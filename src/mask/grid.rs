@@ -85,6 +85,21 @@ impl Mask {
             && self.words[row * self.words_per_row + col / 64] >> (col % 64) & 1 == 1
     }
 
+    /// Sets a pixel; one outside the grid is left alone.
+    pub fn set(&mut self, row: usize, col: usize) {
+        if row < self.height && col < self.width {
+            self.words[row * self.words_per_row + col / 64] |= 1 << (col % 64);
+        }
+    }
+
+    /// Unsets pixels of a row that lie within the grid.
+    pub(super) fn clear_run(&mut self, row: usize, columns: std::ops::Range<usize>) {
+        let words = self.row_words_mut(row);
+        for col in columns {
+            words[col / 64] &= !(1 << (col % 64));
+        }
+    }
+
     /// How many pixels are set.
     pub fn count(&self) -> u64 {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()

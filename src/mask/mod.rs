@@ -9,6 +9,7 @@
 //! Coordinate reference systems, affine grids and GeoJSON live in `geo`; the decoder that makes the
 //! logits lives in `decoder`.
 
+mod connected;
 mod error;
 mod grid;
 mod polygonize;
@@ -20,10 +21,11 @@ mod tests;
 mod upscale;
 mod write;
 
+pub use connected::connected_to;
 pub use error::MaskError;
 pub use grid::Mask;
 pub use polygonize::polygonize;
 pub use rings::{PixelBounds, PixelPolygon, PixelRings};
 pub use simplify::{Simplifier, simplify};
-pub use upscale::upscale;
+pub use upscale::{Enlarged, upscale};
 pub use write::{write_npy, write_png};

@@ -32,10 +32,24 @@ pub fn upscale(
     dst_shape: (usize, usize),
     out_shape: (usize, usize),
 ) -> Result<Mask, MaskError> {
+    check_shapes(logits.dim(), src_shape, dst_shape, out_shape)?;
+    let mut mask = Mask::blank(out_shape.0, out_shape.1)?;
+    let (rows, cols) = content(logits.dim(), src_shape, dst_shape);
+    Sampler { logits, row_taps: taps(rows, out_shape.0), col_taps: taps(cols, out_shape.1) }
+        .sample(&mut mask);
+    Ok(mask)
+}
+
+fn check_shapes(
+    low: (usize, usize),
+    src_shape: (usize, usize),
+    dst_shape: (usize, usize),
+    out_shape: (usize, usize),
+) -> Result<(), MaskError> {
     let shapes = [
         ("the chip", src_shape),
         ("the encoder's frame", dst_shape),
-        ("the grid of logits", logits.dim()),
+        ("the grid of logits", low),
         ("the mask", out_shape),
     ];
     for (what, (height, width)) in shapes {
@@ -43,11 +57,41 @@ pub fn upscale(
             return Err(MaskError::EmptyShape { what, height, width });
         }
     }
-    let mut mask = Mask::blank(out_shape.0, out_shape.1)?;
-    let (rows, cols) = content(logits.dim(), src_shape, dst_shape);
-    Sampler { logits, row_taps: taps(rows, out_shape.0), col_taps: taps(cols, out_shape.1) }
-        .sample(&mut mask);
-    Ok(mask)
+    Ok(())
+}
+
+/// Enlarged logits themselves, of single pixels: where several chips have a say, each counts by how sure it is.
+#[derive(Debug)]
+pub struct Enlarged<'a>(Sampler<'a>);
+
+impl<'a> Enlarged<'a> {
+    /// Takes what [`upscale`] takes, and says what it thresholds.
+    ///
+    /// # Errors
+    /// As [`upscale`].
+    pub fn new(
+        logits: ArrayView2<'a, f32>,
+        src_shape: (usize, usize),
+        dst_shape: (usize, usize),
+        out_shape: (usize, usize),
+    ) -> Result<Self, MaskError> {
+        check_shapes(logits.dim(), src_shape, dst_shape, out_shape)?;
+        let (rows, cols) = content(logits.dim(), src_shape, dst_shape);
+        Ok(Self(Sampler { logits, row_taps: taps(rows, out_shape.0), col_taps: taps(cols, out_shape.1) }))
+    }
+
+    /// The logit of a pixel of the mask: bit for bit the value whose sign [`upscale`] looks at.
+    ///
+    /// # Panics
+    /// Outside the mask's shape.
+    pub fn at(&self, row: usize, col: usize) -> f32 {
+        let (down, across) = (self.0.row_taps[row], self.0.col_taps[col]);
+        let along = |r: u32| {
+            let value = |c: u32| self.0.logits[(r as usize, c as usize)];
+            blend(value(across.lower), value(across.upper), across.weight)
+        };
+        blend(along(down.lower), along(down.upper), down.weight)
+    }
 }
 
 /// The chip's part of the grid of logits along one axis.
@@ -98,6 +142,7 @@ fn taps(content: Content, count: usize) -> Vec<Tap> {
         .collect()
 }
 
+#[derive(Debug)]
 struct Sampler<'a> {
     logits: ArrayView2<'a, f32>,
     row_taps: Vec<Tap>,

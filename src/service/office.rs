@@ -61,8 +61,12 @@ pub(super) fn furnish<C: BusClient>(
     }
     let announcer = Announcer::new(topics.clone(), facts(options), options.health_interval);
     let (sender, inputs) = channel();
+    let engine = open_engine(&sender)?;
+    let beating = Arc::clone(&pulse);
+    // An object over many chips, a batch: each decode is a sign of life.
+    engine.on_step(move || beating.beat(Organ::Decoder));
     let context = Arc::new(Context {
-        engine: open_engine(&sender)?,
+        engine,
         served: ServedFolders::default(),
         store,
         layers,

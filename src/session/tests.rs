@@ -19,6 +19,7 @@ fn item(points: &[([f64; 2], bool)], bbox: Option<[f64; 4]>) -> PromptItem {
             bbox: bbox.map(Bounds::from),
         },
         output: OutputOptions::default(),
+        stitch: None,
     }
 }
 

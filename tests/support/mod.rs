@@ -4,6 +4,7 @@
 
 pub mod npz;
 pub mod program;
+pub mod scene;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -95,6 +95,7 @@ fn prompt(folder: &ServedFolder, chip: usize) -> Result<PromptItem, EngineError>
         crs: CrsChoice::Source,
         prompt: PromptSet { points: vec![[x, y]], foreground: vec![true], bbox: None },
         output: OutputOptions::default(),
+        stitch: None,
     })
 }
 

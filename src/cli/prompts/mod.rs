@@ -47,6 +47,8 @@ pub(super) fn answer(
             Err(reason) => refused.push((number, format!("BAD_REQUEST: {reason}"))),
             Ok(item) => match asker.chip(item) {
                 Ok(chip) => asked.push((chip, number, item)),
+                // What no chip covers may be answered by several.
+                Err(_) if item.stitch.is_some() => asked.push(((usize::MAX, 0), number, item)),
                 Err(error) => refused.push((number, CliError::from(error).to_string())),
             },
         }

@@ -132,6 +132,7 @@ mod tests {
             crs: crate::api::CrsChoice::WGS84,
             prompt: PromptSet::default(),
             output: crate::api::OutputOptions::default(),
+            stitch: None,
         }
     }
 

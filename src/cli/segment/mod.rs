@@ -12,7 +12,7 @@ use super::models_dir::models_dir;
 use super::output::{Output, note};
 use super::prompts;
 use super::segment_args::Args;
-use crate::api::{Limits, PromptItem};
+use crate::api::{Incomplete, Limits, PromptItem, StitchReport};
 use crate::catalog::Folder;
 use crate::engine::{Engine, EngineError, EngineOptions, Segmentation, ServedFolder, chip_of};
 
@@ -53,7 +53,27 @@ pub(super) fn run(args: &Args) -> Result<bool, CliError> {
     let mut output = Output::create(&args.output)?;
     output.json_line(segmentation.collection())?;
     output.finish()?;
+    if let Some(report) = segmentation.stitch() {
+        tell_stitch(report);
+    }
     Ok(true)
+}
+
+/// How far an object was followed: the FeatureCollection has no place for it.
+fn tell_stitch(report: &StitchReport) {
+    let chips = report.chips.join(", ");
+    let reason = |why: &Incomplete| match why {
+        Incomplete::RasterEdge => "no chip lies beyond",
+        Incomplete::MaxChips => "--max-chips is reached",
+        Incomplete::Disagreement => "the chip beyond answers with another object",
+    };
+    let reasons: Vec<&str> = report.incomplete_because.iter().map(reason).collect();
+    match &reasons[..] {
+        [] => note(&format_args!("the whole object, on {chips}")),
+        reasons => {
+            note(&format_args!("the object may go on: {}; it was followed on {chips}", reasons.join(", ")))
+        }
+    }
 }
 
 fn all_cores() -> usize {

@@ -48,6 +48,7 @@ impl Context {
             crs: session.crs().unwrap_or(job.request.item.crs),
             prompt: session.prompt_set(),
             output: job.request.item.output,
+            stitch: job.request.item.stitch,
         };
         self.bounded(&item, 1)
     }
