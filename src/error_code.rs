@@ -46,6 +46,8 @@ pub enum ErrorCode {
     IdReused,
     /// The same request was carried out before, and its answer is no longer kept.
     AlreadyDone,
+    /// The broker does not let the answer through: it refuses it, or ends the connection on it.
+    Undeliverable,
     /// The card with the folder is gone or failing.
     CardError,
     /// A fault of ours.
@@ -81,6 +83,7 @@ impl ErrorCode {
             Self::Cancelled => "CANCELLED",
             Self::IdReused => "ID_REUSED",
             Self::AlreadyDone => "ALREADY_DONE",
+            Self::Undeliverable => "UNDELIVERABLE",
             Self::CardError => "CARD_ERROR",
             Self::Internal => "INTERNAL",
         }

@@ -1,14 +1,10 @@
 //! What both adapters of `rumqttc` do alike: its two versions of MQTT have the same shape and different types.
 
-use std::fmt::Debug;
-use std::sync::Arc;
-
 use embedded_svc::mqtt::client::QoS;
-use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
-use tokio_rustls::rustls::ClientConfig;
+use rumqttc::Outgoing;
 
-use super::driver::Loss;
 use super::message::{IncomingMessage, Properties};
+use super::packet::Mark;
 use super::wire::Step;
 
 /// Commands that may wait for the connection: more than ever do. The core's window bounds publishes, the broker's
@@ -16,19 +12,6 @@ use super::wire::Step;
 pub(super) const CHANNEL: usize = 1 << 16;
 /// Room for packet ids. It is above the core's window, so that an id is free again before its turn.
 pub(super) const PACKET_IDS: u16 = 256;
-
-/// A socket that sends at once. Small packets that wait for the acknowledgement of those before them would cost
-/// 40 ms an answer.
-pub(super) fn prompt_network() -> NetworkOptions {
-    let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
-    network
-}
-
-/// TLS with our own configuration, see [`super::tls`].
-pub(super) fn encrypted(tls: &Arc<ClientConfig>) -> Transport {
-    Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls)))
-}
 
 /// What became of a command that was given to the library.
 pub(super) fn given<E>(sent: &Result<(), E>) {
@@ -50,13 +33,11 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// The message as it is passed on. One over the limit came in by way of exception and will only be refused:
-    /// its payload is thrown away.
-    pub(super) fn received(self, max_payload: usize) -> Step {
+    /// The message as it is passed on. The payload of one over the limit has been thrown away, and a mark tells.
+    pub(super) fn received(self, mark: Mark) -> Step {
         let Self { topic, payload, packet, qos, retain, dup, properties } = self;
-        let fits = payload.len() <= max_payload;
-        let (payload, cut_from) =
-            if fits { (payload.to_vec(), None) } else { (Vec::new(), Some(payload.len())) };
+        let cut_from = mark.cut_from(payload);
+        let payload = if cut_from.is_none() { payload.to_vec() } else { Vec::new() };
         let message = IncomingMessage { topic, payload, cut_from, qos, retain, dup, properties, ack: None };
         Step::Received { packet, message }
     }
@@ -72,9 +53,4 @@ pub(super) const fn sent(outgoing: &Outgoing) -> Option<Step> {
         Outgoing::Disconnect => Some(Step::Departed),
         _ => None,
     }
-}
-
-/// The broker's answer to our CONNECT is no.
-pub(super) fn refused(code: &impl Debug) -> Loss {
-    Loss { refused: true, ..Loss::new(format!("{code:?}")) }
 }

@@ -12,7 +12,7 @@ use embedded_svc::mqtt::client::{MessageId, QoS};
 use super::error::BusError;
 use super::filter::check_filter;
 use super::message::{
-    AckToken, BusEvent, OutgoingMessage, Protocol, PublishOutcome, PublishToken, SubscribeToken,
+    AckToken, BrokerSession, BusEvent, OutgoingMessage, Protocol, PublishToken, SubscribeToken,
 };
 use super::wire::{BusStats, QueueLimits, Step, Subscription, Wire, WireCommand};
 
@@ -63,9 +63,9 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) const fn new(protocol: Protocol, limits: QueueLimits) -> Self {
+    pub(super) const fn new(limits: QueueLimits) -> Self {
         Self {
-            protocol,
+            protocol: Protocol::V5,
             limits,
             connections: 0,
             last_token: 0,
@@ -98,17 +98,16 @@ impl Core {
     }
 
     /// A connection is there. A broker that takes fewer messages in flight than we would send is heeded.
-    pub(super) fn connected(
-        &mut self,
-        wire: Box<dyn Wire>,
-        max_packet_bytes: Option<usize>,
-        receive_maximum: Option<u16>,
-    ) {
+    pub(super) fn connected(&mut self, wire: Box<dyn Wire>, session: &BrokerSession) {
         self.connections += 1;
-        let window = self.limits.in_flight.min(receive_maximum.unwrap_or(u16::MAX)).max(1);
+        self.protocol = session.protocol;
+        let window = self.limits.in_flight.min(session.receive_maximum.unwrap_or(u16::MAX)).max(1);
         self.link = Some(Link {
             wire,
-            max_packet_bytes: self.limits.max_packet_bytes.min(max_packet_bytes.unwrap_or(usize::MAX)),
+            max_packet_bytes: self
+                .limits
+                .max_packet_bytes
+                .min(session.max_packet_bytes.unwrap_or(usize::MAX)),
             window: usize::from(window),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -230,7 +229,7 @@ impl Core {
         let connection = self.connections;
         let link = self.link.as_mut()?;
         match step {
-            Step::Connected { .. } | Step::Departed => None,
+            Step::Connected(_) | Step::Departed => None,
             Step::Received { packet, mut message } => {
                 if message.qos != QoS::AtMostOnce {
                     let sequence = link.remember(packet, message.qos, &mut self.last_sequence);
@@ -271,15 +270,6 @@ impl Core {
                 Some(BusEvent::Subscribed { token, refused })
             }
         }
-    }
-
-    /// The broker has refused the oldest publish in flight, with a reason that the library cannot read.
-    pub(super) fn refuse_oldest(&mut self, reason: &str) -> Option<BusEvent> {
-        let link = self.link.as_mut()?;
-        let oldest = link.in_flight.iter_mut().find(|sent| sent.packet.is_some() && !sent.acked)?;
-        oldest.acked = true;
-        let outcome = PublishOutcome::Refused { reason: reason.to_owned() };
-        Some(BusEvent::Published { token: oldest.token, outcome })
     }
 
     /// Sends what the window lets through.

@@ -18,35 +18,57 @@ use super::error::BusError;
 use super::events::{EventLimits, Pushed};
 use super::handle::{BusEvents, BusHandle, Shared};
 use super::identity::Identity;
-use super::message::Protocol;
+use super::message::{BrokerSession, LossCause, Protocol};
 use super::options::BusOptions;
+use super::packet::Mark;
+use super::refusal::{self, VersionDoubt};
+use super::relay::Relay;
+use super::versions::Versions;
 use super::wire::{Step, Wire};
 use super::{rumqttc_v4, rumqttc_v5};
 
-/// One attempt's peculiarities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attempt {
-    /// Bytes of the largest packet taken.
-    pub(super) max_incoming_bytes: usize,
-    /// Whether the session at the broker is to be discarded.
-    pub(super) discard_session: bool,
+/// How long what we sent last may take on its way out of this process.
+const PARTING: Duration = Duration::from_secs(2);
+
+/// What a connection is begun with.
+pub(super) struct Opening<'a> {
+    /// The socket in this process behind which the broker is.
+    pub(super) address: &'a str,
+    /// What stands in place of payloads that were cut.
+    pub(super) mark: Mark,
+    pub(super) identity: &'a Identity,
+    /// Whether the broker may be asked to retain the last will.
+    pub(super) retain_will: bool,
 }
 
 /// Why a connection ended, or did not begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Loss {
     pub(super) reason: String,
+    /// Who ended it.
+    pub(super) cause: LossCause,
     /// The broker answered, and refused us.
     pub(super) refused: bool,
-    /// A packet over our limit came in, of this size.
-    pub(super) oversized: Option<usize>,
-    /// The broker refused the oldest publish in flight, for this reason.
-    pub(super) refused_oldest: Option<&'static str>,
+    /// It refused us for the retain flag of our last will.
+    pub(super) refuses_retain: bool,
+    /// What the end says of the version that was tried.
+    pub(super) doubt: VersionDoubt,
 }
 
 impl Loss {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), refused: false, oversized: None, refused_oldest: None }
+        Self {
+            reason: reason.into(),
+            cause: LossCause::HungUp,
+            refused: false,
+            refuses_retain: false,
+            doubt: VersionDoubt::None,
+        }
+    }
+
+    /// One that no message of ours is to blame for.
+    pub(super) fn elsewhere(reason: impl Into<String>) -> Self {
+        Self { cause: LossCause::Elsewhere, ..Self::new(reason) }
     }
 }
 
@@ -55,7 +77,7 @@ pub(super) trait Dialect: Send + 'static {
     type Link: Link;
 
     /// Prepares a connection; it is made by the first poll.
-    fn open(&self, attempt: Attempt, identity: &Identity) -> (Box<dyn Wire>, Self::Link);
+    fn open(&self, opening: &Opening<'_>) -> (Box<dyn Wire>, Self::Link);
 }
 
 /// A connection.
@@ -94,7 +116,7 @@ pub fn connect(options: BusOptions) -> Result<(BusHandle, BusEvents), BusError> 
     let identity = prepare(&options)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| start_failed(&options, &error))?;
-    let shared = Shared::new(options.protocol, options.queue, EventLimits::default());
+    let shared = Shared::new(options.queue, EventLimits::default());
     let theirs = Arc::clone(&shared);
     let failed = {
         let options = options.clone();
@@ -102,14 +124,7 @@ pub fn connect(options: BusOptions) -> Result<(BusHandle, BusEvents), BusError> 
     };
     let body = move || {
         let _end = EndOfThread(Arc::clone(&theirs));
-        match options.protocol {
-            Protocol::V5 => {
-                runtime.block_on(run(rumqttc_v5::V5::new(&options), identity, &theirs, &options));
-            }
-            Protocol::V311 => {
-                runtime.block_on(run(rumqttc_v4::V4::new(&options), identity, &theirs, &options));
-            }
-        }
+        runtime.block_on(run(identity, &theirs, &options));
     };
     std::thread::Builder::new().name("mqtt".to_owned()).spawn(body).map_err(failed)?;
     Ok((BusHandle { shared: Arc::clone(&shared) }, BusEvents { shared }))
@@ -137,92 +152,125 @@ enum Ended {
     Departed,
     /// Because the bus is to stop, without leave.
     Stopped,
-    /// The session has been discarded as wanted.
-    Discarded,
     /// Otherwise; `lasted` is for how long it was up.
     Lost { loss: Loss, lasted: Option<Duration> },
 }
 
-async fn run<D: Dialect>(dialect: D, mut identity: Identity, shared: &Shared, options: &BusOptions) {
-    let normal = Attempt { max_incoming_bytes: options.max_incoming_bytes, discard_session: false };
-    let mut attempt = normal;
+async fn run(mut identity: Identity, shared: &Shared, options: &BusOptions) {
+    let (v5, v4) = (rumqttc_v5::V5::new(options), rumqttc_v4::V4::new(options));
+    let mut versions = Versions::new(options.protocol);
+    let mut retain_will = true;
     let mut backoff = Backoff::new(options.backoff);
     while !shared.is_stopping() {
-        match connection(&dialect, &identity, shared, options, attempt).await {
+        let protocol = versions.current();
+        let ended = {
+            let attempt =
+                Attempt { shared, options, identity: &identity, retain_will, versions: &mut versions };
+            match protocol {
+                Protocol::V5 => connection(&v5, attempt).await,
+                Protocol::V311 => connection(&v4, attempt).await,
+            }
+        };
+        let (loss, lasted) = match ended {
             Ended::Departed => return shared.stopped(true),
             Ended::Stopped => break,
-            Ended::Discarded => attempt = normal,
-            Ended::Lost { loss, lasted } => {
-                attempt = after(&loss, normal, options.rescue_bytes);
-                let retry_in = backoff.next(lasted);
-                let broker = options.broker_name();
-                let error = match (loss.refused, lasted) {
-                    (true, _) => BusError::Refused { broker, reason: loss.reason },
-                    (false, None) => BusError::Unreachable { broker, reason: loss.reason },
-                    (false, Some(_)) => BusError::Lost { broker, reason: loss.reason },
-                };
-                tracing::warn!(%error, ?retry_in, "no connection to the broker");
-                shared.lost(error, retry_in);
-                tokio::select! {
-                    () = sleep(retry_in) => {}
-                    () = stop_requested(shared) => {}
-                }
-                identity.refresh(options);
-            }
+            Ended::Lost { loss, lasted } => (loss, lasted),
+        };
+        if lasted.is_none() && versions.failed(loss.doubt) {
+            let next = versions.current();
+            tracing::warn!(
+                reason = loss.reason,
+                "the broker does not answer in MQTT {protocol}; trying {next}"
+            );
+            continue;
         }
+        if loss.refuses_retain && retain_will {
+            tracing::warn!(
+                "the broker retains nothing; our last will goes without: only who listens hears of our end"
+            );
+            retain_will = false;
+            continue;
+        }
+        let retry_in = backoff.next(lasted);
+        let broker = options.broker_name();
+        let error = match (loss.refused, lasted) {
+            (true, _) => BusError::Refused { broker, reason: loss.reason },
+            (false, None) => BusError::Unreachable { broker, reason: loss.reason },
+            (false, Some(_)) => BusError::Lost { broker, reason: loss.reason },
+        };
+        shared.lost(error, loss.cause, retry_in);
+        tokio::select! {
+            () = sleep(retry_in) => {}
+            () = stop_requested(shared) => {}
+        }
+        identity.refresh(options);
     }
     shared.stopped(false);
 }
 
-/// What is different in the attempt after a loss. A packet over the limit would come again and again on
-/// a persistent session, so it is let in once.
-fn after(loss: &Loss, normal: Attempt, rescue_bytes: usize) -> Attempt {
-    match loss.oversized {
-        None => normal,
-        Some(bytes) if bytes <= rescue_bytes => {
-            tracing::warn!(bytes, limit = normal.max_incoming_bytes, "a packet over the limit is read once");
-            // The packet's size may be told without its header of at most five bytes.
-            Attempt { max_incoming_bytes: bytes.max(normal.max_incoming_bytes) + 16, ..normal }
-        }
-        Some(bytes) => {
-            tracing::error!(
-                bytes,
-                "the broker holds a packet that is too large to be read at all; our session there is \
-                 discarded with all that waits in it. Set message_size_limit in the broker"
-            );
-            Attempt { discard_session: true, ..normal }
-        }
-    }
+/// What one attempt needs.
+struct Attempt<'a> {
+    shared: &'a Shared,
+    options: &'a BusOptions,
+    identity: &'a Identity,
+    retain_will: bool,
+    versions: &'a mut Versions,
 }
 
-async fn connection<D: Dialect>(
-    dialect: &D,
-    identity: &Identity,
-    shared: &Shared,
-    options: &BusOptions,
-    attempt: Attempt,
-) -> Ended {
-    let (wire, mut link) = dialect.open(attempt, identity);
+async fn connection<D: Dialect>(dialect: &D, attempt: Attempt<'_>) -> Ended {
+    let Attempt { shared, options, identity, retain_will, versions } = attempt;
+    let protocol = versions.current();
+    let relay = tokio::select! {
+        relay = Relay::open(options, identity, protocol == Protocol::V5) => relay,
+        () = stop_requested(shared) => return Ended::Stopped,
+    };
+    let relay = match relay {
+        Ok(relay) => relay,
+        Err(reason) => return Ended::Lost { loss: Loss::new(reason), lasted: None },
+    };
+    let opening = Opening { address: &relay.address, mark: relay.mark, identity, retain_will };
+    let (wire, mut link) = dialect.open(&opening);
     let first = tokio::select! {
         first = link.poll() => first,
         () = stop_requested(shared) => return Ended::Stopped,
     };
-    let (session_present, max_packet_bytes, receive_maximum) = match first {
-        Ok(Some(Step::Connected { session_present, max_packet_bytes, receive_maximum })) => {
-            (session_present, max_packet_bytes, receive_maximum)
+    let session = match first {
+        Ok(Some(Step::Connected(session))) => {
+            BrokerSession { name: format!("{}@{}", options.client_id, options.broker), ..session }
         }
         Ok(other) => {
             let loss = Loss::new(format!("the broker began with {other:?} in place of CONNACK"));
             return Ended::Lost { loss, lasted: None };
         }
-        Err(loss) => return Ended::Lost { loss, lasted: None },
+        Err(loss) => return Ended::Lost { loss: refused(loss, &relay, protocol), lasted: None },
     };
-    if attempt.discard_session {
-        return Ended::Discarded;
+    if versions.connected() {
+        tracing::warn!(
+            "the broker speaks MQTT 3.1.1 only; broker.protocol = \"3.1.1\" saves asking it at each start"
+        );
     }
     let since = Instant::now();
-    tracing::info!(broker = %options.broker, session_present, "connected to the broker");
-    shared.connected(wire, session_present, max_packet_bytes, receive_maximum);
+    shared.connected(wire, session);
+    let ended = converse(&mut link, shared, options, since).await;
+    drop(link);
+    match ended {
+        Ended::Departed => relay.drained(PARTING).await,
+        Ended::Lost { mut loss, lasted } => {
+            if let Some(problem) = relay.problem() {
+                loss.reason = problem;
+            }
+            if relay.network_failed() {
+                loss.cause = LossCause::Elsewhere;
+            }
+            return Ended::Lost { loss, lasted };
+        }
+        Ended::Stopped => {}
+    }
+    ended
+}
+
+/// Goes on until the connection ends.
+async fn converse(link: &mut impl Link, shared: &Shared, options: &BusOptions, since: Instant) -> Ended {
     // A broker that is silent for two keep alives is gone, also where a write to it never returns.
     let patience = link.keep_alive() * 2 + Duration::from_secs(1);
     let mut deadline = None;
@@ -233,7 +281,12 @@ async fn connection<D: Dialect>(
             loop {
                 tokio::select! {
                     polled = &mut poll => break polled,
-                    () = &mut silence => break Err(Loss::new("the broker is silent")),
+                    () = &mut silence => break Err(Loss::elsewhere("the broker is silent")),
+                    () = shared.reconnect.notified() => {
+                        if shared.takes_leave() {
+                            break Err(Loss::elsewhere("given up by the service, which hears nothing on it"));
+                        }
+                    }
                     () = stop_requested(shared), if deadline.is_none() => {
                         if shared.is_abandoned() {
                             return Ended::Stopped;
@@ -257,17 +310,36 @@ async fn connection<D: Dialect>(
                         shared.apply(step);
                     }
                 }
-                if let Some(reason) = loss.refused_oldest {
-                    shared.refuse_oldest(reason);
-                }
                 return Ended::Lost { loss, lasted: Some(since.elapsed()) };
             }
         };
         if pushed == Pushed::Overflow {
-            let loss =
-                Loss::new("the service takes messages more slowly than they come; the broker keeps the rest");
+            let loss = Loss::elsewhere(
+                "the service takes messages more slowly than they come; the broker keeps the rest",
+            );
             return Ended::Lost { loss, lasted: Some(since.elapsed()) };
         }
+    }
+}
+
+/// Why there is no connection, in the words of whoever knows best: the broker's CONNACK, TLS, the library.
+fn refused(loss: Loss, relay: &Relay, tried: Protocol) -> Loss {
+    if let Some(connack) = relay.connack() {
+        return Loss {
+            reason: refusal::words(&connack, tried),
+            refused: true,
+            refuses_retain: refusal::refuses_retain(&connack),
+            doubt: refusal::doubt(&connack, tried),
+            ..loss
+        };
+    }
+    match relay.problem() {
+        Some(problem) => Loss { reason: problem, ..loss },
+        None => Loss {
+            reason: format!("it answers our CONNECT of MQTT {tried} with nothing ({})", loss.reason),
+            doubt: VersionDoubt::Possible,
+            ..loss
+        },
     }
 }
 
@@ -277,20 +349,5 @@ async fn stop_requested(shared: &Shared) {
         if shared.is_stopping() {
             return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_oversized_packet_is_let_in_once_or_costs_the_session() {
-        let normal = Attempt { max_incoming_bytes: 1000, discard_session: false };
-        let lost = |oversized| Loss { oversized, ..Loss::new("") };
-        assert_eq!(after(&lost(None), normal, 60_000), normal);
-        let rescue = after(&lost(Some(50_000)), normal, 60_000);
-        assert!(rescue.max_incoming_bytes >= 50_005 && !rescue.discard_session);
-        assert!(after(&lost(Some(60_001)), normal, 60_000).discard_session);
     }
 }

@@ -84,11 +84,11 @@ pub enum BusError {
         reason: String,
     },
     /// The broker answers, but does not take us.
-    #[error("{broker} refuses the connection: {reason}; check user, password, certificate and client id")]
+    #[error("{broker} refuses the connection: {reason}")]
     Refused {
         /// Address of the broker.
         broker: String,
-        /// The broker's reason.
+        /// The broker's reason, and what to do.
         reason: String,
     },
     /// The connection ended without our doing.

@@ -140,7 +140,7 @@ impl EventQueue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::{IncomingMessage, Properties};
+    use super::super::message::{BrokerSession, IncomingMessage, Properties};
     use super::*;
 
     fn limits(soft: usize, hard: usize) -> EventLimits {
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn what_is_not_a_message_always_gets_through() {
         let queue = EventQueue::new(limits(0, 0));
-        let connected = BusEvent::Connected { session_present: false, max_packet_bytes: None };
+        let connected = BusEvent::Connected(BrokerSession::default());
         queue.push(connected.clone());
         assert_eq!(queue.next(None), Ok(Some(connected)));
         assert_eq!(queue.next(Some(Duration::from_millis(1))), Ok(None));

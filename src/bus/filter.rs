@@ -18,6 +18,32 @@ pub(super) fn check_topic(topic: &str) -> Result<(), &'static str> {
     }
 }
 
+/// The longest response topic of a request, in bytes.
+pub(super) const MAX_RESPONSE_TOPIC: usize = 256;
+/// The most levels of one. mosquitto ends the connection that publishes to more than 200.
+const MAX_RESPONSE_LEVELS: usize = 32;
+
+/// Checks the response topic of a request, which a stranger has chosen and we are to publish to. A broker passes it
+/// on as a property without a look, and may end the connection when it comes back as a topic; so it is bounded, its
+/// levels are not empty, and it has none of the characters that MQTT lets a receiver hang up on (MQTT 5, 1.5.4).
+///
+/// # Errors
+/// Says what is wrong and what would be right.
+pub(super) fn check_response_topic(topic: &str) -> Result<(), &'static str> {
+    check_topic(topic)?;
+    let is_odd = |c: char| {
+        c.is_control() || (0xFDD0..=0xFDEF).contains(&u32::from(c)) || u32::from(c) & 0xFFFE == 0xFFFE
+    };
+    match topic {
+        long if long.len() > MAX_RESPONSE_TOPIC => Err("is longer than 256 bytes"),
+        deep if deep.split('/').count() > MAX_RESPONSE_LEVELS => Err("has more than 32 levels"),
+        gap if gap.split('/').any(str::is_empty) => Err("has an empty level"),
+        system if system.starts_with('$') => Err("starts with $, which is the broker's own"),
+        odd if odd.contains(is_odd) => Err("has a control character"),
+        _ => Ok(()),
+    }
+}
+
 /// Checks a topic filter (MQTT 5, 4.7.1): wildcards fill a whole level, `#` only the last.
 ///
 /// # Errors
@@ -67,6 +93,34 @@ pub(super) fn unshared(filter: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_response_topic_that_a_broker_might_hang_up_on_is_refused() {
+        let deep = "a/".repeat(31) + "a";
+        for good in ["a", "geosam/edge/response/c1/segment/7f3a", "Antwort/für Ä", &"x".repeat(256), &deep]
+        {
+            assert_eq!(check_response_topic(good), Ok(()), "{good}");
+        }
+        let deeper = "a/".repeat(32) + "a";
+        let bad = [
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "$SYS/a",
+            "a/+",
+            "a/#",
+            "a\u{7f}",
+            "a\tb",
+            "a\u{85}",
+            "a\u{fffe}",
+            "a\u{fdd0}",
+            "a\0",
+        ];
+        for bad in bad.into_iter().chain([deeper.as_str(), &"x".repeat(257), &"/".repeat(250)]) {
+            assert!(check_response_topic(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn filters_match_as_mqtt_says() {

@@ -1,6 +1,7 @@
 //! The two ends that the service holds: a handle to send with, which can be cloned and used from any
 //! thread, and the stream of events. Both are the same for every implementation of the bus.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use tokio::sync::Notify;
 use super::core::Core;
 use super::error::BusError;
 use super::events::{EventLimits, EventQueue, Pushed};
-use super::message::{AckToken, BusEvent, OutgoingMessage, Protocol, PublishToken, SubscribeToken};
+use super::message::{
+    AckToken, BrokerSession, BusEvent, LossCause, OutgoingMessage, PublishToken, SubscribeToken,
+};
 use super::wire::{BusStats, QueueLimits, Step, Subscription, Wire};
 use super::{BusClient, BusConnection};
 
@@ -20,16 +23,21 @@ pub(super) struct Shared {
     events: EventQueue,
     /// Wakes the connection's thread when the bus is to be stopped.
     pub(super) stop: Notify,
+    /// Wakes the connection's thread when the present connection is to be given up.
+    pub(super) reconnect: Notify,
+    give_up: AtomicBool,
     /// Run after every command, for a broker in memory that answers in the caller's thread.
     pub(super) settle: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Shared {
-    pub(super) fn new(protocol: Protocol, limits: QueueLimits, events: EventLimits) -> Arc<Self> {
+    pub(super) fn new(limits: QueueLimits, events: EventLimits) -> Arc<Self> {
         Arc::new(Self {
-            core: Mutex::new(Core::new(protocol, limits)),
+            core: Mutex::new(Core::new(limits)),
             events: EventQueue::new(events),
             stop: Notify::new(),
+            reconnect: Notify::new(),
+            give_up: AtomicBool::new(false),
             settle: OnceLock::new(),
         })
     }
@@ -56,15 +64,16 @@ impl Shared {
     }
 
     /// There is a connection, and this is its sending side.
-    pub(super) fn connected(
-        &self,
-        wire: Box<dyn Wire>,
-        session_present: bool,
-        max_packet_bytes: Option<usize>,
-        receive_maximum: Option<u16>,
-    ) {
-        self.core().connected(wire, max_packet_bytes, receive_maximum);
-        self.events.push(BusEvent::Connected { session_present, max_packet_bytes });
+    pub(super) fn connected(&self, wire: Box<dyn Wire>, session: BrokerSession) {
+        // What was asked for without a connection has no effect on this one.
+        self.takes_leave();
+        self.core().connected(wire, &session);
+        self.events.push(BusEvent::Connected(session));
+    }
+
+    /// Whether the present connection is to be given up; said once.
+    pub(super) fn takes_leave(&self) -> bool {
+        self.give_up.swap(false, Ordering::Relaxed)
     }
 
     /// What happened on the wire goes to the core, and its event to the service.
@@ -73,20 +82,14 @@ impl Shared {
         event.map_or(Pushed::Queued, |event| self.events.push(event))
     }
 
-    pub(super) fn refuse_oldest(&self, reason: &str) {
-        if let Some(event) = self.core().refuse_oldest(reason) {
-            self.events.push(event);
-        }
-    }
-
     /// The connection is gone, and another attempt follows.
-    pub(super) fn lost(&self, error: BusError, retry_in: Duration) {
+    pub(super) fn lost(&self, error: BusError, cause: LossCause, retry_in: Duration) {
         let mut core = self.core();
         let was_connected = core.stats().connected;
         let unacknowledged = core.lost();
         drop(core);
         self.events.push(if was_connected {
-            BusEvent::Disconnected { error, unacknowledged, retry_in }
+            BusEvent::Disconnected { error, cause, unacknowledged, retry_in }
         } else {
             BusEvent::ConnectFailed { error, retry_in }
         });
@@ -136,6 +139,12 @@ impl BusClient for BusHandle {
     fn stop(&self, farewell: Option<OutgoingMessage>) {
         self.shared.core().stop(farewell);
         self.shared.stop.notify_one();
+        self.shared.settled(());
+    }
+
+    fn reconnect(&self) {
+        self.shared.give_up.store(true, Ordering::Relaxed);
+        self.shared.reconnect.notify_one();
         self.shared.settled(());
     }
 

@@ -31,7 +31,8 @@ impl Secret {
     /// # Errors
     /// Says what is wrong, without the text.
     pub fn from_line(text: &str) -> Result<Self, String> {
-        // Editors end a file with a line break that is not part of the password.
+        // Editors begin a file with a byte order mark and end it with a line break; neither is part of the password.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let password = text.strip_suffix('\n').unwrap_or(text);
         let password = password.strip_suffix('\r').unwrap_or(password);
         match password {
@@ -45,8 +46,8 @@ impl Secret {
     fn read(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let mut bytes = Vec::new();
-        // With a line break, and one byte more than may be.
-        let most = MAX_PASSWORD as u64 + 3;
+        // With a byte order mark, a line break, and one byte more than may be.
+        let most = MAX_PASSWORD as u64 + 6;
         file.take(most).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
         Self::from_line(&text)
@@ -144,7 +145,7 @@ mod tests {
         let mut identity = Identity::read(&options).unwrap();
         let login = |identity: &Identity| identity.login.as_ref().unwrap().1.reveal().to_owned();
         assert_eq!(login(&identity), "first");
-        std::fs::write(&path, "second\r\n").unwrap();
+        std::fs::write(&path, "\u{feff}second\r\n").unwrap();
         identity.refresh(&options);
         assert_eq!(login(&identity), "second");
         for unusable in ["", "two\nlines", &"x".repeat(MAX_PASSWORD + 1)] {

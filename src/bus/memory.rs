@@ -11,10 +11,10 @@ use std::time::Duration;
 use super::error::BusError;
 use super::events::EventLimits;
 use super::handle::{BusEvents, BusHandle, Shared};
-use super::message::{OutgoingMessage, Protocol};
+use super::message::{LossCause, OutgoingMessage, Protocol};
 use super::wire::{QueueLimits, Step, Wire, WireCommand};
 use state::{BrokerState, Closing};
-pub use state::{Delivery, DeliveryId, PublishPolicy};
+pub use state::{Delivery, DeliveryId, OverLimit, PublishPolicy};
 
 mod state;
 
@@ -25,7 +25,7 @@ pub fn bus(will: Option<OutgoingMessage>) -> (BusHandle, BusEvents, MemoryBroker
 
 /// As [`bus`], with bounds of one's own.
 pub fn bus_with(will: Option<OutgoingMessage>, limits: QueueLimits) -> (BusHandle, BusEvents, MemoryBroker) {
-    let shared = Shared::new(Protocol::V5, limits, EventLimits::default());
+    let shared = Shared::new(limits, EventLimits::default());
     let state = Mutex::new(BrokerState::new(will));
     let inner = Arc::new(Inner { shared: Arc::clone(&shared), state, turn: Mutex::new(()) });
     let weak = Arc::downgrade(&inner);
@@ -63,6 +63,8 @@ impl Inner {
         loop {
             let step = self.state().next_step();
             match step {
+                None if self.state().is_hanging_up() => self.hang_up("the broker hung up", LossCause::HungUp),
+                None if self.shared.takes_leave() => self.hang_up("given up", LossCause::Elsewhere),
                 None => break,
                 Some(Step::Departed) => self.shared.stopped(true),
                 Some(step) => {
@@ -76,11 +78,15 @@ impl Inner {
     }
 
     fn disconnect(&self, reason: &str) {
+        self.hang_up(reason, LossCause::HungUp);
+        self.settle();
+    }
+
+    fn hang_up(&self, reason: &str, cause: LossCause) {
         if self.state().close(Closing::Lost) {
             let error = BusError::Lost { broker: "memory".to_owned(), reason: reason.to_owned() };
-            self.shared.lost(error, Duration::ZERO);
+            self.shared.lost(error, cause, Duration::ZERO);
         }
-        self.settle();
     }
 }
 
@@ -109,7 +115,8 @@ impl MemoryBroker {
         self.disconnect("a new connection took over");
         let connection = self.inner.state().open(resume);
         let wire = MemoryWire { inner: Arc::clone(&self.inner), connection };
-        self.inner.shared.connected(Box::new(wire), resume, None, None);
+        let session = self.inner.state().session(resume);
+        self.inner.shared.connected(Box::new(wire), session);
         self.inner.settle();
     }
 
@@ -121,12 +128,32 @@ impl MemoryBroker {
     /// An attempt to connect fails.
     pub fn fail_connect(&self, reason: &str) {
         let error = BusError::Unreachable { broker: "memory".to_owned(), reason: reason.to_owned() };
-        self.inner.shared.lost(error, Duration::ZERO);
+        self.inner.shared.lost(error, LossCause::HungUp, Duration::ZERO);
     }
 
     /// What happens to publishes from now on.
     pub fn set_policy(&self, policy: PublishPolicy) {
         self.inner.state().set_policy(policy);
+    }
+
+    /// What happens to publishes to the topics of a filter, whatever happens to others.
+    pub fn set_policy_of(&self, filter: &str, policy: PublishPolicy) {
+        self.inner.state().set_policy_of(filter, policy);
+    }
+
+    /// Bytes of the largest packet that is taken, and what happens to one over it; announced from the next connection on.
+    pub fn set_packet_limit(&self, limit: Option<(usize, OverLimit)>) {
+        self.inner.state().set_packet_limit(limit);
+    }
+
+    /// The version of MQTT from the next connection on.
+    pub fn set_protocol(&self, protocol: Protocol) {
+        self.inner.state().set_protocol(protocol);
+    }
+
+    /// Whether nothing comes for subscriptions, though they are granted.
+    pub fn set_deaf(&self, deaf: bool) {
+        self.inner.state().set_deaf(deaf);
     }
 
     /// Acknowledges up to `count` publishes that are being held, oldest first; says how many.

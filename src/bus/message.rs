@@ -7,7 +7,7 @@ use super::error::BusError;
 use super::filter::{MAX_TOPIC_BYTES, check_topic};
 
 /// What an MQTT 5 message carries besides topic and payload. An MQTT 3.1.1 connection drops these on the
-/// way out and leaves them empty on the way in.
+/// way out and leaves them empty on the way in. User properties are dropped as they come: nobody reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Properties {
     /// MIME type of the payload.
@@ -18,8 +18,6 @@ pub struct Properties {
     pub correlation_data: Option<Vec<u8>>,
     /// Seconds after which the broker need not deliver it any more.
     pub message_expiry_s: Option<u32>,
-    /// Names and values of the sender's own.
-    pub user: Vec<(String, String)>,
 }
 
 impl Properties {
@@ -33,8 +31,7 @@ impl Properties {
         let text = |text: &Option<String>| text.as_ref().map_or(0, |text| 3 + text.len());
         let correlation = self.correlation_data.as_ref().map_or(0, |data| 3 + data.len());
         let expiry = if self.message_expiry_s.is_some() { 5 } else { 0 };
-        let user: usize = self.user.iter().map(|(name, value)| 5 + name.len() + value.len()).sum();
-        text(&self.content_type) + text(&self.response_topic) + correlation + expiry + user
+        text(&self.content_type) + text(&self.response_topic) + correlation + expiry
     }
 }
 
@@ -114,9 +111,8 @@ impl OutgoingMessage {
         if self.properties.response_topic.as_deref().is_some_and(|topic| check_topic(topic).is_err()) {
             return bad("its response topic is not a topic that can be published to");
         }
-        let user = self.properties.user.iter().flat_map(|(name, value)| [name, value]);
-        let texts = user.chain(&self.properties.content_type).map(String::len);
-        let longest = texts.chain(self.properties.correlation_data.as_ref().map(Vec::len)).max();
+        let content = self.properties.content_type.as_ref().map(String::len);
+        let longest = content.max(self.properties.correlation_data.as_ref().map(Vec::len));
         if longest.is_some_and(|bytes| bytes > MAX_TOPIC_BYTES) {
             return bad("one of its properties is longer than MQTT's 65535 bytes");
         }
@@ -157,6 +153,13 @@ impl std::fmt::Display for Protocol {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublishToken(pub(super) MessageId);
 
+/// The id that [`embedded_svc::mqtt::client::Publish`] gives back.
+impl From<MessageId> for PublishToken {
+    fn from(id: MessageId) -> Self {
+        Self(id)
+    }
+}
+
 impl From<PublishToken> for MessageId {
     fn from(token: PublishToken) -> Self {
         token.0
@@ -166,6 +169,13 @@ impl From<PublishToken> for MessageId {
 /// A subscription that the broker has not yet answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SubscribeToken(pub(super) MessageId);
+
+/// The id that [`embedded_svc::mqtt::client::Client`] gives back.
+impl From<MessageId> for SubscribeToken {
+    fn from(id: MessageId) -> Self {
+        Self(id)
+    }
+}
 
 impl From<SubscribeToken> for MessageId {
     fn from(token: SubscribeToken) -> Self {
@@ -220,21 +230,63 @@ pub enum PublishOutcome {
     },
 }
 
+/// What the broker says of itself and of our session when it takes us (CONNACK; MQTT 5, 3.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerSession {
+    /// Whose session it is, and at which broker: `<client id>@<address>`.
+    pub name: String,
+    /// The version that is spoken.
+    pub protocol: Protocol,
+    /// Whether the broker kept our subscriptions and what came in for them.
+    pub session_present: bool,
+    /// The largest packet that it takes, as far as it says; MQTT 3.1.1 cannot.
+    pub max_packet_bytes: Option<usize>,
+    /// Publishes that it takes before the first is acknowledged, as far as it says.
+    pub receive_maximum: Option<u16>,
+    /// Whether it keeps retained messages.
+    pub retain: bool,
+    /// Whether it shares subscriptions among a group; MQTT 3.1.1 cannot say, and is taken to.
+    pub shared_subscriptions: bool,
+}
+
+impl Default for BrokerSession {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            protocol: Protocol::V5,
+            session_present: false,
+            max_packet_bytes: None,
+            receive_maximum: None,
+            retain: true,
+            shared_subscriptions: true,
+        }
+    }
+}
+
+/// Who ended a connection. A message that was on its way may be what the broker ended it for, unless it was ours or
+/// nobody's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossCause {
+    /// The other end closed it, without a reason that clears what was on its way.
+    HungUp,
+    /// The broker said that a packet of ours was too large for it.
+    PacketTooLarge,
+    /// Something else: silence, our own doing, a broker that is shut down or has another client of our name.
+    Elsewhere,
+}
+
 /// What happens on the bus, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BusEvent {
     /// There is a connection. Subscribe, and publish again whatever has not been acknowledged: tokens
     /// of earlier connections are void.
-    Connected {
-        /// Whether the broker kept our subscriptions and what came in for them.
-        session_present: bool,
-        /// The largest packet the broker takes, as far as it says.
-        max_packet_bytes: Option<usize>,
-    },
+    Connected(BrokerSession),
     /// A connection has ended.
     Disconnected {
         /// Why.
         error: BusError,
+        /// Who ended it.
+        cause: LossCause,
         /// Messages that were published on it and never acknowledged, oldest first. They may have
         /// arrived.
         unacknowledged: Vec<PublishToken>,
@@ -284,7 +336,7 @@ impl Event for BusEvent {
     /// The event as the traits know it. A refused publish is `Deleted`; a failed attempt is an `Error`.
     fn payload(&self) -> EventPayload<'_, BusError> {
         match self {
-            Self::Connected { session_present, .. } => EventPayload::Connected(*session_present),
+            Self::Connected(session) => EventPayload::Connected(session.session_present),
             Self::Disconnected { .. } | Self::Stopped { .. } => EventPayload::Disconnected,
             Self::ConnectFailed { error, .. } => EventPayload::Error(error),
             Self::Message(message) => EventPayload::Received {
@@ -309,10 +361,9 @@ mod tests {
     fn a_property_that_does_not_fit_its_length_field_is_refused_before_it_is_sent() {
         let long = "x".repeat(MAX_TOPIC_BYTES + 1);
         let content = Properties { content_type: Some(long.clone()), ..Properties::default() };
-        let data = Properties { correlation_data: Some(long.clone().into_bytes()), ..Properties::default() };
-        let user = Properties { user: vec![(String::new(), long)], ..Properties::default() };
+        let data = Properties { correlation_data: Some(long.into_bytes()), ..Properties::default() };
         let wild = Properties { response_topic: Some("a/#".to_owned()), ..Properties::default() };
-        for properties in [content, data, user, wild] {
+        for properties in [content, data, wild] {
             let message = OutgoingMessage::new("a", "").with(properties);
             assert!(matches!(message.check(), Err(BusError::BadProperty { .. })));
         }

@@ -1,8 +1,8 @@
 //! The way to the broker: topics, messages, and a client that loses nothing which its owner still has.
 //!
-//! The service is written against the traits of `embedded_svc::mqtt::client`; [`BusClient`] and
-//! [`BusConnection`] add what they leave out: MQTT 5 properties, acknowledgement by hand, and the news
-//! that a publish has arrived. There are three implementations: [`connect`] with MQTT 5 or 3.1.1 (on
+//! The service subscribes, and publishes what has no properties, through `embedded_svc::mqtt::client`; [`BusClient`] and
+//! [`BusConnection`] add what those traits leave out: MQTT 5 properties, acknowledgement by hand, why a publish was
+//! refused, a wait with a limit (docs/decisions/2026-11-29-embedded-svc.md). There are three implementations: [`connect`] with MQTT 5 or 3.1.1 (on
 //! `rumqttc`), and [`memory`] without a network.
 //!
 //! What the service has to know:
@@ -30,10 +30,14 @@ mod identity;
 pub mod memory;
 mod message;
 mod options;
+mod packet;
+mod refusal;
+mod relay;
 mod rumqttc_v4;
 mod rumqttc_v5;
 mod tls;
 mod topics;
+mod versions;
 mod wire;
 
 pub use driver::{check, connect};
@@ -42,10 +46,10 @@ pub use error::BusError;
 pub use handle::{BusEvents, BusHandle};
 pub use identity::{Credentials, Password, Secret};
 pub use message::{
-    AckToken, BusEvent, IncomingMessage, OutgoingMessage, Properties, Protocol, PublishOutcome, PublishToken,
-    SubscribeToken,
+    AckToken, BrokerSession, BusEvent, IncomingMessage, LossCause, OutgoingMessage, Properties, Protocol,
+    PublishOutcome, PublishToken, SubscribeToken,
 };
-pub use options::{BackoffOptions, BrokerUrl, BusOptions, TlsFiles};
+pub use options::{BackoffOptions, BrokerUrl, BusOptions, ProtocolChoice, TlsFiles};
 pub use topics::{AddressFault, Inbound, RequestAddress, Scope, TopicError, Topics, Verb};
 pub use wire::{BusStats, QueueLimits, Subscription};
 
@@ -72,6 +76,10 @@ pub trait BusClient: ErrorType<Error = BusError> + Client + Publish + Enqueue + 
     /// Ends the bus: everything published so far is sent, then `farewell`; when the broker has
     /// acknowledged it all, or after a while, leave is taken, and the last will is not published.
     fn stop(&self, farewell: Option<OutgoingMessage>);
+
+    /// Gives up the present connection and makes another, for a service that hears nothing on it. Without a connection
+    /// it has no effect.
+    fn reconnect(&self);
 
     /// How full the bus is.
     fn stats(&self) -> BusStats;

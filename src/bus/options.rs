@@ -96,8 +96,8 @@ impl BrokerUrl {
         Ok(Self { tls, host: host.to_owned(), port })
     }
 
-    /// The host as `host:port` wants it.
-    pub(super) fn dial_host(&self) -> String {
+    /// The host as an address shows it.
+    fn shown_host(&self) -> String {
         if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
     }
 }
@@ -105,7 +105,32 @@ impl BrokerUrl {
 impl fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "mqtts" } else { "mqtt" };
-        write!(f, "{scheme}://{}:{}", self.dial_host(), self.port)
+        write!(f, "{scheme}://{}:{}", self.shown_host(), self.port)
+    }
+}
+
+/// Which MQTT to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProtocolChoice {
+    /// MQTT 5, or 3.1.1 with a broker that does not take that.
+    #[default]
+    Auto,
+    /// This one.
+    Only(Protocol),
+}
+
+impl From<Protocol> for ProtocolChoice {
+    fn from(protocol: Protocol) -> Self {
+        Self::Only(protocol)
+    }
+}
+
+impl fmt::Display for ProtocolChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Only(protocol) => protocol.fmt(f),
+        }
     }
 }
 
@@ -137,7 +162,7 @@ pub struct BusOptions {
     /// Where the broker is.
     pub broker: BrokerUrl,
     /// Which MQTT to speak.
-    pub protocol: Protocol,
+    pub protocol: ProtocolChoice,
     /// Name of our session at the broker; it must stay the same over restarts, and be nobody else's.
     pub client_id: String,
     /// User and password, if the broker wants them.
@@ -150,12 +175,9 @@ pub struct BusOptions {
     pub session_expiry: Duration,
     /// What the broker publishes when we are gone without leave.
     pub will: Option<OutgoingMessage>,
-    /// Bytes of the largest packet that we take. It should be well above the largest valid request, so
-    /// that a larger one can still be answered.
+    /// Bytes of the largest packet that we take whole. The broker is not told: it would keep larger ones to itself, and
+    /// nobody would be answered. The payload of a larger one is thrown away as it comes, so that it can be refused.
     pub max_incoming_bytes: usize,
-    /// A message over that limit would come again on every connection. Up to this size its packet is read
-    /// once all the same, so that it can be refused; a larger one costs our session at the broker.
-    pub rescue_bytes: usize,
     /// Messages that the broker may send before the first is acknowledged.
     pub receive_maximum: u16,
     /// Bounds of what waits for the broker.
@@ -173,7 +195,7 @@ impl BusOptions {
     pub fn new(broker: BrokerUrl, client_id: impl Into<String>) -> Self {
         Self {
             broker,
-            protocol: Protocol::V5,
+            protocol: ProtocolChoice::Auto,
             client_id: client_id.into(),
             credentials: None,
             tls: TlsFiles::default(),
@@ -181,7 +203,6 @@ impl BusOptions {
             session_expiry: Duration::from_secs(7 * 24 * 3600),
             will: None,
             max_incoming_bytes: 1 << 20,
-            rescue_bytes: 64 << 20,
             receive_maximum: 32,
             queue: QueueLimits::default(),
             backoff: BackoffOptions::default(),

@@ -4,17 +4,16 @@
 use std::time::Duration;
 
 use embedded_svc::mqtt::client::QoS;
-use rumqttc::mqttbytes::Error as PacketError;
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, Packet, Publish, QoS as WireQoS,
-    StateError, SubscribeFilter, SubscribeReasonCode,
+    AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Packet, Publish,
+    QoS as WireQoS, StateError, SubscribeFilter, SubscribeReasonCode, Transport,
 };
 
-use super::adapter::{Arrival, CHANNEL, PACKET_IDS, encrypted, given, prompt_network, refused, sent};
-use super::driver::{Attempt, Dialect, Link, Loss};
-use super::identity::Identity;
-use super::message::{OutgoingMessage, Properties, PublishOutcome};
+use super::adapter::{Arrival, CHANNEL, PACKET_IDS, given, sent};
+use super::driver::{Dialect, Link, Loss, Opening};
+use super::message::{BrokerSession, OutgoingMessage, Properties, Protocol, PublishOutcome};
 use super::options::{BusOptions, MAX_PACKET};
+use super::packet::Mark;
 use super::wire::{Step, Subscription, Wire, WireCommand};
 
 /// MQTT 3.1.1.
@@ -27,25 +26,24 @@ impl V4 {
         Self { options: options.clone() }
     }
 
-    fn mqtt_options(&self, attempt: Attempt, identity: &Identity) -> MqttOptions {
+    fn mqtt_options(&self, opening: &Opening<'_>) -> MqttOptions {
         let ours = &self.options;
-        let mut options = MqttOptions::new(&ours.client_id, ours.broker.dial_host(), ours.broker.port);
+        let mut options = MqttOptions::new(&ours.client_id, opening.address, ours.broker.port);
         options
-            .set_clean_session(attempt.discard_session)
+            .set_transport(Transport::Unix)
+            .set_clean_session(false)
             .set_keep_alive(ours.keep_alive)
-            // What goes out has been measured by the core.
-            .set_max_packet_size(attempt.max_incoming_bytes, MAX_PACKET)
+            // What comes in has been cut by the relay, what goes out measured by the core.
+            .set_max_packet_size(MAX_PACKET, MAX_PACKET)
             .set_inflight(PACKET_IDS)
             .set_manual_acks(true);
-        if let Some((username, password)) = &identity.login {
+        if let Some((username, password)) = &opening.identity.login {
             options.set_credentials(username, password.reveal());
         }
         if let Some(will) = &ours.will {
             let (topic, payload) = (will.topic.clone(), will.payload.clone());
-            options.set_last_will(LastWill::new(topic, payload, wire_qos(will.qos), will.retain));
-        }
-        if let Some(tls) = &identity.tls {
-            options.set_transport(encrypted(tls));
+            let retain = will.retain && opening.retain_will;
+            options.set_last_will(LastWill::new(topic, payload, wire_qos(will.qos), retain));
         }
         options
     }
@@ -54,13 +52,13 @@ impl V4 {
 impl Dialect for V4 {
     type Link = V4Link;
 
-    fn open(&self, attempt: Attempt, identity: &Identity) -> (Box<dyn Wire>, V4Link) {
-        let (client, mut eventloop) = AsyncClient::new(self.mqtt_options(attempt, identity), CHANNEL);
-        let mut network = prompt_network();
+    fn open(&self, opening: &Opening<'_>) -> (Box<dyn Wire>, V4Link) {
+        let (client, mut eventloop) = AsyncClient::new(self.mqtt_options(opening), CHANNEL);
+        let mut network = NetworkOptions::new();
         network.set_connection_timeout(self.options.connect_timeout.as_secs().max(1));
         eventloop.set_network_options(network);
-        let (keep_alive, max_payload) = (self.options.keep_alive, self.options.max_incoming_bytes);
-        (Box::new(V4Wire(client)), V4Link { eventloop, keep_alive, max_payload })
+        let (keep_alive, mark) = (self.options.keep_alive, opening.mark);
+        (Box::new(V4Wire(client)), V4Link { eventloop, keep_alive, mark })
     }
 }
 
@@ -94,18 +92,18 @@ impl Wire for V4Wire {
 pub(super) struct V4Link {
     eventloop: EventLoop,
     keep_alive: Duration,
-    max_payload: usize,
+    mark: Mark,
 }
 
 impl Link for V4Link {
     async fn poll(&mut self) -> Result<Option<Step>, Loss> {
         let event = self.eventloop.poll().await.map_err(|error| loss(&error))?;
-        Ok(step(event, self.max_payload))
+        Ok(step(event, self.mark))
     }
 
     fn drain(&mut self) -> Vec<Step> {
         let events = self.eventloop.state.events.drain(..);
-        events.filter_map(|event| step(event, self.max_payload)).collect()
+        events.filter_map(|event| step(event, self.mark)).collect()
     }
 
     fn keep_alive(&self) -> Duration {
@@ -113,14 +111,14 @@ impl Link for V4Link {
     }
 }
 
-fn step(event: Event, max_payload: usize) -> Option<Step> {
+fn step(event: Event, mark: Mark) -> Option<Step> {
     match event {
-        Event::Incoming(Packet::ConnAck(connack)) => Some(Step::Connected {
+        Event::Incoming(Packet::ConnAck(connack)) => Some(Step::Connected(BrokerSession {
+            protocol: Protocol::V311,
             session_present: connack.session_present,
-            max_packet_bytes: None,
-            receive_maximum: None,
-        }),
-        Event::Incoming(Packet::Publish(publish)) => Some(received(publish, max_payload)),
+            ..BrokerSession::default()
+        })),
+        Event::Incoming(Packet::Publish(publish)) => Some(received(publish, mark)),
         Event::Incoming(Packet::PubAck(puback)) => {
             Some(Step::PublishAcked { packet: puback.pkid, outcome: PublishOutcome::Accepted })
         }
@@ -139,7 +137,7 @@ fn step(event: Event, max_payload: usize) -> Option<Step> {
     }
 }
 
-fn received(publish: Publish, max_payload: usize) -> Step {
+fn received(publish: Publish, mark: Mark) -> Step {
     let arrival = Arrival {
         topic: publish.topic,
         payload: &publish.payload,
@@ -149,7 +147,7 @@ fn received(publish: Publish, max_payload: usize) -> Step {
         dup: publish.dup,
         properties: Properties::default(),
     };
-    arrival.received(max_payload)
+    arrival.received(mark)
 }
 
 const fn our_qos(qos: WireQoS) -> QoS {
@@ -171,17 +169,17 @@ const fn wire_qos(qos: QoS) -> WireQoS {
 fn loss(error: &ConnectionError) -> Loss {
     let loss = Loss::new(error.to_string());
     match error {
-        ConnectionError::ConnectionRefused(code) => refused(code),
-        ConnectionError::MqttState(StateError::Deserialization(PacketError::PayloadSizeLimitExceeded(
-            bytes,
-        ))) => Loss { oversized: Some(*bytes), ..loss },
+        ConnectionError::ConnectionRefused(_) => Loss { refused: true, ..loss },
+        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
+            Loss::elsewhere("no answer in time")
+        }
+        ConnectionError::MqttState(StateError::AwaitPingResp) => Loss::elsewhere("the broker is silent"),
         _ => loss,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Protocol;
     use super::*;
 
     #[test]

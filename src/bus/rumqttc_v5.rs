@@ -1,29 +1,27 @@
 //! MQTT 5 on `rumqttc::v5`.
 //!
-//! Facts of its source (0.25.1) that this file relies on: each request of its channel gives one
+//! Facts of its source (0.25.1, pinned) that this file relies on: each request of its channel gives one
 //! `Outgoing` event, in order; with manual acknowledgement nothing is acknowledged by itself; the limit of
-//! incoming packets is `max_packet_size` of the connect properties, that of outgoing ones the broker's.
+//! incoming packets is `max_packet_size` of the connect properties, that of outgoing ones the broker's. So the largest
+//! packet of MQTT is announced, which is none: what comes in has been cut by the relay.
 
 use std::time::Duration;
 
 use embedded_svc::mqtt::client::QoS;
+use rumqttc::Transport;
+use rumqttc::v5::mqttbytes::QoS as WireQoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectProperties, Filter, LastWill, Packet, PubAck, PubAckReason, Publish, PublishProperties,
-    RetainForwardRule, SubAck, SubscribeReasonCode,
+    ConnAck, ConnectProperties, DisconnectReasonCode, Filter, LastWill, Packet, PubAck, PubAckReason,
+    Publish, PublishProperties, RetainForwardRule, SubAck, SubscribeReasonCode,
 };
-use rumqttc::v5::mqttbytes::{self, QoS as WireQoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 
-use super::adapter::{Arrival, CHANNEL, PACKET_IDS, encrypted, given, prompt_network, refused, sent};
-use super::driver::{Attempt, Dialect, Link, Loss};
-use super::identity::Identity;
-use super::message::{OutgoingMessage, Properties, PublishOutcome};
-use super::options::BusOptions;
+use super::adapter::{Arrival, CHANNEL, PACKET_IDS, given, sent};
+use super::driver::{Dialect, Link, Loss, Opening};
+use super::message::{BrokerSession, LossCause, OutgoingMessage, Properties, Protocol, PublishOutcome};
+use super::options::{BusOptions, MAX_PACKET};
+use super::packet::Mark;
 use super::wire::{Step, Wire, WireCommand};
-
-/// Reason code of a PUBACK that rumqttc cannot read (MQTT 5, 3.4.2.1 has no such code, but brokers send
-/// it for a payload over their own limit).
-const PACKET_TOO_LARGE: u8 = 0x95;
 
 /// MQTT 5.
 pub(super) struct V5 {
@@ -35,31 +33,29 @@ impl V5 {
         Self { options: options.clone() }
     }
 
-    fn mqtt_options(&self, attempt: Attempt, identity: &Identity) -> MqttOptions {
+    fn mqtt_options(&self, opening: &Opening<'_>) -> MqttOptions {
         let ours = &self.options;
-        let mut options = MqttOptions::new(&ours.client_id, ours.broker.dial_host(), ours.broker.port);
+        let mut options = MqttOptions::new(&ours.client_id, opening.address, ours.broker.port);
         let mut properties = ConnectProperties::new();
-        let expiry = if attempt.discard_session { 0 } else { ours.session_expiry.as_secs() };
+        let expiry = ours.session_expiry.as_secs();
         properties.session_expiry_interval = Some(u32::try_from(expiry).unwrap_or(u32::MAX));
         properties.receive_maximum = Some(ours.receive_maximum);
-        properties.max_packet_size = Some(u32::try_from(attempt.max_incoming_bytes).unwrap_or(u32::MAX));
+        properties.max_packet_size = u32::try_from(MAX_PACKET).ok();
         options
+            .set_transport(Transport::Unix)
             .set_connect_properties(properties)
-            .set_network_options(prompt_network())
-            .set_clean_start(attempt.discard_session)
+            .set_clean_start(false)
             .set_keep_alive(ours.keep_alive)
             .set_connection_timeout(ours.connect_timeout.as_secs().max(1))
             .set_outgoing_inflight_upper_limit(PACKET_IDS)
             .set_manual_acks(true);
-        if let Some((username, password)) = &identity.login {
+        if let Some((username, password)) = &opening.identity.login {
             options.set_credentials(username, password.reveal());
         }
         if let Some(will) = &ours.will {
             let (topic, payload) = (will.topic.clone(), will.payload.clone());
-            options.set_last_will(LastWill::new(topic, payload, wire_qos(will.qos), will.retain, None));
-        }
-        if let Some(tls) = &identity.tls {
-            options.set_transport(encrypted(tls));
+            let retain = will.retain && opening.retain_will;
+            options.set_last_will(LastWill::new(topic, payload, wire_qos(will.qos), retain, None));
         }
         options
     }
@@ -68,10 +64,10 @@ impl V5 {
 impl Dialect for V5 {
     type Link = V5Link;
 
-    fn open(&self, attempt: Attempt, identity: &Identity) -> (Box<dyn Wire>, V5Link) {
-        let (client, eventloop) = AsyncClient::new(self.mqtt_options(attempt, identity), CHANNEL);
-        let (keep_alive, max_payload) = (self.options.keep_alive, self.options.max_incoming_bytes);
-        (Box::new(V5Wire(client)), V5Link { eventloop, keep_alive, max_payload })
+    fn open(&self, opening: &Opening<'_>) -> (Box<dyn Wire>, V5Link) {
+        let (client, eventloop) = AsyncClient::new(self.mqtt_options(opening), CHANNEL);
+        let (keep_alive, mark) = (self.options.keep_alive, opening.mark);
+        (Box::new(V5Wire(client)), V5Link { eventloop, keep_alive, mark })
     }
 }
 
@@ -116,7 +112,7 @@ impl Wire for V5Wire {
 pub(super) struct V5Link {
     eventloop: EventLoop,
     keep_alive: Duration,
-    max_payload: usize,
+    mark: Mark,
 }
 
 impl Link for V5Link {
@@ -132,12 +128,12 @@ impl Link for V5Link {
                 self.keep_alive = self.keep_alive.max(Duration::from_secs(u64::from(seconds)));
             }
         }
-        Ok(step(event, self.max_payload))
+        Ok(step(event, self.mark))
     }
 
     fn drain(&mut self) -> Vec<Step> {
         let events = self.eventloop.state.events.drain(..);
-        events.filter_map(|event| step(event, self.max_payload)).collect()
+        events.filter_map(|event| step(event, self.mark)).collect()
     }
 
     fn keep_alive(&self) -> Duration {
@@ -145,10 +141,10 @@ impl Link for V5Link {
     }
 }
 
-fn step(event: Event, max_payload: usize) -> Option<Step> {
+fn step(event: Event, mark: Mark) -> Option<Step> {
     match event {
         Event::Incoming(Packet::ConnAck(connack)) => Some(connected(&connack)),
-        Event::Incoming(Packet::Publish(publish)) => received(publish, max_payload),
+        Event::Incoming(Packet::Publish(publish)) => received(publish, mark),
         Event::Incoming(Packet::PubAck(puback)) => Some(acknowledged(&puback)),
         Event::Incoming(Packet::SubAck(suback)) => Some(subscribed(&suback)),
         Event::Incoming(Packet::UnsubAck(unsuback)) => {
@@ -162,14 +158,18 @@ fn step(event: Event, max_payload: usize) -> Option<Step> {
 fn connected(connack: &ConnAck) -> Step {
     let properties = connack.properties.as_ref();
     let largest = properties.and_then(|p| p.max_packet_size).and_then(|bytes| usize::try_from(bytes).ok());
-    Step::Connected {
+    Step::Connected(BrokerSession {
+        name: String::new(),
+        protocol: Protocol::V5,
         session_present: connack.session_present,
         max_packet_bytes: largest,
         receive_maximum: properties.and_then(|p| p.receive_max),
-    }
+        retain: properties.and_then(|p| p.retain_available) != Some(0),
+        shared_subscriptions: properties.and_then(|p| p.shared_subscription_available) != Some(0),
+    })
 }
 
-fn received(publish: Publish, max_payload: usize) -> Option<Step> {
+fn received(publish: Publish, mark: Mark) -> Option<Step> {
     let Ok(topic) = String::from_utf8(publish.topic.to_vec()) else {
         tracing::warn!("a message is dropped: its topic is not UTF-8, which no broker should let through");
         return None;
@@ -183,7 +183,7 @@ fn received(publish: Publish, max_payload: usize) -> Option<Step> {
         dup: publish.dup,
         properties: publish.properties.map(incoming).unwrap_or_default(),
     };
-    Some(arrival.received(max_payload))
+    Some(arrival.received(mark))
 }
 
 const fn our_qos(qos: WireQoS) -> QoS {
@@ -197,6 +197,8 @@ const fn our_qos(qos: WireQoS) -> QoS {
 fn acknowledged(puback: &PubAck) -> Step {
     let outcome = match puback.reason {
         PubAckReason::Success | PubAckReason::NoMatchingSubscribers => PublishOutcome::Accepted,
+        // What the relay makes of 0x95, packet too large, which the library cannot read.
+        PubAckReason::PayloadFormatInvalid => PublishOutcome::Refused { reason: "PacketTooLarge".to_owned() },
         refusal => {
             let said = puback.properties.as_ref().and_then(|p| p.reason_string.as_deref());
             let reason = said.map_or_else(|| format!("{refusal:?}"), |said| format!("{refusal:?}: {said}"));
@@ -234,7 +236,6 @@ fn outgoing(properties: Properties) -> PublishProperties {
         message_expiry_interval: properties.message_expiry_s,
         response_topic: properties.response_topic,
         correlation_data: properties.correlation_data.map(Into::into),
-        user_properties: properties.user,
         content_type: properties.content_type,
         ..PublishProperties::default()
     }
@@ -246,31 +247,40 @@ fn incoming(properties: PublishProperties) -> Properties {
         response_topic: properties.response_topic,
         correlation_data: properties.correlation_data.map(|data| data.to_vec()),
         message_expiry_s: properties.message_expiry_interval,
-        user: properties.user_properties,
+    }
+}
+
+/// Whether a message of ours may be why the broker disconnects (MQTT 5, 3.14.2.1).
+const fn cause(reason: DisconnectReasonCode) -> LossCause {
+    match reason {
+        DisconnectReasonCode::PacketTooLarge => LossCause::PacketTooLarge,
+        DisconnectReasonCode::ServerBusy
+        | DisconnectReasonCode::ServerShuttingDown
+        | DisconnectReasonCode::KeepAliveTimeout
+        | DisconnectReasonCode::SessionTakenOver
+        | DisconnectReasonCode::UseAnotherServer
+        | DisconnectReasonCode::ServerMoved
+        | DisconnectReasonCode::MaximumConnectTime => LossCause::Elsewhere,
+        _ => LossCause::HungUp,
     }
 }
 
 fn loss(error: &ConnectionError) -> Loss {
     let loss = Loss::new(error.to_string());
     match error {
-        ConnectionError::ConnectionRefused(code) => refused(code),
-        ConnectionError::MqttState(StateError::Deserialization(error)) => match error {
-            mqttbytes::Error::PayloadSizeLimitExceeded { pkt_size, .. } => {
-                Loss { oversized: Some(*pkt_size), ..loss }
-            }
-            // The library's misnomer: its reader of PUBACK returns this of a code that it does not know.
-            mqttbytes::Error::InvalidConnectReturnCode(PACKET_TOO_LARGE) => {
-                Loss { refused_oldest: Some("PacketTooLarge"), ..loss }
-            }
-            _ => loss,
-        },
+        ConnectionError::ConnectionRefused(_) => Loss { refused: true, ..loss },
+        ConnectionError::Timeout(_) => Loss::elsewhere("no answer in time"),
+        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
+            let said = reason_string.as_deref().map(|said| format!(": {said}")).unwrap_or_default();
+            let loss = Loss::new(format!("the broker disconnects us: {reason_code:?}{said}"));
+            Loss { cause: cause(*reason_code), ..loss }
+        }
         _ => loss,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Protocol;
     use super::*;
 
     #[test]
@@ -280,7 +290,6 @@ mod tests {
             response_topic: Some("reply/here".to_owned()),
             correlation_data: Some(vec![0; 200]),
             message_expiry_s: Some(60),
-            user: vec![("a".to_owned(), "b".to_owned())],
         };
         for payload in [0, 1, 119, 120, 121, 16_000, 16_384, 2_097_200] {
             for properties in [Properties::default(), properties.clone()] {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::filter::check_topic;
+use super::filter::{check_response_topic, check_topic};
 use crate::ErrorCode;
 use crate::api::{NameError, check_folder_name, check_name};
 
@@ -274,6 +274,11 @@ impl Topics {
         self.own(format_args!("request/#"))
     }
 
+    /// Where the board pings itself: a topic that its own request filter takes in.
+    pub fn ping(&self) -> String {
+        self.own(format_args!("request/{}/ping", self.device))
+    }
+
     /// Filter of our own retained folder messages, to find those of folders that are gone.
     pub fn folder_filter(&self) -> String {
         self.own(format_args!("folder/+"))
@@ -335,13 +340,22 @@ impl Topics {
         Inbound::Faulty { fault, reply_to: usable.then_some(mirrored) }
     }
 
+    /// Whether a response topic may be published to at all: at most 256 bytes and 32 levels, none of them empty, no
+    /// control characters. One that may not is the request's fault; whether it is allowed is another question.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn check_response_topic(topic: &str) -> Result<(), &'static str> {
+        check_response_topic(topic)
+    }
+
     /// Whether an answer may be sent to the response topic of a request, which comes from a stranger:
     /// our right to publish must not be lent for other topics.
     ///
     /// `patterns` are prefixes that end at a level; `{root}`, `{device}`, `{client}` and `{group}` stand
     /// for the request's own. Whatever they say, below our root only `response` levels are allowed.
     pub fn allows_response_topic(&self, topic: &str, address: &RequestAddress, patterns: &[String]) -> bool {
-        if check_topic(topic).is_err() || topic.starts_with('$') {
+        if check_response_topic(topic).is_err() {
             return false;
         }
         let below_root = topic.strip_prefix(self.root.as_str()).and_then(|rest| rest.strip_prefix('/'));

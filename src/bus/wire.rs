@@ -2,7 +2,7 @@
 
 use embedded_svc::mqtt::client::QoS;
 
-use super::message::{IncomingMessage, OutgoingMessage, PublishOutcome};
+use super::message::{BrokerSession, IncomingMessage, OutgoingMessage, PublishOutcome};
 
 /// Something to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +27,7 @@ pub(super) trait Wire: Send {
 /// Something that happened on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    Connected {
-        session_present: bool,
-        max_packet_bytes: Option<usize>,
-        receive_maximum: Option<u16>,
-    },
+    Connected(BrokerSession),
     Received {
         packet: u16,
         message: IncomingMessage,

@@ -64,6 +64,12 @@ impl Config {
         for dir in self.features.iter().chain([&self.models]).filter(|dir| !dir.is_dir()) {
             notes.push(format!("{} is not a directory now; it is served as soon as it is", dir.display()));
         }
+        if self.device.contains('.') {
+            notes.push(format!(
+                "the device's name {:?} has a dot, of which some brokers (RabbitMQ) make two topic levels",
+                self.device
+            ));
+        }
         if let Some(PasswordSource::File(path)) = &self.broker.password
             && is_readable_by_others(path)
         {

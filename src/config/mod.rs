@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::api;
-use crate::bus::{BrokerUrl, Protocol, TlsFiles};
+use crate::bus::{BrokerUrl, ProtocolChoice, TlsFiles};
 use crate::decoder::onnxruntime::Provider;
 use crate::engine::EngineChoice;
 
@@ -60,7 +60,7 @@ pub struct BrokerConfig {
     /// Address.
     pub url: BrokerUrl,
     /// Version of MQTT.
-    pub protocol: Protocol,
+    pub protocol: ProtocolChoice,
     /// Name of the session; `geosam-<device>` unless given.
     pub client_id: String,
     /// User name, if the broker wants one.

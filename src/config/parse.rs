@@ -10,7 +10,7 @@ use super::{
     BrokerConfig, Config, DecoderConfig, EngineChoice, FleetConfig, HealthConfig, LimitsConfig, Overrides,
     PasswordSource, PreviewConfig, Surroundings, TensorRtConfig,
 };
-use crate::bus::{BrokerUrl, Protocol, TlsFiles, Topics};
+use crate::bus::{BrokerUrl, Protocol, ProtocolChoice, TlsFiles, Topics};
 use crate::service::ServiceOptions;
 
 const DAY_S: u64 = 24 * 3600;
@@ -32,7 +32,7 @@ impl Config {
             log: "info".to_owned(),
             broker: BrokerConfig {
                 url: BrokerUrl { tls: false, host: "localhost".to_owned(), port: 1883 },
-                protocol: Protocol::V5,
+                protocol: ProtocolChoice::Auto,
                 client_id: client_id(&surroundings.device),
                 username: None,
                 password: None,
@@ -193,9 +193,12 @@ impl BrokerConfig {
         }
         self.protocol = match section.text("protocol")? {
             None => self.protocol,
-            Some("5") => Protocol::V5,
-            Some("3.1.1") => Protocol::V311,
-            Some(_) => return Err(section.error("protocol", "is no version; give \"5\" or \"3.1.1\"")),
+            Some("auto") => ProtocolChoice::Auto,
+            Some("5") => Protocol::V5.into(),
+            Some("3.1.1") => Protocol::V311.into(),
+            Some(_) => {
+                return Err(section.error("protocol", "is no version; give \"auto\", \"5\" or \"3.1.1\""));
+            }
         };
         if let Some(client_id) = section.text("client_id")? {
             if client_id.len() > 65_535 || client_id.contains('\0') {

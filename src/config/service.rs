@@ -72,6 +72,7 @@ impl Config {
             self_check: self.self_check(threads),
             accelerator: self.accelerator(threads),
             health_interval: Duration::from_secs(self.health.interval_s.max(1)),
+            self_test_interval: Duration::from_secs(120),
             look_interval: Duration::from_secs(2),
         }
     }

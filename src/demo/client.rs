@@ -119,7 +119,7 @@ impl Client {
 
     fn take_in(&mut self, event: BusEvent) -> Result<(), DemoError> {
         match event {
-            BusEvent::Connected { .. } => {
+            BusEvent::Connected(_) => {
                 let response = format!("response/{}/+", self.name);
                 let filters = [response.as_str(), "state", "folder/+", "mask/+", "saved/+"];
                 let filters = filters.map(|below| Subscription::new(self.topic(below)));

@@ -10,12 +10,22 @@ use crate::api::{Limits, Request, RequestError, RequestId, Response, parse_reque
 use crate::bus::{Inbound, IncomingMessage, QoS, RequestAddress, Topics, Verb};
 use crate::store::{InboxEntry, RequestKey};
 
+/// The longest correlation data of a request, in bytes: an answer that carries them back must fit into any packet.
+pub(super) const MAX_CORRELATION: usize = 256;
+
+/// What a ping begins with.
+pub(super) const PING: &[u8] = b"ping ";
+
 /// What to do with a message.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "one at a time, for a moment, on the stack")]
 pub(super) enum Admission {
     /// Nothing of ours; acknowledge and forget.
     Ignore,
+    /// On a topic of another shape than ours; acknowledge, and say so.
+    Strange,
+    /// A ping of the board to itself, with its text, and its bytes where that was too large to be kept.
+    Ping(String, usize),
     /// A retained folder message of ours.
     Folder(String),
     /// Answer at once.
@@ -83,6 +93,15 @@ impl Receptions {
 impl IntakeRules {
     /// Judges one message.
     pub fn judge(&self, message: IncomingMessage, now: Instant) -> Admission {
+        if message.topic == self.topics.ping()
+            && (message.cut_from.is_some() || message.payload.starts_with(PING))
+        {
+            let bytes = message.cut_from.unwrap_or(message.payload.len());
+            let text = String::from_utf8_lossy(&message.payload);
+            // What follows the second blank makes it as large as it is to be.
+            let text = text.split(' ').take(3).collect::<Vec<_>>().join(" ");
+            return Admission::Ping(text, bytes);
+        }
         let address = match self.topics.parse(&message.topic) {
             Inbound::Request(address) => address,
             Inbound::Folder(name) => {
@@ -95,11 +114,14 @@ impl IntakeRules {
             Inbound::Faulty { fault, reply_to: Some(topic) } => {
                 // The id lets the asker find its answer, whatever else is wrong.
                 let id = self.parse(&message).map_or_else(|(id, _)| id, |request| request.id().cloned());
-                let reply =
-                    ReplyTo { correlation: message.properties.correlation_data, ..ReplyTo::topic(topic) };
+                let reply = ReplyTo {
+                    correlation: correlation(&message),
+                    at_most_once: message.qos == QoS::AtMostOnce,
+                    ..ReplyTo::topic(topic)
+                };
                 return Admission::Refuse(reply, Response::error(id, fault.code(), fault.to_string()));
             }
-            Inbound::Faulty { reply_to: None, .. } | Inbound::Foreign => return Admission::Ignore,
+            Inbound::Faulty { reply_to: None, .. } | Inbound::Foreign => return Admission::Strange,
         };
         if message.retain && message.payload.is_empty() && message.cut_from.is_none() {
             // Somebody clears the topic of a retained request, as the refusal of one says.
@@ -122,6 +144,9 @@ impl IntakeRules {
             let text = "a retained request would be run again at every reconnect; publish it without the \
                         retain flag, and clear the topic with an empty retained message";
             return refuse(id, ErrorCode::BadRequest, text.to_owned());
+        }
+        if let Err(text) = check_properties(&message) {
+            return refuse(id, ErrorCode::BadRequest, text);
         }
         if let Err(text) = check_for_verb(address.verb, &request) {
             return refuse(id, ErrorCode::BadRequest, text);
@@ -169,8 +194,35 @@ impl IntakeRules {
         let allowed = wanted
             .filter(|t| self.topics.allows_response_topic(t, address, &self.response_prefixes))
             .cloned();
-        ReplyTo { topic, response_topic: allowed, correlation: message.properties.correlation_data.clone() }
+        ReplyTo {
+            topic,
+            response_topic: allowed,
+            correlation: correlation(message),
+            at_most_once: message.qos == QoS::AtMostOnce,
+        }
     }
+}
+
+/// The correlation data that an answer carries back; a refusal of too many carries none.
+fn correlation(message: &IncomingMessage) -> Option<Vec<u8>> {
+    message.properties.correlation_data.clone().filter(|data| data.len() <= MAX_CORRELATION)
+}
+
+/// What an answer must carry back or go to, which a stranger has chosen.
+fn check_properties(message: &IncomingMessage) -> Result<(), String> {
+    let properties = &message.properties;
+    if let Some(data) = properties.correlation_data.as_ref().filter(|data| data.len() > MAX_CORRELATION) {
+        return Err(format!(
+            "the correlation data have {} bytes; at most {MAX_CORRELATION} are accepted",
+            data.len()
+        ));
+    }
+    if let Some(topic) = &properties.response_topic {
+        Topics::check_response_topic(topic).map_err(|problem| {
+            format!("the response topic {problem}; use at most 256 bytes and 32 levels, none of them empty")
+        })?;
+    }
+    Ok(())
 }
 
 /// What a verb needs beyond a well-formed request.

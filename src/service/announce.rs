@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::context::{AnswerBounds, Context};
 use super::folders::FolderView;
-use super::health::{Health, Moment, Tally};
+use super::health::{Broker, Delivery, Health, Moment, Tally};
 use super::watcher::FolderNews;
 use crate::accelerator::EngineNews;
 use crate::api::{API_VERSION, Limits};
-use crate::bus::{BusClient, BusError, OutgoingMessage, Properties, Subscription, Topics};
+use crate::bus::{BusClient, BusError, OutgoingMessage, Properties, QoS, SubscribeToken, Topics};
 use crate::session::SessionLimits;
 use crate::store::{Class, OutboxMessage};
 
@@ -34,11 +34,28 @@ pub(super) struct Announcer {
     topics: Topics,
     facts: Facts,
     health_interval: Duration,
+    self_test_interval: Duration,
+    /// Bytes of the largest packet that the broker takes, as far as it is known.
+    packet_bytes: Option<usize>,
 }
 
 impl Announcer {
-    pub const fn new(topics: Topics, facts: Facts, health_interval: Duration) -> Self {
-        Self { topics, facts, health_interval }
+    pub const fn new(
+        topics: Topics,
+        facts: Facts,
+        health_interval: Duration,
+        self_test_interval: Duration,
+    ) -> Self {
+        Self { topics, facts, health_interval, self_test_interval, packet_bytes: None }
+    }
+
+    /// What is known of the largest packet; says whether it is news.
+    pub fn set_packet_bytes(&mut self, bytes: Option<usize>) -> bool {
+        std::mem::replace(&mut self.packet_bytes, bytes) != bytes
+    }
+
+    pub const fn self_test_interval(&self) -> Duration {
+        self.self_test_interval
     }
 
     pub const fn health_interval(&self) -> Duration {
@@ -47,11 +64,20 @@ impl Announcer {
 
     /// Asks for requests, for the group's requests, and for our own folder messages, which may be older
     /// than this run.
-    pub fn subscribe(&self, client: &impl BusClient) -> Result<(), BusError> {
+    ///
+    /// # Errors
+    /// As [`BusClient::subscribe_with`].
+    pub fn subscribe(
+        &self,
+        client: &mut impl BusClient,
+        shared: bool,
+    ) -> Result<Vec<SubscribeToken>, BusError> {
         let mut filters = vec![self.topics.request_filter(), self.topics.folder_filter()];
-        filters.extend(self.topics.fleet_filters());
-        let subscriptions: Vec<Subscription> = filters.into_iter().map(Subscription::new).collect();
-        client.subscribe_with(&subscriptions).map(|_| ())
+        if shared {
+            filters.extend(self.topics.fleet_filters());
+        }
+        let ask = |filter: &String| client.subscribe(filter, QoS::AtLeastOnce).map(SubscribeToken::from);
+        filters.iter().map(ask).collect()
     }
 
     /// Everything retained but `state`, which comes last, when the rest can be relied on.
@@ -104,6 +130,9 @@ impl Announcer {
         });
         if let Some(reason) = context.engine.decoders().engine_reason() {
             info["engine_reason"] = Value::String(reason);
+        }
+        if let Some(bytes) = self.packet_bytes {
+            info["limits"]["packet_bytes"] = bytes.into();
         }
         as_json(self.topics.info(), &info).retained()
     }
@@ -181,6 +210,7 @@ impl Announcer {
         context: &Context,
         queue: usize,
         problems: &[&str],
+        (delivery, broker): (Delivery, Broker),
         now: Instant,
     ) -> OutgoingMessage {
         let counters = context.store.counters().unwrap_or_default();
@@ -188,6 +218,8 @@ impl Announcer {
             queue,
             depths: context.store.depths(),
             dropped: Class::ALL.iter().filter_map(|c| counters.get(&crate::store::drop_counter(*c))).sum(),
+            delivery,
+            broker,
             syncs: context.store.syncs() + context.layers.syncs(),
             cache_bytes: context.engine.cache_bytes(),
             engine: context.engine.decoders().engine_in_use(),

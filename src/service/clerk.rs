@@ -5,7 +5,9 @@
 //! messages are taken out of the outbox with the next commit, or after a short while.
 
 mod commit;
+mod connection;
 mod deadlines;
+mod delivery;
 mod journal;
 mod reception;
 #[cfg(test)]
@@ -21,19 +23,18 @@ use super::admission::{Cancellation, IntakeRules};
 use super::announce::Announcer;
 use super::bus_thread::Permit;
 use super::context::Context;
+use super::echo::Echo;
 use super::folders::FolderView;
 use super::health::Tally;
 use super::job::Job;
-use super::performed::{Performed, to_bytes};
-use super::publisher::{Publisher, outgoing};
-use super::pulse::{Organ, Pulse, tell_status};
+use super::performed::Performed;
+use super::publisher::Publisher;
+use super::pulse::{Organ, Pulse};
 use super::queue::RequestQueue;
 use super::watcher::FolderNews;
-use crate::ErrorCode;
 use crate::accelerator::EngineNews;
-use crate::api::Response;
-use crate::bus::{AckToken, BusClient, BusEvent};
-use crate::store::{Change, Class, Finish, KeptAnswer, OutboxMessage};
+use crate::bus::{AckToken, BusClient, BusEvent, SubscribeToken};
+use crate::store::{Change, Finish, KeptAnswer, OutboxMessage};
 use deadlines::Deadlines;
 pub(super) use journal::Backlog;
 use trouble::Trouble;
@@ -92,6 +93,15 @@ pub(super) struct Clerk<C> {
     pub announcer: Announcer,
     pub pulse: Arc<Pulse>,
     pub tally: Tally,
+    echo: Echo,
+    /// Subscriptions that the broker has not answered yet.
+    asked: Vec<SubscribeToken>,
+    /// It does not grant the one to our requests.
+    deaf: bool,
+    /// Messages on topics of another shape than ours.
+    strange_topics: u64,
+    /// Times that the broker had lost our session.
+    sessions_lost: u64,
     staged: Vec<(Change, Then)>,
     backlog: Backlog,
     /// The highest place of a request that was put on the queue, or had been before the start.
@@ -114,20 +124,25 @@ impl<C: BusClient> Clerk<C> {
         pulse: Arc<Pulse>,
         found: Found,
     ) -> Self {
-        let now = Instant::now();
+        let (now, run) = (Instant::now(), this_run());
         let mut deadlines = Deadlines::new(now);
         if found.backlog.is_behind() {
             deadlines.layers_failed(now);
         }
         Self {
-            rules,
             view: context.served.view(),
             context,
             queue,
-            publisher: Publisher::new(client),
-            announcer,
+            publisher: Publisher::new(client, rules.topics.ping(), run.clone()),
             pulse,
             tally: Tally::new(now),
+            echo: Echo::new(announcer.self_test_interval(), run),
+            asked: Vec::new(),
+            deaf: false,
+            strange_topics: 0,
+            sessions_lost: 0,
+            announcer,
+            rules,
             staged: found.first.into_iter().map(|change| (change, Then::Nothing)).collect(),
             backlog: found.backlog,
             highest: found.highest,
@@ -174,49 +189,11 @@ impl<C: BusClient> Clerk<C> {
             Input::Looked { view, news, models } => {
                 self.folders(view, &news);
                 if models {
-                    self.publisher.publish_now(self.announcer.info(&self.context));
+                    self.publisher.tell(self.announcer.info(&self.context));
                 }
             }
             Input::Engine(news) => self.engine(&news),
             Input::Stop => self.stopping = true,
-        }
-    }
-
-    fn bus_event(&mut self, event: BusEvent) {
-        match event {
-            BusEvent::Connected { session_present, .. } => {
-                tracing::info!(session_present, "connected to the broker");
-                self.publisher.connected();
-                if let Err(error) = self.announcer.subscribe(self.publisher.client()) {
-                    tracing::warn!(%error, "cannot subscribe");
-                }
-            }
-            BusEvent::Subscribed { refused, .. } => {
-                let requests = self.rules.topics.request_filter();
-                let deaf = refused.iter().any(|(filter, _)| *filter == requests);
-                for (filter, reason) in refused {
-                    tracing::error!(filter, reason, "the broker does not grant a subscription");
-                }
-                self.announce(!deaf);
-                tell_status(if deaf { "the broker does not let requests reach us" } else { "serving" });
-            }
-            BusEvent::Disconnected { error, unacknowledged, retry_in } => {
-                self.publisher.disconnected(&unacknowledged);
-                tracing::warn!(%error, ?retry_in, "the broker is away");
-                tell_status(&format!("serving; the broker is away: {error}"));
-            }
-            BusEvent::ConnectFailed { error, retry_in } => {
-                tracing::info!(%error, ?retry_in, "the broker is not there yet");
-                tell_status(&format!("serving; the broker is not there yet: {error}"));
-            }
-            BusEvent::Message(message) => self.message(message),
-            BusEvent::Published { token, outcome } => {
-                self.publisher.published(token, &outcome);
-                if self.publisher.delivered() > 0 {
-                    self.deadlines.linger(Instant::now());
-                }
-            }
-            BusEvent::Unsubscribed { .. } | BusEvent::Stopped { .. } => {}
         }
     }
 
@@ -225,7 +202,7 @@ impl<C: BusClient> Clerk<C> {
         let told = self.announcer.all(&self.view, &self.context);
         let online = online.then(|| self.announcer.online());
         for message in told.into_iter().chain(online) {
-            self.publisher.publish_now(message);
+            self.publisher.tell(message);
         }
     }
 
@@ -233,13 +210,14 @@ impl<C: BusClient> Clerk<C> {
         self.tally.answered(performed.ok, job.received.elapsed());
         let volatile = job.seq.is_none() && performed.session.is_none() && performed.layers.is_empty();
         if volatile {
-            for message in job.reply.messages(&performed.answer).iter().chain(&performed.messages) {
-                self.publisher.publish_now(outgoing(message));
+            let messages = job.reply.messages(&performed.answer);
+            for message in messages.iter().chain(&performed.messages) {
+                self.publish_now(message, job.reply.at_most_once);
             }
             self.queue.finished(&job);
             return;
         }
-        let mut messages = job.reply.messages(&performed.answer);
+        let mut messages = self.answer(&job.reply, &performed.answer);
         messages.extend(performed.messages.iter().cloned());
         let session = performed.session.as_ref();
         let finish = Finish {
@@ -265,7 +243,7 @@ impl<C: BusClient> Clerk<C> {
         for item in news {
             tracing::info!(?item, "folders");
             if let Some(message) = self.announcer.folder_message(&self.view, item) {
-                self.publisher.publish_now(message);
+                self.publisher.tell(message);
             }
             self.event(self.announcer.folder_event(item));
         }
@@ -278,7 +256,7 @@ impl<C: BusClient> Clerk<C> {
                 self.retained.insert(name);
             }
         } else if !self.view.ready.contains_key(&name) && !self.view.problems.contains_key(&name) {
-            self.publisher.publish_now(self.announcer.folder_gone(&name));
+            self.publisher.tell(self.announcer.folder_gone(&name));
         }
     }
 
@@ -288,7 +266,7 @@ impl<C: BusClient> Clerk<C> {
             EngineNews::Agreed { .. } => self.context.engine.forget_tract(),
             EngineNews::Fallback { message, .. } => tracing::error!(message, "another engine decodes"),
         }
-        self.publisher.publish_now(self.announcer.info(&self.context));
+        self.publisher.tell(self.announcer.info(&self.context));
         if let Some(event) = self.announcer.engine_event(news) {
             self.event(event);
         }
@@ -306,48 +284,24 @@ impl<C: BusClient> Clerk<C> {
         let now = Instant::now();
         self.tell_problems();
         if self.deadlines.take_health(now, self.announcer.health_interval()) {
-            let problems = self.trouble.told();
-            let health = self.announcer.health(&self.tally, &self.context, self.queue.len(), &problems, now);
-            if self.publisher.is_connected() {
-                self.publisher.publish_now(health);
+            let (problems, delivery) = (self.trouble.told(), self.delivery_health());
+            let health =
+                self.announcer.health(&self.tally, &self.context, self.queue.len(), &problems, delivery, now);
+            if self.publisher.is_connected()
+                && let Err(cause) = self.publisher.publish_now(health)
+            {
+                tracing::warn!(%cause, "health cannot be told");
             }
             for expired in self.context.expired_sessions() {
                 self.staged.push((Change::Session(expired), Then::Nothing));
             }
         }
         self.retry_layers(now);
+        self.test_way_in(now);
     }
+}
 
-    fn publish(&mut self) {
-        let oversized = match self.publisher.pump(&self.context.store) {
-            Ok(oversized) => oversized,
-            Err(error) => {
-                tracing::error!(%error, "the outbox cannot be read");
-                return;
-            }
-        };
-        for message in oversized {
-            let topic = &message.entry.message.topic;
-            tracing::warn!(topic, bytes = message.bytes, limit = message.limit, "too large for the broker");
-            if message.entry.message.class != Class::Answer {
-                continue;
-            }
-            // The asker shall not wait for nothing: the same answer, as an error that fits.
-            #[derive(serde::Deserialize)]
-            struct Answer {
-                id: Option<crate::api::RequestId>,
-            }
-            let id = serde_json::from_slice::<Answer>(&message.entry.message.payload).ok().and_then(|a| a.id);
-            let text = format!(
-                "the answer has {} bytes where the broker takes {}; set output.max_bytes lower",
-                message.bytes, message.limit
-            );
-            let payload = to_bytes(&Response::error(id, ErrorCode::TooLarge, text));
-            let answer = OutboxMessage { payload, ..message.entry.message };
-            self.staged.push((Change::Publish(answer), Then::Nothing));
-        }
-        if self.publisher.delivered() > 0 {
-            self.deadlines.linger(Instant::now());
-        }
-    }
+/// What tells the pings of this run from those of others.
+fn this_run() -> String {
+    format!("ping {:x}-{:x} ", super::admission::wall_clock_ms(), std::process::id())
 }

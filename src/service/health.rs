@@ -57,6 +57,8 @@ pub(super) struct Health {
     inbox: Depth,
     outbox: Depth,
     dropped: u64,
+    delivery: Delivery,
+    broker: Broker,
     latency_ms: Latency,
     card_syncs: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,6 +73,27 @@ pub(super) struct Health {
     problems: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature_c: Option<f64>,
+}
+
+/// Messages that were not delivered in this run.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct Delivery {
+    pub quarantined: u64,
+    pub refused: u64,
+    /// Requests at most once that came faster than they could be looked at.
+    pub requests_dropped: u64,
+}
+
+/// What is known of the broker, in this run.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Broker {
+    pub protocol: String,
+    pub connections: u64,
+    pub sessions_lost: u64,
+    /// Whether requests reach us.
+    pub way_in: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet_bytes: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +122,8 @@ pub(super) struct Moment<'a> {
     pub queue: usize,
     pub depths: Depths,
     pub dropped: u64,
+    pub delivery: Delivery,
+    pub broker: Broker,
     pub syncs: u64,
     pub cache_bytes: usize,
     pub free_bytes: Option<u64>,
@@ -118,6 +143,8 @@ impl Health {
             inbox: Depth { count: moment.depths.inbox, bytes: moment.depths.inbox_bytes },
             outbox: Depth { count: moment.depths.outbox, bytes: moment.depths.outbox_bytes },
             dropped: moment.dropped,
+            delivery: moment.delivery,
+            broker: moment.broker.clone(),
             latency_ms: Latency { p50: tally.percentile(0.5), p95: tally.percentile(0.95) },
             card_syncs: moment.syncs,
             memory_bytes: resident_bytes(),

@@ -16,12 +16,14 @@ pub(super) struct ReplyTo {
     pub response_topic: Option<String>,
     /// MQTT 5 correlation data, carried back on both.
     pub correlation: Option<Vec<u8>>,
+    /// Whether the request came at most once, and gets its answer so unless that is durable.
+    pub at_most_once: bool,
 }
 
 impl ReplyTo {
     /// A reply on a topic only.
     pub fn topic(topic: String) -> Self {
-        Self { topic, response_topic: None, correlation: None }
+        Self { topic, response_topic: None, correlation: None, at_most_once: false }
     }
 
     /// The messages that carry an answer.
@@ -30,6 +32,7 @@ impl ReplyTo {
         let message = |topic: &String| OutboxMessage {
             correlation: self.correlation.clone(),
             content_type: Some("application/json".to_owned()),
+            plain_topic: (*topic != self.topic).then(|| self.topic.clone()),
             ..OutboxMessage::new(Class::Answer, topic.clone(), Arc::clone(answer))
         };
         topics.map(message).collect()
@@ -109,5 +112,6 @@ pub(super) fn reply_of(entry: &InboxEntry, address: &RequestAddress, topics: &To
         topic: topics.response(address),
         response_topic: entry.response_topic.clone(),
         correlation: entry.correlation.clone(),
+        at_most_once: false,
     }
 }

@@ -59,7 +59,8 @@ pub(super) fn furnish<C: BusClient>(
     for error in unreadable {
         tracing::warn!(%error, "a session is lost");
     }
-    let announcer = Announcer::new(topics.clone(), facts(options), options.health_interval);
+    let announcer =
+        Announcer::new(topics.clone(), facts(options), options.health_interval, options.self_test_interval);
     let (sender, inputs) = channel();
     let engine = open_engine(&sender)?;
     let beating = Arc::clone(&pulse);

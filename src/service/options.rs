@@ -61,6 +61,8 @@ pub struct ServiceOptions {
     pub accelerator: Option<AcceleratorOptions>,
     /// Time between two `health` messages.
     pub health_interval: Duration,
+    /// Time without a request after which the board tests by a ping whether requests reach it.
+    pub self_test_interval: Duration,
     /// Time between two looks at the feature directories.
     pub look_interval: Duration,
 }
@@ -95,6 +97,7 @@ impl Default for ServiceOptions {
             self_check: None,
             accelerator: None,
             health_interval: Duration::from_secs(30),
+            self_test_interval: Duration::from_secs(120),
             look_interval: Duration::from_secs(2),
         }
     }

@@ -1,56 +1,143 @@
 //! From the outbox to the broker: publishes in order, within a window, and remembers which place in the
 //! outbox an acknowledgement belongs to. What is delivered is taken out of the store by the clerk, with
-//! its next commit.
+//! its next commit; what cannot be delivered is handed back to it with the reason.
+//!
+//! What the service tells of itself (retained) goes the same way, before the outbox, and is held by nobody else: it is
+//! told anew on each connection.
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+mod outcome;
+mod passing;
+mod probe;
 
-use crate::bus::{BusClient, BusError, OutgoingMessage, Properties, PublishOutcome, PublishToken, QoS};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
+
+use super::packets::Packets;
+use super::suspects::Suspects;
+use super::undelivered::Cause;
+use crate::bus::{
+    BrokerSession, BusClient, BusError, OutgoingMessage, Properties, Protocol, PublishToken, QoS,
+};
 use crate::store::{OutboxEntry, OutboxMessage, Store, StoreError};
+use outcome::DEFERRAL;
+use probe::Prober;
 
 /// Messages sent and not acknowledged; the bus sends fewer at a time, the rest waits in its queue.
 const WINDOW: usize = 64;
 /// Bytes of them.
 const WINDOW_BYTES: usize = 4 << 20;
 
-/// How long a broker that cannot take a message is left alone.
-const DEFERRAL: Duration = Duration::from_secs(5);
+/// Messages put off at a time; with more it is the broker's trouble, and one at a time is enough to see it end.
+const DEFERRED: usize = 8;
+
+/// A packet that no broker is known to find too large.
+const HARMLESS: usize = 1024;
+
+/// A message, as its publish is remembered by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Item {
+    /// In this place of the outbox.
+    Outbox(u64),
+    /// Held by no store: what is told of the service, answers without a guarantee. Known by its topic.
+    Passing(String),
+    /// A ping that tests a size.
+    Probe,
+}
+
+#[derive(Debug)]
+struct Flight {
+    item: Item,
+    /// Of the payload.
+    bytes: usize,
+    /// Of the whole packet.
+    packet: usize,
+}
+
+/// A message that the broker could not take.
+#[derive(Debug)]
+struct Deferral {
+    until: Instant,
+    times: u32,
+    /// How many others it had taken when it was first put off.
+    accepted: u64,
+}
 
 /// The state of delivery on one connection.
 pub(super) struct Publisher<C> {
     client: C,
     connected: bool,
+    session: BrokerSession,
     /// Place of the last message taken from the outbox on this connection.
     cursor: u64,
-    in_flight: HashMap<PublishToken, (u64, usize)>,
+    in_flight: HashMap<PublishToken, Flight>,
     bytes_in_flight: usize,
+    /// Messages that no store holds, to be sent on this connection.
+    passing: VecDeque<OutgoingMessage>,
+    /// Topics that the broker ends connections on.
+    silenced: BTreeSet<String>,
+    /// Connections in a row that ended with nothing under way that we would hear of.
+    unheard_losses: u32,
     /// Delivered, and not yet out of the store.
     acked: BTreeSet<u64>,
     /// Never to be delivered, and not yet out of the store.
     discarded: BTreeSet<u64>,
-    /// Until when nothing is sent, where the broker could not take a message.
-    deferred_until: Option<Instant>,
+    deferred: BTreeMap<u64, Deferral>,
+    /// When the next message may go where many are put off.
+    canary_at: Option<Instant>,
+    suspects: Suspects<Item>,
+    prober: Prober,
+    ping_topic: String,
+    /// What pings of this run begin with.
+    run: String,
+    packets: Packets,
+    /// What cannot be delivered, to be handed back.
+    doomed: Vec<(u64, Cause)>,
+    tally: Deliveries,
 }
 
-/// A message that no broker of ours takes, with its size and the limit.
+/// Counters of this run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Deliveries {
+    /// Messages that the broker has taken.
+    pub accepted: u64,
+    /// Taken out because connections ended on them.
+    pub quarantined: u64,
+    /// Otherwise not to be delivered.
+    pub refused: u64,
+}
+
+/// A message that cannot be delivered, and why.
 #[derive(Debug)]
-pub(super) struct Oversized {
-    pub entry: OutboxEntry,
-    pub bytes: usize,
-    pub limit: usize,
+pub(super) struct Undelivered {
+    /// `None` for what the service tells of itself.
+    pub entry: Option<OutboxEntry>,
+    pub topic: String,
+    pub cause: Cause,
 }
 
 impl<C: BusClient> Publisher<C> {
-    pub fn new(client: C) -> Self {
+    pub fn new(client: C, ping_topic: String, run: String) -> Self {
         Self {
             client,
             connected: false,
+            session: BrokerSession::default(),
             cursor: 0,
             in_flight: HashMap::new(),
             bytes_in_flight: 0,
+            passing: VecDeque::new(),
+            silenced: BTreeSet::new(),
+            unheard_losses: 0,
             acked: BTreeSet::new(),
             discarded: BTreeSet::new(),
-            deferred_until: None,
+            deferred: BTreeMap::new(),
+            canary_at: None,
+            suspects: Suspects::default(),
+            prober: Prober::default(),
+            ping_topic,
+            run,
+            packets: Packets::default(),
+            doomed: Vec::new(),
+            tally: Deliveries::default(),
         }
     }
 
@@ -58,51 +145,26 @@ impl<C: BusClient> Publisher<C> {
         &self.client
     }
 
+    pub const fn client_mut(&mut self) -> &mut C {
+        &mut self.client
+    }
+
     pub const fn is_connected(&self) -> bool {
         self.connected
     }
 
-    /// There is a connection: whatever is not on its way on it is sent again. Events lag behind the bus, so
-    /// messages may have been published on this connection already: they are not those that
-    /// [`Publisher::disconnected`] was told of.
-    pub fn connected(&mut self) {
-        self.connected = true;
-        self.cursor = 0;
-        self.deferred_until = None;
+    /// What the broker said of itself on the present or last connection.
+    pub const fn session(&self) -> &BrokerSession {
+        &self.session
     }
 
-    /// A connection is gone, and with it what was published on it and not acknowledged.
-    pub fn disconnected(&mut self, unacknowledged: &[PublishToken]) {
-        self.connected = false;
-        for token in unacknowledged {
-            self.landed(*token);
-        }
+    /// What is known of the largest packet.
+    pub const fn packets(&self) -> &Packets {
+        &self.packets
     }
 
-    /// A message that is no longer on its way; its place in the outbox.
-    fn landed(&mut self, token: PublishToken) -> Option<u64> {
-        let (seq, bytes) = self.in_flight.remove(&token)?;
-        self.bytes_in_flight -= bytes;
-        Some(seq)
-    }
-
-    /// The broker has answered a publish.
-    pub fn published(&mut self, token: PublishToken, outcome: &PublishOutcome) {
-        let Some(seq) = self.landed(token) else { return };
-        match outcome {
-            PublishOutcome::Accepted => {
-                self.acked.insert(seq);
-            }
-            PublishOutcome::Deferred { reason } => {
-                tracing::warn!(seq, reason, "the broker cannot take a message now; it is sent again");
-                self.cursor = self.cursor.min(seq.saturating_sub(1));
-                self.deferred_until = Some(Instant::now() + DEFERRAL);
-            }
-            PublishOutcome::Refused { reason } => {
-                tracing::warn!(seq, reason, "the broker refuses a message for good; it is discarded");
-                self.discarded.insert(seq);
-            }
-        }
+    pub const fn deliveries(&self) -> Deliveries {
+        self.tally
     }
 
     /// Delivered messages that the store still holds.
@@ -126,64 +188,152 @@ impl<C: BusClient> Publisher<C> {
         }
     }
 
-    /// Publishes what the window lets through; returns what is too large for the broker.
+    fn window(&self) -> usize {
+        if self.suspects.one_at_a_time() { 1 } else { WINDOW }
+    }
+
+    fn has_room(&self) -> bool {
+        self.connected && self.in_flight.len() < self.window() && self.bytes_in_flight < WINDOW_BYTES
+    }
+
+    /// Publishes what the window lets through; returns what cannot be delivered. The clerk comes by at least once a
+    /// second.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn pump(&mut self, store: &Store) -> Result<Vec<Oversized>, StoreError> {
-        let mut oversized = Vec::new();
-        // The clerk comes by at least once a second.
-        if self.deferred_until.is_some_and(|until| until > Instant::now()) {
-            return Ok(oversized);
+    pub fn pump(&mut self, store: &Store) -> Result<Vec<Undelivered>, StoreError> {
+        let mut undelivered = self.doomed(store)?;
+        self.pump_passing(&mut undelivered);
+        let now = Instant::now();
+        let shown = self.prober.look(now);
+        self.note(shown);
+        if let Some(first) =
+            self.deferred.iter().find(|(_, deferral)| deferral.until <= now).map(|(seq, _)| *seq)
+        {
+            self.cursor = self.cursor.min(first.saturating_sub(1));
         }
-        while self.connected && self.in_flight.len() < WINDOW && self.bytes_in_flight < WINDOW_BYTES {
-            let room = WINDOW - self.in_flight.len();
+        while self.has_room() {
+            let room = self.window() - self.in_flight.len();
             let entries = store.outbox_after(self.cursor, room, WINDOW_BYTES - self.bytes_in_flight)?;
             if entries.is_empty() {
+                if self.in_flight.is_empty() && self.passing.is_empty() && self.prober.first_held().is_none()
+                {
+                    self.suspects.all_cleared();
+                }
                 break;
             }
             for entry in entries {
                 let seq = entry.seq;
-                let flies = self.in_flight.values().any(|(flying, _)| *flying == seq);
-                if flies || self.acked.contains(&seq) || self.discarded.contains(&seq) {
+                if self.passes_over(seq, now) {
+                    self.cursor = seq;
+                    continue;
+                }
+                if !self.deferred.contains_key(&seq) && self.deferred.len() >= DEFERRED {
+                    if self.canary_at.is_some_and(|at| at > now) {
+                        return Ok(undelivered);
+                    }
+                    self.canary_at = Some(now + DEFERRAL);
+                }
+                let message = outgoing(&entry.message);
+                let packet = message.packet_bytes(self.session.protocol);
+                if self.is_in_doubt(seq, packet) {
+                    self.prober.hold(seq, packet);
                     self.cursor = seq;
                     continue;
                 }
                 let bytes = entry.message.payload.len();
-                match self.client.publish_with(outgoing(&entry.message)) {
-                    Ok(token) => {
-                        self.in_flight.insert(token, (seq, bytes));
-                        self.bytes_in_flight += bytes;
-                    }
-                    Err(BusError::TooLarge { bytes, limit, .. }) => {
-                        self.discarded.insert(seq);
-                        oversized.push(Oversized { entry, bytes, limit });
-                    }
-                    Err(BusError::BadTopic { topic, problem }) => {
-                        tracing::warn!(topic, problem, "a message is discarded");
-                        self.discarded.insert(seq);
-                    }
-                    Err(BusError::BadProperty { topic, problem }) => {
-                        tracing::warn!(topic, problem, "a message is discarded");
-                        self.discarded.insert(seq);
-                    }
-                    // Tried again with the next event, or on the next connection.
-                    Err(error) => {
-                        tracing::debug!(%error, "publishing waits");
-                        return Ok(oversized);
-                    }
+                let sent = match self.packets.limit().filter(|limit| packet > *limit) {
+                    Some(limit) => Err(BusError::TooLarge { topic: String::new(), bytes: packet, limit }),
+                    None => self.send(message),
+                };
+                match sent {
+                    Ok(token) => self.fly(token, Flight { item: Item::Outbox(seq), bytes, packet }),
+                    Err(error) => match hopeless(error) {
+                        Ok(cause) => undelivered.push(self.give_up(entry, cause)),
+                        // Tried again with the next event, or on the next connection.
+                        Err(error) => {
+                            tracing::debug!(%error, "publishing waits");
+                            return Ok(undelivered);
+                        }
+                    },
                 }
                 self.cursor = seq;
             }
         }
-        Ok(oversized)
+        self.probe(now);
+        Ok(undelivered)
     }
 
-    /// Publishes a message that no store holds; it is lost without a connection.
-    pub fn publish_now(&self, message: OutgoingMessage) {
-        if let Err(error) = self.client.publish_with(message) {
-            tracing::debug!(%error, "a message without a guarantee is lost");
+    /// Whether a message is of a size that may not arrive: none of it has come back, and the broker cannot tell its limit,
+    /// or has ended a connection on it.
+    fn is_in_doubt(&self, seq: u64, packet: usize) -> bool {
+        let mute = self.session.protocol == Protocol::V311 && packet > HARMLESS;
+        let suspected = self.packets.is_unproven(packet) && self.suspects.ended_with(&Item::Outbox(seq)) > 0;
+        let known = self.packets.limit().is_some_and(|limit| packet > limit);
+        self.prober.doubts(packet) && !known && (mute || suspected)
+    }
+
+    /// What the broker's answers, or ends of connections, have shown to be hopeless.
+    fn doomed(&mut self, store: &Store) -> Result<Vec<Undelivered>, StoreError> {
+        let mut undelivered = Vec::new();
+        while let Some((seq, cause)) = self.doomed.last().cloned() {
+            let entries = store.outbox_after(seq.saturating_sub(1), 1, usize::MAX)?;
+            self.doomed.pop();
+            // It may have been dropped from a full outbox meanwhile.
+            if let Some(entry) = entries.into_iter().find(|entry| entry.seq == seq) {
+                undelivered.push(self.give_up(entry, cause));
+            }
         }
+        Ok(undelivered)
+    }
+
+    /// Publishes through the trait of `embedded_svc` what it can say, and the rest, which has MQTT 5 properties, through
+    /// ours.
+    fn send(&mut self, message: OutgoingMessage) -> Result<PublishToken, BusError> {
+        if message.properties.is_empty() {
+            let OutgoingMessage { topic, payload, qos, retain, .. } = message;
+            return self.client.publish(&topic, qos, retain, &payload).map(PublishToken::from);
+        }
+        self.client.publish_with(message)
+    }
+
+    fn fly(&mut self, token: PublishToken, flight: Flight) {
+        self.bytes_in_flight += flight.bytes;
+        self.in_flight.insert(token, flight);
+    }
+
+    /// Whether a message is not to be sent now: it is under way, done with, or put off.
+    fn passes_over(&self, seq: u64, now: Instant) -> bool {
+        self.acked.contains(&seq)
+            || self.discarded.contains(&seq)
+            || self.deferred.get(&seq).is_some_and(|deferral| deferral.until > now)
+            || self.prober.holds(seq)
+            || self.in_flight.values().any(|flight| flight.item == Item::Outbox(seq))
+    }
+
+    fn give_up(&mut self, entry: OutboxEntry, cause: Cause) -> Undelivered {
+        if !matches!(cause, Cause::EndsConnections { .. }) {
+            self.tally.refused += 1;
+        }
+        self.deferred.remove(&entry.seq);
+        self.suspects.cleared(&Item::Outbox(entry.seq));
+        self.discarded.insert(entry.seq);
+        Undelivered { topic: entry.message.topic.clone(), entry: Some(entry), cause }
+    }
+}
+
+/// How the bus calls a refusal for size.
+const TOO_LARGE: &str = "PacketTooLarge";
+
+/// Why a publish is of no use at any time; or the error back, where it may be later.
+fn hopeless(error: BusError) -> Result<Cause, BusError> {
+    match error {
+        BusError::TooLarge { bytes, limit, .. } => Ok(Cause::TooLarge { bytes, limit: Some(limit) }),
+        BusError::BadTopic { topic, problem } => {
+            Ok(Cause::Unsayable { problem: format!("the topic {topic:?} {problem}") })
+        }
+        BusError::BadProperty { problem, .. } => Ok(Cause::Unsayable { problem: problem.to_owned() }),
+        other => Err(other),
     }
 }
 

@@ -183,13 +183,24 @@ pub struct OutboxMessage {
     pub correlation: Option<Vec<u8>>,
     /// MQTT 5 content type.
     pub content_type: Option<String>,
+    /// Of an answer: the topic that its request implies, which may be another one than this message's.
+    pub plain_topic: Option<String>,
 }
 
 impl OutboxMessage {
     /// A message with QoS 1, not retained, without MQTT 5 properties.
     pub fn new(class: Class, topic: impl Into<String>, payload: impl Into<Arc<[u8]>>) -> Self {
         let (topic, payload) = (topic.into(), payload.into());
-        Self { topic, payload, qos: 1, retain: false, class, correlation: None, content_type: None }
+        Self {
+            topic,
+            payload,
+            qos: 1,
+            retain: false,
+            class,
+            correlation: None,
+            content_type: None,
+            plain_topic: None,
+        }
     }
 }
 

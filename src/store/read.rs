@@ -91,6 +91,7 @@ impl Store {
                     class: header.class,
                     correlation: header.correlation,
                     content_type: header.content_type,
+                    plain_topic: header.plain_topic,
                 };
                 found.push(OutboxEntry { seq: seq.value(), message });
             }

@@ -46,6 +46,8 @@ pub(super) struct OutboxHeader {
     pub correlation: Option<Vec<u8>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain_topic: Option<String>,
     /// Where its payload stands in `bodies`.
     pub body: u64,
     /// The payload's bytes.
@@ -61,6 +63,7 @@ impl OutboxHeader {
             class: message.class,
             correlation: message.correlation.clone(),
             content_type: message.content_type.clone(),
+            plain_topic: message.plain_topic.clone(),
             body,
             bytes: message.payload.len(),
         }

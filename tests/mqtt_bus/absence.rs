@@ -225,7 +225,7 @@ fn nothing_is_lost_either_way_while_the_broker_restarts() {
                 bus.events.next_event(Some(Duration::from_millis(u64::from(next == COUNT))))
             {
                 match event {
-                    BusEvent::Connected { .. } => {
+                    BusEvent::Connected(_) => {
                         by_token.clear();
                         for index in &open {
                             let message = OutgoingMessage::new("out", index.to_string());

@@ -78,20 +78,17 @@ fn request_and_response_meet_by_mqtt5_properties() {
     assert_eq!(request.properties.response_topic.as_deref(), Some("reply/17"));
     assert_eq!(request.properties.correlation_data.as_deref(), Some(&b"c-17"[..]));
     assert_eq!(request.properties.content_type.as_deref(), Some("application/json"));
-    assert_eq!(request.properties.user, [("operator".to_owned(), "7".to_owned())]);
     assert!(request.properties.message_expiry_s.is_some_and(|left| left <= 60));
 
     let answer = OutgoingMessage::new("reply/17", "ok").with(Properties {
         content_type: Some("application/geo+json".to_owned()),
         correlation_data: request.properties.correlation_data,
-        user: vec![("board".to_owned(), "a".to_owned())],
         ..Properties::default()
     });
     bus.handle.publish_with(answer).unwrap();
     let answer = peer.next();
     assert_eq!((answer.correlation_data.as_str(), answer.text().as_str()), ("c-17", "ok"));
     assert_eq!(answer.content_type, "application/geo+json");
-    assert!(answer.user_properties.contains("board") && answer.user_properties.contains('a'));
 }
 
 #[test]

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use geosam_edge::bus::{
-    BackoffOptions, BrokerUrl, BusClient, BusConnection, BusError, BusEvent, BusEvents, BusHandle,
-    BusOptions, IncomingMessage, Protocol, PublishOutcome, PublishToken, Subscription, connect,
+    BackoffOptions, BrokerSession, BrokerUrl, BusClient, BusConnection, BusError, BusEvent, BusEvents,
+    BusHandle, BusOptions, IncomingMessage, Protocol, PublishOutcome, PublishToken, Subscription, connect,
 };
 
 mod absence;
@@ -15,6 +15,7 @@ mod certificates;
 mod exchange;
 #[path = "../support/mosquitto.rs"]
 mod mosquitto;
+mod refusals;
 mod sizes;
 
 use mosquitto::{Mosquitto, patience};
@@ -24,7 +25,7 @@ const BOTH: [Protocol; 2] = [Protocol::V5, Protocol::V311];
 fn options(broker: &Mosquitto, protocol: Protocol, client_id: &str) -> BusOptions {
     let url = BrokerUrl::parse(&broker.url()).unwrap();
     BusOptions {
-        protocol,
+        protocol: protocol.into(),
         keep_alive: Duration::from_secs(5),
         backoff: BackoffOptions {
             first: Duration::from_millis(100),
@@ -76,9 +77,14 @@ impl Bus {
         }
     }
 
+    /// Whether the broker has our session.
     fn connected(&mut self) -> bool {
+        self.session().session_present
+    }
+
+    fn session(&mut self) -> BrokerSession {
         self.wait("a connection", |event| match event {
-            BusEvent::Connected { session_present, .. } => Some(*session_present),
+            BusEvent::Connected(session) => Some(session.clone()),
             _ => None,
         })
     }

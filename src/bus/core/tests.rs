@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use super::*;
-use crate::bus::message::{IncomingMessage, Properties};
+use crate::bus::message::{IncomingMessage, Properties, PublishOutcome};
 
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<WireCommand>>>);
@@ -30,8 +30,8 @@ impl Wire for Recorder {
 }
 
 fn connected(limits: QueueLimits) -> (Core, Recorder) {
-    let (mut core, wire) = (Core::new(Protocol::V5, limits), Recorder::default());
-    core.connected(Box::new(wire.clone()), None, None);
+    let (mut core, wire) = (Core::new(limits), Recorder::default());
+    core.connected(Box::new(wire.clone()), &BrokerSession::default());
     (core, wire)
 }
 
@@ -70,7 +70,7 @@ fn accepted(packet: u16) -> Step {
 
 #[test]
 fn a_publish_without_connection_is_refused_and_not_kept() {
-    let mut core = Core::new(Protocol::V5, QueueLimits::default());
+    let mut core = Core::new(QueueLimits::default());
     assert!(matches!(core.publish(message("a")), Err(BusError::NotConnected { .. })));
     assert!(matches!(core.subscribe(&[Subscription::new("a")]), Err(BusError::NotConnected { .. })));
     assert_eq!(core.lost(), []);
@@ -119,8 +119,11 @@ fn the_window_counts_from_the_oldest_so_that_no_packet_id_is_reused_early() {
 
 #[test]
 fn a_broker_with_a_smaller_receive_maximum_is_heeded() {
-    let (mut core, wire) = (Core::new(Protocol::V5, window_of(16)), Recorder::default());
-    core.connected(Box::new(wire.clone()), None, Some(1));
+    let (mut core, wire) = (Core::new(window_of(16)), Recorder::default());
+    core.connected(
+        Box::new(wire.clone()),
+        &BrokerSession { receive_maximum: Some(1), ..BrokerSession::default() },
+    );
     core.publish(message("a")).unwrap();
     core.publish(message("b")).unwrap();
     assert_eq!(wire.topics(), ["a"]);
@@ -128,8 +131,11 @@ fn a_broker_with_a_smaller_receive_maximum_is_heeded() {
 
 #[test]
 fn an_oversized_message_is_measured_and_never_sent() {
-    let (mut core, wire) = (Core::new(Protocol::V5, QueueLimits::default()), Recorder::default());
-    core.connected(Box::new(wire.clone()), Some(100), None);
+    let (mut core, wire) = (Core::new(QueueLimits::default()), Recorder::default());
+    core.connected(
+        Box::new(wire.clone()),
+        &BrokerSession { max_packet_bytes: Some(100), ..BrokerSession::default() },
+    );
     // Two bytes of header, two of topic length, one of topic, two of packet id, one of properties.
     let fits = OutgoingMessage::new("a", vec![0; 92]);
     assert!(core.publish(fits).is_ok());
@@ -187,7 +193,7 @@ fn a_token_of_an_earlier_connection_is_void() {
     let (mut core, wire) = connected(QueueLimits::default());
     let old = receive(&mut core, 1);
     core.lost();
-    core.connected(Box::new(wire.clone()), None, None);
+    core.connected(Box::new(wire.clone()), &BrokerSession::default());
     let new = receive(&mut core, 1);
     core.acknowledge(old);
     assert_eq!(wire.take(), []);
@@ -242,16 +248,6 @@ fn leave_is_taken_once_everything_and_the_farewell_are_acknowledged() {
     assert_eq!(wire.take(), [WireCommand::Disconnect]);
     core.stop(None);
     assert_eq!(wire.take(), []);
-}
-
-#[test]
-fn a_refusal_that_the_library_cannot_read_falls_on_the_oldest() {
-    let (mut core, _wire) = connected(QueueLimits::default());
-    let tokens: Vec<_> = ["a", "b"].map(|topic| core.publish(message(topic)).unwrap()).into();
-    core.apply(Step::PublishSent { packet: 1 });
-    let outcome = PublishOutcome::Refused { reason: "PacketTooLarge".to_owned() };
-    assert_eq!(core.refuse_oldest("PacketTooLarge"), Some(BusEvent::Published { token: tokens[0], outcome }));
-    assert_eq!(core.lost(), [tokens[1]]);
 }
 
 #[test]
@@ -320,7 +316,7 @@ proptest! {
                     on_wire.clear();
                     wire.take();
                     (received, acknowledged) = (0, Vec::new());
-                    core.connected(Box::new(wire.clone()), None, None);
+                    core.connected(Box::new(wire.clone()), &BrokerSession::default());
                 }
                 Act::AckPublish(_) | Act::AckMessage(_) => {}
             }

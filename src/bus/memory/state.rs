@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use embedded_svc::mqtt::client::QoS;
 
 use crate::bus::filter::{matches, unshared};
-use crate::bus::message::{IncomingMessage, OutgoingMessage, PublishOutcome};
+use crate::bus::message::{BrokerSession, IncomingMessage, OutgoingMessage, Protocol, PublishOutcome};
 use crate::bus::wire::{Step, WireCommand};
 
 /// What the broker does with a publish.
@@ -24,6 +24,21 @@ pub enum PublishPolicy {
     Defer(String),
     /// Refuses it for a reason.
     Refuse(String),
+    /// Ends the connection in place of an answer, as brokers do on what they forbid.
+    HangUp,
+}
+
+/// What the broker does with a packet over its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverLimit {
+    /// It has announced the limit, so none should come; it hangs up on one that does.
+    Announced,
+    /// It has not, and hangs up.
+    HangUp,
+    /// It has not, and refuses the publish.
+    Refuse,
+    /// It has not, acknowledges the publish and throws it away, as mosquitto's `message_size_limit` with MQTT 3.1.1.
+    Swallow,
 }
 
 /// A message on its way to the bus.
@@ -61,6 +76,14 @@ pub(super) struct BrokerState {
     connected: bool,
     ended: bool,
     policy: PublishPolicy,
+    /// Topics that have a policy of their own, by filter.
+    policies: Vec<(String, PublishPolicy)>,
+    packet_limit: Option<(usize, OverLimit)>,
+    protocol: Protocol,
+    /// Subscriptions are granted, and nothing comes for them.
+    deaf: bool,
+    /// It is about to end the connection, and takes nothing more.
+    hanging_up: bool,
     receive_maximum: usize,
     /// The session.
     subscriptions: Vec<String>,
@@ -84,6 +107,11 @@ impl BrokerState {
             connected: false,
             ended: false,
             policy: PublishPolicy::Accept,
+            policies: Vec::new(),
+            packet_limit: None,
+            protocol: Protocol::V5,
+            deaf: false,
+            hanging_up: false,
             receive_maximum: 20,
             subscriptions: Vec::new(),
             queue: VecDeque::new(),
@@ -114,6 +142,7 @@ impl BrokerState {
             self.queue.clear();
         }
         self.connected = true;
+        self.hanging_up = false;
         self.connection += 1;
         (self.last_packet_in, self.last_packet_out) = (0, 0);
         self.held.clear();
@@ -157,7 +186,7 @@ impl BrokerState {
 
     /// A command of the bus. One for an earlier connection has no effect.
     pub(super) fn command(&mut self, connection: u64, command: WireCommand) {
-        if !self.connected || connection != self.connection {
+        if !self.connected || self.hanging_up || connection != self.connection {
             return;
         }
         match command {
@@ -208,16 +237,45 @@ impl BrokerState {
         }
     }
 
+    /// What it does with this message; the limit goes first, then the topic's own policy.
+    fn policy_for(&self, message: &OutgoingMessage) -> PublishPolicy {
+        if let Some((limit, over)) = self.packet_limit
+            && message.packet_bytes(self.protocol) > limit
+        {
+            return match over {
+                OverLimit::Announced | OverLimit::HangUp => PublishPolicy::HangUp,
+                OverLimit::Refuse => PublishPolicy::Refuse("PacketTooLarge".to_owned()),
+                OverLimit::Swallow => PublishPolicy::LoseMessage,
+            };
+        }
+        let own = self.policies.iter().find(|(filter, _)| matches(filter, &message.topic));
+        own.map_or_else(|| self.policy.clone(), |(_, policy)| policy.clone())
+    }
+
     fn publish(&mut self, message: OutgoingMessage) {
+        let policy = self.policy_for(&message);
+        if policy == PublishPolicy::HangUp {
+            if message.qos != QoS::AtMostOnce {
+                let packet = self.packet_in();
+                self.steps.push_back(Step::PublishSent { packet });
+            }
+            self.hanging_up = true;
+            return;
+        }
         if message.qos == QoS::AtMostOnce {
-            if self.policy != PublishPolicy::LoseMessage {
+            if policy != PublishPolicy::LoseMessage {
                 self.arrived(message);
             }
             return;
         }
         let packet = self.packet_in();
         self.steps.push_back(Step::PublishSent { packet });
-        match self.policy.clone() {
+        let swallows = self.packet_limit.is_some_and(|(_, over)| over == OverLimit::Swallow);
+        match policy {
+            PublishPolicy::HangUp => {}
+            PublishPolicy::LoseMessage if swallows => {
+                self.steps.push_back(Step::PublishAcked { packet, outcome: PublishOutcome::Accepted });
+            }
             PublishPolicy::Accept => {
                 self.arrived(message);
                 let outcome = PublishOutcome::Accepted;
@@ -264,7 +322,7 @@ impl BrokerState {
             }
         }
         let wanted = self.subscriptions.iter().any(|filter| matches(unshared(filter), &message.topic));
-        if !wanted || (message.qos == QoS::AtMostOnce && !self.connected) {
+        if !wanted || self.deaf || (message.qos == QoS::AtMostOnce && !self.connected) {
             return Delivery::NotWanted;
         }
         let id = self.enqueue(IncomingMessage {
@@ -346,6 +404,44 @@ impl BrokerState {
 
     pub(super) fn set_policy(&mut self, policy: PublishPolicy) {
         self.policy = policy;
+    }
+
+    pub(super) fn set_policy_of(&mut self, filter: &str, policy: PublishPolicy) {
+        self.policies.retain(|(known, _)| known != filter);
+        self.policies.push((filter.to_owned(), policy));
+    }
+
+    pub(super) const fn set_packet_limit(&mut self, limit: Option<(usize, OverLimit)>) {
+        self.packet_limit = limit;
+    }
+
+    pub(super) const fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    pub(super) const fn set_deaf(&mut self, deaf: bool) {
+        self.deaf = deaf;
+    }
+
+    /// What CONNACK says.
+    pub(super) fn session(&self, session_present: bool) -> BrokerSession {
+        BrokerSession {
+            name: "edge@memory".to_owned(),
+            protocol: self.protocol,
+            session_present,
+            max_packet_bytes: self.announced_limit(),
+            ..BrokerSession::default()
+        }
+    }
+
+    /// The limit that CONNACK tells.
+    fn announced_limit(&self) -> Option<usize> {
+        self.packet_limit.filter(|(_, over)| *over == OverLimit::Announced).map(|(limit, _)| limit)
+    }
+
+    /// Whether the connection is to be ended now.
+    pub(super) const fn is_hanging_up(&self) -> bool {
+        self.connected && self.hanging_up
     }
 
     pub(super) const fn set_receive_maximum(&mut self, count: usize) {

@@ -98,7 +98,7 @@ impl<C: BusClient> Clerk<C> {
             // It came again before it was answered: it will be answered once.
             Outcome::Pending(_) => self.acknowledge(ack),
             Outcome::Answered(answer) => {
-                let finish = Finish { messages: job.reply.messages(&answer), ..Finish::default() };
+                let finish = Finish { messages: self.answer(&job.reply, &answer), ..Finish::default() };
                 self.staged.push((Change::Finish(Box::new(finish)), Then::Acknowledge(ack)));
             }
             Outcome::AlreadyDone => {

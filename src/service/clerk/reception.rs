@@ -9,14 +9,41 @@ use crate::bus::{AckToken, BusClient, IncomingMessage};
 use crate::service::admission::{Admission, Cancellation};
 use crate::service::job::{Job, ReplyTo};
 use crate::service::performed::{Performed, to_bytes};
-use crate::service::publisher::outgoing;
 use crate::store::{Change, Finish, InboxEntry, Lookup};
 
 impl<C: BusClient> Clerk<C> {
     pub(super) fn message(&mut self, message: IncomingMessage) {
         let ack = message.ack;
-        match self.rules.judge(message, Instant::now()) {
+        let now = Instant::now();
+        let topic = message.topic.clone();
+        let admission = self.rules.judge(message, now);
+        if !matches!(
+            admission,
+            Admission::Ignore | Admission::Strange | Admission::Folder(_) | Admission::Ping(..)
+        ) {
+            self.echo.heard(now);
+        }
+        match admission {
             Admission::Ignore => self.acknowledge(ack),
+            Admission::Strange => {
+                self.acknowledge(ack);
+                self.strange_topics += 1;
+                if self.strange_topics <= 10 || self.strange_topics.is_multiple_of(1000) {
+                    tracing::warn!(
+                        topic,
+                        so_far = self.strange_topics,
+                        "a request on a topic of another shape is passed over: request/<client>/<verb> is expected. \
+                         Some brokers make two levels of a dot in a name"
+                    );
+                }
+            }
+            Admission::Ping(text, bytes) => {
+                self.acknowledge(ack);
+                // The text of one over our own limit has been thrown away.
+                if text.is_empty() || self.echo.came_back(&text, now) {
+                    self.publisher.probe_came_back(bytes);
+                }
+            }
             Admission::Folder(name) => {
                 self.acknowledge(ack);
                 self.retained_folder(name);
@@ -116,13 +143,13 @@ impl<C: BusClient> Clerk<C> {
             self.answer_now(reply, response);
             return;
         }
-        let finish = Finish { messages: reply.messages(&to_bytes(response)), ..Finish::default() };
+        let finish = Finish { messages: self.answer(reply, &to_bytes(response)), ..Finish::default() };
         self.staged.push((Change::Finish(Box::new(finish)), Then::Acknowledge(ack)));
     }
 
-    fn answer_now(&self, reply: &ReplyTo, response: &Response) {
+    fn answer_now(&mut self, reply: &ReplyTo, response: &Response) {
         for message in reply.messages(&to_bytes(response)) {
-            self.publisher.publish_now(outgoing(&message));
+            self.publish_now(&message, reply.at_most_once);
         }
     }
 }

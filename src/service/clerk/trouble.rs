@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::Clerk;
 use crate::bus::BusClient;
 use crate::layers::LayerError;
-use crate::service::publisher::outgoing;
 use crate::store::{Problem, StoreError};
 
 /// What is wrong at the moment.
@@ -52,7 +51,8 @@ impl<C: BusClient> Clerk<C> {
         if is_new && self.publisher.is_connected() {
             let kind =
                 if matches!(error, StoreError::CardFull { .. }) { "state_full" } else { "state_problem" };
-            self.publisher.publish_now(outgoing(&self.announcer.problem(kind, &message)));
+            let event = self.announcer.problem(kind, &message);
+            self.publish_now(&event, false);
         }
     }
 

@@ -1,7 +1,8 @@
 //! What the clerk tells of a card that fails, is full, or has lost something.
 
 use super::*;
-use crate::store::StoreError;
+use crate::bus::BrokerSession;
+use crate::store::{Class, StoreError};
 
 impl Office {
     /// The events that wait for the next commit.
@@ -86,7 +87,7 @@ fn a_layer_that_cannot_be_written_is_told_once_and_in_health_until_it_can() {
 fn a_state_that_cannot_be_written_is_told_at_once_and_in_health_until_it_can() {
     let mut office = office();
     office.broker.connect(true);
-    office.clerk.publisher.connected();
+    office.clerk.publisher.connected(BrokerSession::default());
     let kinds = |office: &Office| -> Vec<String> {
         let topics = office.broker.published().into_iter().map(|message| message.topic);
         topics.filter(|topic| topic.contains("/event/")).collect()
