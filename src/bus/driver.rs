@@ -236,7 +236,7 @@ async fn connection<D: Dialect>(dialect: &D, attempt: Attempt<'_>) -> Ended {
     };
     let session = match first {
         Ok(Some(Step::Connected(session))) => {
-            BrokerSession { name: format!("{}@{}", options.client_id, options.broker), ..session }
+            BrokerSession { broker: options.broker_name(), client_id: options.client_id.clone(), ..session }
         }
         Ok(other) => {
             let loss = Loss::new(format!("the broker began with {other:?} in place of CONNACK"));

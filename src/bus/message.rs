@@ -233,8 +233,10 @@ pub enum PublishOutcome {
 /// What the broker says of itself and of our session when it takes us (CONNACK; MQTT 5, 3.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerSession {
-    /// Whose session it is, and at which broker: `<client id>@<address>`.
-    pub name: String,
+    /// Address of the broker.
+    pub broker: String,
+    /// Name of our session there.
+    pub client_id: String,
     /// The version that is spoken.
     pub protocol: Protocol,
     /// Whether the broker kept our subscriptions and what came in for them.
@@ -252,7 +254,8 @@ pub struct BrokerSession {
 impl Default for BrokerSession {
     fn default() -> Self {
         Self {
-            name: String::new(),
+            broker: String::new(),
+            client_id: String::new(),
             protocol: Protocol::V5,
             session_present: false,
             max_packet_bytes: None,

@@ -159,7 +159,8 @@ fn connected(connack: &ConnAck) -> Step {
     let properties = connack.properties.as_ref();
     let largest = properties.and_then(|p| p.max_packet_size).and_then(|bytes| usize::try_from(bytes).ok());
     Step::Connected(BrokerSession {
-        name: String::new(),
+        broker: String::new(),
+        client_id: String::new(),
         protocol: Protocol::V5,
         session_present: connack.session_present,
         max_packet_bytes: largest,

@@ -37,8 +37,10 @@ pub enum OverLimit {
     HangUp,
     /// It has not, and refuses the publish.
     Refuse,
-    /// It has not, acknowledges the publish and throws it away, as mosquitto's `message_size_limit` with MQTT 3.1.1.
+    /// It has not, acknowledges the publish and throws it away.
     Swallow,
+    /// It does the same and hangs up, as mosquitto over its `message_size_limit` with MQTT 3.1.1.
+    SwallowAndHangUp,
 }
 
 /// A message on its way to the bus.
@@ -237,16 +239,19 @@ impl BrokerState {
         }
     }
 
+    /// What happens to this message if it is over the limit.
+    fn over_limit(&self, message: &OutgoingMessage) -> Option<OverLimit> {
+        let (limit, over) = self.packet_limit?;
+        (message.packet_bytes(self.protocol) > limit).then_some(over)
+    }
+
     /// What it does with this message; the limit goes first, then the topic's own policy.
     fn policy_for(&self, message: &OutgoingMessage) -> PublishPolicy {
-        if let Some((limit, over)) = self.packet_limit
-            && message.packet_bytes(self.protocol) > limit
-        {
-            return match over {
-                OverLimit::Announced | OverLimit::HangUp => PublishPolicy::HangUp,
-                OverLimit::Refuse => PublishPolicy::Refuse("PacketTooLarge".to_owned()),
-                OverLimit::Swallow => PublishPolicy::LoseMessage,
-            };
+        match self.over_limit(message) {
+            None => {}
+            Some(OverLimit::Announced | OverLimit::HangUp) => return PublishPolicy::HangUp,
+            Some(OverLimit::Refuse) => return PublishPolicy::Refuse("PacketTooLarge".to_owned()),
+            Some(OverLimit::Swallow | OverLimit::SwallowAndHangUp) => return PublishPolicy::LoseMessage,
         }
         let own = self.policies.iter().find(|(filter, _)| matches(filter, &message.topic));
         own.map_or_else(|| self.policy.clone(), |(_, policy)| policy.clone())
@@ -270,10 +275,13 @@ impl BrokerState {
         }
         let packet = self.packet_in();
         self.steps.push_back(Step::PublishSent { packet });
-        let swallows = self.packet_limit.is_some_and(|(_, over)| over == OverLimit::Swallow);
+        let swallowed = self
+            .over_limit(&message)
+            .filter(|over| matches!(over, OverLimit::Swallow | OverLimit::SwallowAndHangUp));
         match policy {
             PublishPolicy::HangUp => {}
-            PublishPolicy::LoseMessage if swallows => {
+            PublishPolicy::LoseMessage if swallowed.is_some() => {
+                self.hanging_up = swallowed == Some(OverLimit::SwallowAndHangUp);
                 self.steps.push_back(Step::PublishAcked { packet, outcome: PublishOutcome::Accepted });
             }
             PublishPolicy::Accept => {
@@ -426,7 +434,8 @@ impl BrokerState {
     /// What CONNACK says.
     pub(super) fn session(&self, session_present: bool) -> BrokerSession {
         BrokerSession {
-            name: "edge@memory".to_owned(),
+            broker: "memory".to_owned(),
+            client_id: "edge".to_owned(),
             protocol: self.protocol,
             session_present,
             max_packet_bytes: self.announced_limit(),

@@ -45,6 +45,7 @@ impl<C: BusClient> Clerk<C> {
 
     fn connected(&mut self, session: BrokerSession) {
         tracing::info!(
+            broker = session.broker,
             protocol = %session.protocol,
             session_present = session.session_present,
             max_packet_bytes = session.max_packet_bytes,
@@ -93,7 +94,7 @@ impl<C: BusClient> Clerk<C> {
 
     /// A broker that had our session and has it no more has lost what it had accepted for us.
     fn look_after_session(&mut self, session: &BrokerSession) {
-        let counter = format!("session {}", session.name);
+        let counter = format!("session {}@{}", session.client_id, session.broker);
         let known = match self.context.store.counters() {
             Ok(counters) => counters.contains_key(&counter),
             Err(error) => {
@@ -109,7 +110,7 @@ impl<C: BusClient> Clerk<C> {
                         away: give it persistence (mosquitto: persistence true, a persistence_location that it can write, \
                         and stop it with SIGTERM), set broker.session_expiry_s longer than the board is away, and let no \
                         other client use this client id";
-            tracing::warn!(session = session.name, "{text}");
+            tracing::warn!(client_id = session.client_id, "{text}");
             self.event(self.announcer.problem("session_lost", text));
         }
     }

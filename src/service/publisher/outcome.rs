@@ -40,7 +40,8 @@ impl<C: BusClient> Publisher<C> {
             under_way.extend(self.landed(*token));
         }
         let by_broker = cause != LossCause::Elsewhere;
-        let shown = self.prober.connection_ended(by_broker, under_way.len() == 1);
+        let alone = under_way.iter().all(|flight| flight.item == Item::Probe);
+        let shown = self.prober.connection_ended(by_broker, alone);
         self.note(shown);
         if !by_broker {
             return;

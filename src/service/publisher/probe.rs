@@ -96,11 +96,12 @@ impl Prober {
         if for_its_size { Shown::TooLarge(probe.packet) } else { Shown::Nothing }
     }
 
-    /// The connection has ended. `by_broker` says whether something under way may be why, `alone` whether that is the
-    /// probe if it is anything.
+    /// The connection has ended, and the ping has not come back. `by_broker` says whether something under way may be why,
+    /// `alone` whether that is the probe if it is anything. An acknowledgement clears nothing: mosquitto acknowledges what
+    /// is over its `message_size_limit`, and closes.
     pub fn connection_ended(&mut self, by_broker: bool, alone: bool) -> Shown {
         let Some(probe) = self.under_way.take() else { return Shown::Nothing };
-        if !by_broker || probe.acknowledged.is_some() {
+        if !by_broker {
             return Shown::Nothing;
         }
         self.losses += 1;
@@ -175,6 +176,9 @@ mod tests {
         prober.sent(900, 850, now);
         assert_eq!(prober.connection_ended(true, true), Shown::TooLarge(900));
         prober.sent(800, 750, now);
+        prober.acknowledged(now);
+        assert_eq!(prober.connection_ended(true, true), Shown::TooLarge(800));
+        prober.sent(700, 650, now);
         assert_eq!(prober.connection_ended(false, true), Shown::Nothing);
     }
 }

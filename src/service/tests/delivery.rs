@@ -188,17 +188,22 @@ fn a_limit_that_the_broker_hangs_up_on_is_found_out_and_told_and_costs_no_furthe
 
 #[test]
 fn a_limit_over_which_a_broker_of_3_1_1_throws_away_what_it_acknowledges_is_found_out() {
-    let scene = offline_scene(with_a_layer(), ServiceOptions::default());
-    scene.broker.set_protocol(Protocol::V311);
-    scene.broker.set_packet_limit(Some((8000, OverLimit::Swallow)));
-    scene.broker.connect(true);
-    scene.until("online", || scene.broker.retained("geosam/edge/state").is_some());
-    page(&scene, "1");
-    scene.ask("b");
-    let plain = "geosam/edge/response/c1/fetch";
-    scene.until("the error", || !scene.payloads(plain).is_empty() && scene.answered() == ["b"]);
-    assert_eq!(scene.payloads(plain)[0]["error"]["code"], "TOO_LARGE");
-    scene.service.stop();
+    for over in [OverLimit::Swallow, OverLimit::SwallowAndHangUp] {
+        let scene = offline_scene(with_a_layer(), ServiceOptions::default());
+        scene.broker.set_protocol(Protocol::V311);
+        scene.broker.set_packet_limit(Some((8000, over)));
+        scene.broker.connect(true);
+        scene.until("online", || scene.broker.retained("geosam/edge/state").is_some());
+        page(&scene, "1");
+        scene.ask("b");
+        let plain = "geosam/edge/response/c1/fetch";
+        let connects = scene.until_reconnecting("the error", || {
+            !scene.payloads(plain).is_empty() && scene.answered() == ["b"]
+        });
+        assert!(connects <= 3, "{over:?}: {connects}");
+        assert_eq!(scene.payloads(plain)[0]["error"]["code"], "TOO_LARGE");
+        scene.service.stop();
+    }
 }
 
 #[test]
