@@ -36,6 +36,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "serve" -d '
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "pack" -d 'Copy a folder with its chips in half precision'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "bench" -d 'Measure this machine: where the time of a prompt goes'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "doctor" -d 'Check this board: what the program is, which engines it has, whether they agree, how fast they are'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "completions" -d 'Print what a shell needs to complete commands and flags'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "export" -d 'Write a layer of saved objects as GeoJSON, KML or FlatGeobuf'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l models -d 'Directory of imported models [default: /var/lib/geosam-edge/models]' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l name -d 'Name of the model\'s directory [default: the checkpoint\'s name without its extension]' -r
@@ -44,6 +45,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -s
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export-onnx" -l models -d 'Directory of imported models [default: /var/lib/geosam-edge/models]' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export-onnx" -l output -d 'Directory to write into' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export-onnx" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand info" -l models -d 'Directory of imported models [default: `models` beside the folder, else /var/lib/geosam-edge/models]' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand info" -l json -d 'Print a JSON array with one object a folder'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -53,13 +55,16 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l mode
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l point -d 'A point; LABEL is 1 for foreground (default) or 0 for background. Repeatable' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l box -d 'A box around the object: west, south, east, north' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l crs -d 'CRS of the coordinates given: EPSG:n, or `source` for the folder\'s own' -r
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l request -d 'Requests in the JSON of the MQTT interface, one a line; `-` reads standard input' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l prompts -d 'Objects drawn in another program: GeoJSON, GeoJSON lines, FlatGeobuf, or CSV with columns lon, lat and, where wanted, label and object. Each feature is an object, or all those with one value of `object`; its properties come back with its outline, one Feature a line. `-` reads standard input' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l request -d 'Requests in the JSON of the MQTT interface, one a line or over several lines; `-` reads standard input. What a request does not say is as the flags here say' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l output -d 'Where the answer goes; `-` is standard output' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l output-crs -d 'CRS of the answer: EPSG:n, or `source` for the folder\'s own' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l vectorization -d 'How polygons are drawn: along pixel edges, or simplified with the topology kept' -r -f -a "pixel\t'Along the pixel edges'
 simplified\t'Simplified by the tolerance'"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l tolerance -d 'Tolerance of simplification, in source pixels' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l max-chips -d 'Chips that one object is followed over at the most' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l overlay -d 'A picture of the first mask over the raster beside the folder, with the prompt drawn; a PNG' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l raster -d 'The raster under the picture, in place of the one found beside the folder' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l engine -d 'Which engine decodes: "fused" (what "auto" takes), or "tract", the slower one that it is verified against' -r -f -a "auto\t''
 fused\t''
 tract\t''
@@ -68,6 +73,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l thre
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l dump -d 'Write `<id>.logits.npy` and `<id>.mask.png` of every request here; without an id its line number' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l largest-only -d 'Keep only the largest polygon'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l multimask -d 'Return the model\'s three candidate masks instead of the best one'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l stitch -d 'Follow the object beyond its chip into the neighbours: the whole lake, the whole road. Boxes larger than a chip and points on several chips are taken'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l config -d 'Configuration file (TOML); systemd/geosam-edge.example.toml explains every key. Without one the folders below ./features are served with models from ./models against a broker on localhost' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l broker -d 'Address of the broker: mqtt://HOST:PORT, or mqtts:// for TLS' -r
@@ -101,7 +107,9 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l threa
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l in-process -d 'Try fused and tract inside this process, where a system starts no other (under an emulator)'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l json -d 'Print the report as JSON'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l state -d 'State directory of the service; it may be running' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand completions" -s o -l output -d 'Where it goes; `-` is standard output' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l state -d 'State directory of the service, which may be running [default: ./state, else that of the appliance]' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l format -d 'Format to write' -r -f -a "geojson\t'One GeoJSON FeatureCollection (RFC 7946)'
 geojsonl\t'One GeoJSON Feature a line (GDAL\'s GeoJSONSeq), as layers are kept'
 kml\t'OGC KML 2.2, as Google Earth and ground stations read'
