@@ -22,6 +22,9 @@ use crate::store::{OutboxEntry, OutboxMessage, Store, StoreError};
 use outcome::DEFERRAL;
 use probe::Prober;
 
+#[cfg(test)]
+mod tests;
+
 /// Messages sent and not acknowledged; the bus sends fewer at a time, the rest waits in its queue.
 const WINDOW: usize = 64;
 /// Bytes of them.
