@@ -259,8 +259,11 @@ mod tests {
 
     #[test]
     fn a_reversed_box_names_the_side_that_is_reversed() {
-        assert!(bounds("3,0,1,1").unwrap_err().contains("west 3"));
-        assert!(bounds("0,3,1,1").unwrap_err().contains("south 3"));
-        assert!(bounds("0,0,1,1").is_ok());
+        let refused = |text, crs| checked_box(bounds(text).unwrap().into(), crs).unwrap_err();
+        let utm = CrsChoice::parse("EPSG:32632").unwrap();
+        assert!(refused("3,0,1,1", utm).contains("west 3"));
+        assert!(refused("0,3,1,1", CrsChoice::WGS84).contains("south 3"));
+        assert!(checked_box(bounds("0,0,1,1").unwrap().into(), utm).is_ok());
+        assert!(bounds("0,0,1").is_err());
     }
 }

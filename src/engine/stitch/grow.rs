@@ -57,7 +57,11 @@ enum Next {
     Ask(Window),
 }
 
-type Tried = BTreeSet<(usize, usize, Side)>;
+/// How often a chip was asked to go on from a side of another.
+type Tried = BTreeMap<(usize, usize, Side), usize>;
+
+/// How far beyond a border is pointed at, in pixels, at the first and at the second time: an object may end soon beyond it.
+const DEPTHS: [i64; 2] = [8, 2];
 
 /// Follows the object until it ends, or `max_chips` take part.
 pub(super) fn grow(
@@ -93,9 +97,18 @@ pub(super) fn grow(
             }
         }
         let Some((window, runs)) = chosen else { return Ok(ends) };
-        tried.extend(runs.iter().map(|run| (window.chip, object.parts[run.part].window.chip, run.side)));
-        go_on(chips, object, &window, &runs)?;
+        let mut times = 0;
+        for key in runs.iter().map(|run| key(&window, object, run)).collect::<BTreeSet<_>>() {
+            let asked = tried.entry(key).or_default();
+            times = times.max(*asked);
+            *asked += 1;
+        }
+        go_on(chips, object, &window, &runs, DEPTHS[times.min(1)])?;
     }
+}
+
+fn key(window: &Window, object: &Object, run: &BorderRun) -> (usize, usize, Side) {
+    (window.chip, object.parts[run.part].window.chip, run.side)
 }
 
 impl Ends {
@@ -138,8 +151,8 @@ fn open_runs(object: &Object) -> Vec<BorderRun> {
 
 fn next(chips: &impl Chips, object: &Object, run: &BorderRun, tried: &Tried) -> Next {
     let (col, row) = run.middle();
-    let from = object.parts[run.part].window.chip;
-    let is_tried = |window: &Window| tried.contains(&(window.chip, from, run.side));
+    let is_tried =
+        |window: &Window| tried.get(&key(window, object, run)).is_some_and(|&times| times >= DEPTHS.len());
     if let Some(part) = object.parts.iter().find(|part| part.window.contains(col, row)) {
         if part.asked < ASKED && !is_tried(&part.window) {
             return Next::Ask(part.window);
@@ -168,12 +181,13 @@ fn go_on(
     object: &mut Object,
     window: &Window,
     runs: &[BorderRun],
+    depth: i64,
 ) -> Result<(), EngineError> {
     let (height, width) = (window.height as usize, window.width as usize);
     let (mut known, mut covered) = (Mask::blank(height, width)?, Mask::blank(height, width)?);
     object.within(window, &mut known, &mut covered);
     // Runs that abut an object's own further pieces are asked for together, but not more than a prompt can tell apart.
-    let points = seeds(window, &runs[..runs.len().min(MOST * 4)], &known, &covered);
+    let points = seeds(window, &runs[..runs.len().min(MOST * 4)], &known, &covered, depth);
     let logits = chips.ask(window, &points)?;
     let answer = chips.enlarge(window, &logits)?;
     let before = object.parts.iter().position(|part| part.window.chip == window.chip);
@@ -237,17 +251,21 @@ fn agrees(window: &Window, runs: &[BorderRun], known: &Mask, covered: &Mask, ans
         return is_enough(both, ours, theirs);
     }
     let part = Part { window: *window, logits: Array2::zeros((0, 0)), mask: answer.clone(), asked: 0 };
-    let [mut ours, mut theirs, mut both] = [0u64; 3];
+    let [mut ours, mut theirs, mut both] = [const { BTreeSet::new() }; 3];
+    let side = window.width.max(window.height);
     for run in runs {
-        for k in -run.length..2 * run.length {
-            let (col, row) = run.beyond(k);
-            let is_ours = (0..run.length).contains(&k);
-            ours += u64::from(is_ours);
-            theirs += u64::from(part.contains(col, row));
-            both += u64::from(is_ours && Object::is_near(&part, (col, row), run.side, SLIP));
+        for pixel in (0..run.length).map(|k| run.beyond(k)) {
+            ours.insert(pixel);
+            if Object::is_near(&part, pixel, run.side, SLIP) {
+                both.insert(pixel);
+            }
         }
+        // All that the chip has along that seam.
+        theirs.extend(
+            (-side..run.length + side).map(|k| run.beyond(k)).filter(|&(col, row)| part.contains(col, row)),
+        );
     }
-    is_enough(both, ours, theirs)
+    is_enough(both.len() as u64, ours.len() as u64, theirs.len() as u64)
 }
 
 fn is_enough(both: u64, ours: u64, theirs: u64) -> bool {

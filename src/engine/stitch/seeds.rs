@@ -9,13 +9,18 @@ use super::window::Window;
 pub(super) const MOST: usize = 6;
 /// An overlap narrower than this shows too little of an object: beyond its border is pointed at instead.
 const NARROW: i64 = 12;
-/// How far beyond a chip's border is pointed at, in pixels: half the width of what crosses, up to this.
-const DEPTH: i64 = 8;
 
 /// Points in pixels of the chip (column, row; centres of pixels) that continue the runs.
 ///
-/// `known` and `covered`: the object's pixels in the chip as its neighbours have them, and those that they cover at all.
-pub(super) fn seeds(window: &Window, runs: &[BorderRun], known: &Mask, covered: &Mask) -> Vec<(f64, f64)> {
+/// `known` and `covered`: the object's pixels in the chip as its neighbours have them, and those that they cover at all. Where those
+/// tell too little, a pixel beyond the border is pointed at: half as far as what crosses is wide, `most` pixels at the most.
+pub(super) fn seeds(
+    window: &Window,
+    runs: &[BorderRun],
+    known: &Mask,
+    covered: &Mask,
+    most: i64,
+) -> Vec<(f64, f64)> {
     let mut runs = runs.to_vec();
     runs.sort_by_key(|run| (-run.length, run.row, run.col, run.side));
     let mut points = Vec::new();
@@ -35,7 +40,7 @@ pub(super) fn seeds(window: &Window, runs: &[BorderRun], known: &Mask, covered: 
                 continue;
             }
         }
-        let depth = (run.length / 2).clamp(1, DEPTH);
+        let depth = (run.length / 2).clamp(1, most);
         let at = |v: i64, length: i64| (v as f64 + 0.5).clamp(0.5, length as f64 - 0.5);
         points.push((
             at(col + dc * (depth - 1) - window.col, window.width),
