@@ -155,8 +155,8 @@ mod with_libraries {
         library
     }
 
-    /// The process of the engine: the board's only child.
-    fn engine_of(board: &Board) -> String {
+    /// The processes that the board has started and that run.
+    fn children_of(board: &Board) -> Vec<String> {
         let parent = board.id().expect("it runs");
         let children = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok).filter(|entry| {
             let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
@@ -164,10 +164,19 @@ mod with_libraries {
             let after_name = stat.rsplit(") ").next().unwrap_or_default();
             after_name.split(' ').nth(1) == Some(&parent.to_string())
         });
-        let children: Vec<_> =
-            children.map(|child| child.file_name().into_string().expect("a number")).collect();
-        assert_eq!(children.len(), 1, "{children:?}");
-        children[0].clone()
+        children.map(|child| child.file_name().into_string().expect("a number")).collect()
+    }
+
+    /// The process of the engine: the child that stays. Others come and go, while fused and tract are compared.
+    fn engine_of(board: &Board) -> String {
+        let start = Instant::now();
+        loop {
+            match children_of(board).as_slice() {
+                [only] => return only.clone(),
+                children => assert!(start.elapsed() < patience() * 9, "children {children:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Tells of a library that cannot be used, and that prompts are answered all the same.
