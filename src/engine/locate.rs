@@ -6,7 +6,7 @@ use super::{EngineError, ServedFolder};
 use crate::api::PromptItem;
 use crate::catalog::{CatalogError, ChipRef, PromptGeometry};
 use crate::decoder::{FramePoint, FramePrompt};
-use crate::geo::{Bounds, Crs, Transform};
+use crate::geo::{Bounds, Crs, Transform, Turn};
 
 /// Points an edge when a box is reprojected (GDAL's `transform_bounds`).
 const EDGE_POINTS: usize = 21;
@@ -114,22 +114,23 @@ fn locate_in(folder: &Arc<ServedFolder>, item: &PromptItem) -> Result<Located, E
 pub(super) fn prompt_in(folder: &ServedFolder, item: &PromptItem) -> Result<PromptGeometry, EngineError> {
     let transform = folder.transform_from(item.crs)?;
     let mut prompt = to_folder_crs(item, transform.as_ref())?;
-    if folder.crs().is_ok_and(Crs::is_geographic) {
-        bring_home(&mut prompt, &folder.folder.extent());
+    if let Some(turn) = folder.crs().ok().and_then(Crs::turn) {
+        bring_home(&mut prompt, &folder.folder.extent(), turn);
     }
     Ok(prompt)
 }
 
-/// Rasters in degrees may go on beyond 180, or count from 0 to 360, and so may prompts, while answers and other CRSs do
-/// not: longitudes are taken to be those that lie in the raster, or else, for a raster that goes on beyond 180, those
-/// nearest to it. A box keeps its width: west may be greater than east before, and is not after.
-fn bring_home(prompt: &mut PromptGeometry, extent: &Bounds) {
+/// Rasters in degrees may go on beyond 180, or count from 0 to 360, and those in Web Mercator beyond the end of its map, and so may
+/// prompts, while answers and other CRSs do not: an x is taken to be that which lies in the raster, or else, for a raster that goes
+/// on beyond the end, that nearest to it. A box keeps its width: west may be greater than east before, and is not after.
+fn bring_home(prompt: &mut PromptGeometry, extent: &Bounds, turn: Turn) {
     let middle = extent.center().0;
-    let goes_beyond = extent.min_x < -180.0 || extent.max_x > 180.0;
+    let goes_beyond = turn.is_left_by(extent);
+    let turn = turn.width;
     let shift = |west: f64, east: f64| {
-        let nearest = ((middle - (west + east) / 2.0) / 360.0).round() * 360.0;
+        let nearest = ((middle - (west + east) / 2.0) / turn).round() * turn;
         let is_home = |shift: &f64| extent.min_x <= west + shift && east + shift <= extent.max_x;
-        let home = [0.0, nearest, nearest - 360.0, nearest + 360.0].into_iter().find(is_home);
+        let home = [0.0, nearest, nearest - turn, nearest + turn].into_iter().find(is_home);
         home.unwrap_or(if goes_beyond { nearest } else { 0.0 })
     };
     for (x, _) in &mut prompt.points {
@@ -137,7 +138,7 @@ fn bring_home(prompt: &mut PromptGeometry, extent: &Bounds) {
     }
     if let Some(b) = &mut prompt.bbox {
         if b.min_x > b.max_x {
-            b.max_x += 360.0;
+            b.max_x += turn;
         }
         let shift = shift(b.min_x, b.max_x);
         (b.min_x, b.max_x) = (b.min_x + shift, b.max_x + shift);
@@ -255,7 +256,8 @@ mod tests {
             points: vec![(x, 1.0)],
             bbox: Some(Bounds::new(west_east[0], 0.0, west_east[1], 2.0)),
         };
-        bring_home(&mut prompt, &Bounds::new(extent[0], 0.0, extent[1], 2.0));
+        let turn = Crs::wgs84().turn().unwrap();
+        bring_home(&mut prompt, &Bounds::new(extent[0], 0.0, extent[1], 2.0), turn);
         let bbox = prompt.bbox.unwrap();
         (prompt.points[0].0, [bbox.min_x, bbox.max_x])
     }

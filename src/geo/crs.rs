@@ -122,6 +122,11 @@ impl Crs {
         &self.0.proj4
     }
 
+    /// The value of a parameter of the definition, `+proj`.
+    pub(super) fn parameter(&self, key: &str) -> Option<&str> {
+        self.proj4().split_ascii_whitespace().find_map(|p| p.strip_prefix(key)?.strip_prefix('='))
+    }
+
     pub(super) fn proj(&self) -> &Proj {
         &self.0.proj
     }

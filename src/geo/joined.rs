@@ -21,21 +21,9 @@ impl Projector {
                 Geometry::MultiPolygon(parts) => polygons.extend(parts),
             }
         }
-        let lattice: Vec<Vec<LatticeRing>> =
+        let lattice =
             polygons.iter().map(|rings| rings.iter().map(|ring| self.on_lattice(ring)).collect()).collect();
-        let extents: Vec<Extent> = lattice.iter().map(|rings| extent(rings)).collect();
-        let mut written = Vec::with_capacity(polygons.len());
-        for group in groups(&extents) {
-            if let [alone] = group[..] {
-                written.push(std::mem::take(&mut polygons[alone]));
-                continue;
-            }
-            let rings: Vec<LatticeRing> =
-                group.iter().flat_map(|&index| lattice[index].iter().cloned()).collect();
-            let united = nested(enclosed_by(&rings, None, FillRule::NonZero));
-            written.extend(united.iter().map(|rings| self.write(rings)));
-        }
-        geometry_of(written)
+        geometry_of(united(lattice).iter().map(|rings| self.write(rings)).collect())
     }
 
     /// A closed ring as it was written, open and on the lattice.
@@ -43,6 +31,26 @@ impl Projector {
         let open = ring.len().saturating_sub(1);
         ring[..open].iter().map(|position| position.map(|v| (v * self.scale()).round() as i64)).collect()
     }
+}
+
+/// The same polygons, those that may touch each other as the area that they cover together. Exteriors come first and run
+/// counter-clockwise, holes clockwise.
+pub(super) fn united(mut polygons: Vec<Vec<LatticeRing>>) -> Vec<Vec<LatticeRing>> {
+    if polygons.len() < 2 {
+        return polygons;
+    }
+    let extents: Vec<Extent> = polygons.iter().map(|rings| extent(rings)).collect();
+    let mut apart = Vec::with_capacity(polygons.len());
+    for group in groups(&extents) {
+        if let [alone] = group[..] {
+            apart.push(std::mem::take(&mut polygons[alone]));
+            continue;
+        }
+        let rings: Vec<LatticeRing> =
+            group.iter().flat_map(|&index| std::mem::take(&mut polygons[index])).collect();
+        apart.extend(nested(enclosed_by(&rings, None, FillRule::NonZero)));
+    }
+    apart
 }
 
 fn extent(rings: &[LatticeRing]) -> Extent {

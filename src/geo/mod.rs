@@ -26,6 +26,7 @@ mod tested_codes;
 mod tests;
 mod transform;
 mod transform_bounds;
+mod turn;
 mod wkt;
 mod wkt_crs;
 
@@ -37,3 +38,4 @@ pub use error::GeoError;
 pub use geometry::{Geometry, Ring};
 pub use output::{Projected, Projector};
 pub use transform::Transform;
+pub use turn::Turn;

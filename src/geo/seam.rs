@@ -7,6 +7,7 @@ use super::affine::Affine;
 use super::crs::Crs;
 use super::cut::{align, cut, longitudes};
 use super::error::GeoError;
+use super::joined::united;
 use super::lattice::{Corner, LatticeRing, enclosed};
 use super::nesting::nested;
 use super::transform::Transform;
@@ -22,6 +23,8 @@ const OF_DATUM: &[&str] =
     &["+datum", "+ellps", "+a", "+b", "+rf", "+f", "+R", "+towgs84", "+nadgrids", "+pm"];
 /// How far from the seam its two sides are taken, in degrees: a hundredth of a millimetre.
 const BESIDE: f64 = 1e-10;
+/// Corners nearer to the seam than this may come out on either side of the map.
+const ON_SEAM: f64 = 1e-8;
 /// The finest lattice in units a degree, a tenth of a millimetre; and the most units that clipping takes.
 const FINEST: f64 = 1e9;
 const WIDEST: f64 = 1.3e9;
@@ -41,17 +44,11 @@ pub(super) struct Seam {
 impl Seam {
     /// The seam of the target, where it has one.
     pub fn of(affine: Affine, source: &Crs, target: &Crs) -> Option<Self> {
-        let parameters = || target.proj4().split_ascii_whitespace();
-        let value = |key: &str| parameters().find_map(|p| p.strip_prefix(key)?.strip_prefix('='));
-        if !OPENED.contains(&value("+proj")?) {
+        if !OPENED.contains(&target.parameter("+proj")?) {
             return None;
         }
-        let central = value("+lon_0").map_or(Ok(0.0), str::parse).ok()?;
-        let is_of_datum = |p: &&str| OF_DATUM.contains(&p.split('=').next().unwrap_or_default());
-        let datum = parameters().filter(is_of_datum).collect::<Vec<_>>().join(" ");
-        let degrees =
-            Crs::from_proj4(format!("+proj=longlat {datum} +no_defs"), None, target.name().to_owned())
-                .ok()?;
+        let central = target.parameter("+lon_0").map_or(Ok(0.0), str::parse).ok()?;
+        let degrees = degrees_of(target).ok()?;
         let to_degrees = match source.is_geographic() {
             true => None,
             false => Some(Transform::new(source, &degrees).ok()?),
@@ -75,7 +72,9 @@ impl Seam {
         }
         let mut rings = pixels.iter().map(|ring| self.degrees(ring)).collect::<Result<Vec<_>, _>>()?;
         let around_pole = align(&mut rings, self.to_degrees.is_some());
-        if !around_pole && longitudes(&rings[0]).1 < 180.0 {
+        let (west, east) = longitudes(&rings[0]);
+        // What ends on the seam without crossing it is cut, too: its corners there belong to its own side of the map.
+        if !around_pole && west > ON_SEAM - 180.0 && east < 180.0 - ON_SEAM {
             return Ok(None);
         }
         let lattice = Lattice::around(&rings);
@@ -105,7 +104,8 @@ impl Seam {
             }
             parts.extend(nested(enclosed(&written, None)));
         }
-        Ok(Some(parts))
+        // Parts that only met in a corner may have come nearer by rounding.
+        Ok(Some(united(parts)))
     }
 
     /// Whether a ring is so near to the seam that its corners have to be looked at.
@@ -168,6 +168,14 @@ impl Seam {
         };
         self.to_target.point(self.central + x, latitude.clamp(-90.0, 90.0)).map(Into::into)
     }
+}
+
+/// Longitude and latitude on the datum of a projected CRS.
+pub(super) fn degrees_of(projected: &Crs) -> Result<Crs, GeoError> {
+    let parameters = projected.proj4().split_ascii_whitespace();
+    let is_of_datum = |p: &&str| OF_DATUM.contains(&p.split('=').next().unwrap_or_default());
+    let datum = parameters.filter(is_of_datum).collect::<Vec<_>>().join(" ");
+    Crs::from_proj4(format!("+proj=longlat {datum} +no_defs"), None, projected.name().to_owned())
 }
 
 /// Where degrees are rounded for the cut.

@@ -9,7 +9,8 @@ impl Transform {
     /// The bounds in the target CRS of a box given in the source CRS, from its corners and `points_per_edge`
     /// positions between two corners (GDAL and rasterio take 21).
     ///
-    /// A geographic box whose west exceeds its east crosses the antimeridian, both as input and as result
+    /// In a projected CRS that repeats itself ([`Crs::turn`](super::Crs::turn)) a box across the antimeridian goes on beyond the end of the
+    /// map. A geographic box whose west exceeds its east crosses the antimeridian, both as input and as result
     /// (RFC 7946, 5.2). A result around a pole reaches to the pole and spans all longitudes. As in GDAL,
     /// positions of the edges that the target cannot express are left out.
     ///
@@ -32,6 +33,9 @@ impl Transform {
             ring = edges.iter().filter_map(|&[x, y]| self.point(x, y).ok()).map(|(x, y)| [x, y]).collect();
         }
         if !self.to().is_geographic() {
+            if let Some(turn) = self.to().turn() {
+                unwrap(&mut ring, turn.width);
+            }
             return match Bounds::around(ring.iter().map(|&[x, y]| (x, y))) {
                 Some(found) => Ok(found),
                 None => Err(self.refusal(&source)),
@@ -108,23 +112,28 @@ fn edge_positions(bounds: &Bounds, points_per_edge: usize) -> Vec<[f64; 2]> {
 /// Makes the longitudes along a ring continuous, beyond 180 degrees if need be, and returns the turn around the
 /// pole: the degrees missing when the ring closes, 0 or ±360.
 pub(super) fn unwrap_longitudes(ring: &mut [[f64; 2]]) -> f64 {
+    unwrap(ring, 360.0)
+}
+
+/// The same for an x that repeats itself after `turn`.
+fn unwrap(ring: &mut [[f64; 2]], turn: f64) -> f64 {
     let Some(&[first, _]) = ring.first() else { return 0.0 };
     let mut shift = 0.0;
     let mut previous = first;
     for position in &mut *ring {
         let raw = position[0];
-        shift += jump(previous, raw);
+        shift += jump(previous, raw, turn);
         previous = raw;
         position[0] = raw + shift;
     }
-    shift + jump(previous, first)
+    shift + jump(previous, first, turn)
 }
 
-/// What to add after a step from one longitude to another: ±360 where it crosses the antimeridian.
-fn jump(from: f64, to: f64) -> f64 {
+/// What to add after a step from one longitude to another: a turn where it crosses the antimeridian.
+fn jump(from: f64, to: f64, turn: f64) -> f64 {
     match to - from {
-        step if step > 180.0 => -360.0,
-        step if step < -180.0 => 360.0,
+        step if step > turn / 2.0 => -turn,
+        step if step < -turn / 2.0 => turn,
         _ => 0.0,
     }
 }

@@ -70,6 +70,30 @@ fn area_of(geometry: &Geometry, crs: &Crs) -> f64 {
     geodesic_area(&Geometry::MultiPolygon(polygons))
 }
 
+/// The outlines of a random mask of 60 x 60 pixels, written in a target CRS beside or across its seam: valid, one by one and as one
+/// object, nowhere near as wide as the map, and as large as they are in degrees.
+fn check_across(seed: u64, grid: Affine, source: &Crs, target: &Crs) -> Result<(), TestCaseError> {
+    let mask = mask(60, seed);
+    let mut projector = Projector::new(grid, source, target).unwrap();
+    let mut degrees = Projector::new(grid, source, &Crs::wgs84()).unwrap();
+    let mut parts = Vec::new();
+    for rings in outlines(&mask) {
+        let geometry = write(&mut projector, &rings);
+        check(&geometry, 1e3);
+        // 60 pixels of 300 m, and what Mercator makes of them.
+        prop_assert!(widest(&geometry) < 5e5, "{}", widest(&geometry));
+        let (found, expected) = (area_of(&geometry, target), geodesic_area(&write(&mut degrees, &rings)));
+        // Corners in degrees are a centimetre off at the most, along the whole outline.
+        let rounding = 2e-2 * (rings.vertex_count() as f64) * expected.sqrt();
+        prop_assert!((found - expected).abs() < 1e-2 * expected + rounding + 0.01, "{found} for {expected}");
+        parts.push(geometry);
+    }
+    let joined = projector.joined(parts);
+    check(&joined, 1e3);
+    prop_assert!(widest(&joined) < 5e5, "{}", widest(&joined));
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -91,20 +115,38 @@ proptest! {
         let latitude = if south { -north } else { north };
         let to_source = crate::geo::Transform::new(&Crs::wgs84(), &source).unwrap();
         let Ok((x, y)) = to_source.point(seam, latitude) else { return Ok(()) };
-        let side = 60;
-        let half = f64::from(side) / 2.0 * pixel;
+        let half = 30.0 * pixel;
         let grid = Affine::new([pixel, 0.0, x - half, 0.0, -pixel, y + half]);
-        let mask = mask(side, seed);
-        let mut projector = Projector::new(grid, &source, &target).unwrap();
-        let mut degrees = Projector::new(grid, &source, &Crs::wgs84()).unwrap();
-        for rings in outlines(&mask) {
-            let geometry = write(&mut projector, &rings);
-            check(&geometry, 1e3);
-            // 60 pixels of 300 m, and what Mercator makes of them: nowhere near the width of a map.
-            prop_assert!(widest(&geometry) < 5e5, "{}", widest(&geometry));
-            let (found, expected) = (area_of(&geometry, &target), geodesic_area(&write(&mut degrees, &rings)));
-            prop_assert!((found / expected - 1.0).abs() < 1e-2 + 0.01 / expected, "{found} for {expected}");
-        }
+        check_across(seed, grid, &source, &target)?;
+    }
+
+    #[test]
+    fn a_mask_of_a_polar_map_is_cut_at_the_seam_of_another(
+        seed: u64,
+        source in prop::sample::select(vec![3413_u32, 3995, 3031, 3976]),
+        target in prop::sample::select(vec![3857_u32, 3395, 6933, 8857]),
+        latitude in 61.0..87.0_f64,
+        pixel in prop::sample::select(vec![0.05, 5.0, 100.0]),
+    ) {
+        let south = matches!(source, 3031 | 3976);
+        let (source, target) = (epsg(source), epsg(target));
+        let to_source = crate::geo::Transform::new(&Crs::wgs84(), &source).unwrap();
+        let (x, y) = to_source.point(180.0, if south { -latitude } else { latitude }).unwrap();
+        let half = 30.0 * pixel;
+        check_across(seed, Affine::new([pixel, 0.0, x - half, 0.0, -pixel, y + half]), &source, &target)?;
+    }
+
+    #[test]
+    fn a_mask_of_a_raster_from_0_to_360_is_cut_at_the_seam(
+        seed: u64,
+        // The column of the mask that begins at 180 degrees: within it, at its edges, beside it.
+        column in -2..=62_i32,
+        target in prop::sample::select(vec![3857_u32, 3395, 6933, 8857]),
+        north in -60.0..60.0_f64,
+        pixel in prop::sample::select(vec![1e-6, 1e-4, 0.01]),
+    ) {
+        let grid = Affine::new([pixel, 0.0, 180.0 - f64::from(column) * pixel, 0.0, -pixel, north]);
+        check_across(seed, grid, &Crs::wgs84(), &epsg(target))?;
     }
 
     #[test]
@@ -169,6 +211,26 @@ proptest! {
         if pixel >= 0.5 {
             prop_assert!((geodesic_area(&joined) / sum - 1.0).abs() < 1e-3);
         }
+    }
+}
+
+#[test]
+fn what_ends_on_the_seam_stays_on_its_side_of_the_map() {
+    // Ten degrees on either side of 180, in a raster from 0 to 360.
+    let grid = Affine::new([1.0, 0.0, 0.0, 0.0, -1.0, 2.0]);
+    for target in [3857, 3395, 6933, 8857, 4326] {
+        let mut projector = Projector::new(grid, &epsg(4326), &epsg(target)).unwrap();
+        let mut bounds = |west: i32, east: i32| {
+            let square = [[west, 0], [west, 2], [east, 2], [east, 0], [west, 0]];
+            let projected = projector.polygon(&square, std::iter::empty()).unwrap();
+            check(&projected.geometry, if target == 4326 { 1e7 } else { 1e3 });
+            assert_eq!(parts(&projected.geometry).len(), 1, "{target}: {:?}", projected.geometry);
+            projected.bounds
+        };
+        let (end, before, after) = (bounds(170, 180), bounds(160, 170), bounds(180, 190));
+        assert!(end.min_x > 0.0 && (end.max_x / end.min_x - 18.0 / 17.0).abs() < 1e-2, "{target}: {end:?}");
+        assert_eq!(before.max_x, end.min_x, "{target}");
+        assert!(after.max_x < 0.0 && (after.min_x + end.max_x).abs() < 1e-2, "{target}: {after:?}");
     }
 }
 
