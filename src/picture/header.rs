@@ -58,7 +58,18 @@ pub(super) struct Sense {
     pub palette: Option<Vec<[u8; 3]>>,
     /// The number of the image in the file that is 0 where this one is nothing.
     pub mask: Option<usize>,
+    /// The file that says the same, where the raster itself does not.
+    pub mask_file: Option<MaskFile>,
     /// Places of tags that are to be read as another value (see `disguise`).
+    pub disguises: Vec<(u64, [u8; 2])>,
+}
+
+/// GDAL's file of masks beside a raster, `raster.tif.msk`: a TIFF of as many pixels, with one band for all bands of the raster or
+/// one for each.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct MaskFile {
+    pub path: PathBuf,
+    pub bands: usize,
     pub disguises: Vec<(u64, [u8; 2])>,
 }
 
@@ -114,7 +125,7 @@ fn header_of<R: ReaderAt + ?Sized>(reader: &R, size: u64, path: &Path) -> Result
             ));
         }
     };
-    let bands = first.integer(SAMPLES_PER_PIXEL).and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
+    let bands = bands_of(&first);
     let mut sense = sense_of(&first, bands);
     let mut next = first.next();
     for number in 1..MOST_IMAGES {
@@ -134,7 +145,49 @@ fn header_of<R: ReaderAt + ?Sized>(reader: &R, size: u64, path: &Path) -> Result
         }
         next = directory.next();
     }
+    if sense.mask.is_none() {
+        sense.mask_file = mask_file(path, (width, height), &wanted)?;
+    }
     Ok(RasterHeader { affine, width, height, bands, epsg, sense })
+}
+
+/// The file of masks beside a raster of this size.
+fn mask_file(
+    raster: &Path,
+    (width, height): (u32, u32),
+    wanted: &[u16],
+) -> Result<Option<MaskFile>, RasterError> {
+    let beside = |ending: &str| {
+        let mut name = raster.as_os_str().to_owned();
+        name.push(ending);
+        Some(PathBuf::from(name)).filter(|path| path.is_file())
+    };
+    let Some(path) = beside(".msk").or_else(|| beside(".MSK")) else { return Ok(None) };
+    let unreadable = |detail: String| RasterError::Unreadable {
+        path: path.clone(),
+        detail,
+        advice: "copy the mask again, or take it away to see the raster without it",
+    };
+    let file = CardFile::open(&path).map_err(|source| RasterError::Io { path: path.clone(), source })?;
+    let directory = match Directory::read(&file, file.size(), wanted) {
+        Ok(directory) => directory,
+        Err(DirectoryError::Io(source)) => return Err(RasterError::Io { path, source }),
+        Err(DirectoryError::Unsound(detail)) => return Err(unreadable(detail)),
+    };
+    let size = [IMAGE_WIDTH, IMAGE_LENGTH].map(|tag| directory.integer(tag).unwrap_or(0));
+    if size != [width, height].map(u64::from) {
+        let [columns, rows] = size;
+        return Err(unreadable(format!(
+            "it has {columns} columns and {rows} rows, the raster {width} and {height}"
+        )));
+    }
+    let bands = bands_of(&directory);
+    let disguises = sense_of(&directory, bands).disguises;
+    Ok(Some(MaskFile { path, bands, disguises }))
+}
+
+fn bands_of(directory: &Directory) -> usize {
+    directory.integer(SAMPLES_PER_PIXEL).and_then(|n| usize::try_from(n).ok()).unwrap_or(1)
 }
 
 fn sense_of(directory: &Directory, bands: usize) -> Sense {
@@ -151,7 +204,8 @@ fn sense_of(directory: &Directory, bands: usize) -> Sense {
         Some(RGB) if bands > 3 => disguise(directory, RGB),
         _ => None,
     };
-    Sense { nodata, alpha, palette, mask: None, disguises: disguises.into_iter().collect() }
+    let disguises = disguises.into_iter().collect();
+    Sense { nodata, alpha, palette, mask: None, mask_file: None, disguises }
 }
 
 /// The colours of a palette: all reds, then all greens, then all blues, of 16 bits each.

@@ -10,7 +10,7 @@ use tiff::tags::{PlanarConfiguration, Tag};
 use tiff::{ColorType, TiffError, TiffUnsupportedError};
 
 use super::disguise::Disguised;
-use super::header::RasterHeader;
+use super::header::{MaskFile, RasterHeader};
 use super::raster::{Problem, RasterWindow};
 
 /// Most bytes of one strip or tile.
@@ -62,12 +62,7 @@ pub(super) fn samples(
     header: &RasterHeader,
     window: &RasterWindow<'_>,
 ) -> Result<Samples, Problem> {
-    let file = File::open(path).map_err(Problem::Io)?;
-    let mut limits = Limits::default();
-    limits.decoding_buffer_size = CHUNK_BYTES;
-    limits.intermediate_buffer_size = CHUNK_BYTES;
-    let file = Disguised::new(BufReader::new(file), header.sense.disguises.clone());
-    let mut decoder = Decoder::new(file).map_err(told)?.with_limits(limits);
+    let mut decoder = open(path, &header.sense.disguises)?;
     let image = Image::open(&mut decoder, header)?;
     if image.bits < 8 && image.bands > 1 {
         return Err(kind(format!("it has {} bands of {} bits", image.bands, image.bits), TO_BYTES));
@@ -97,10 +92,31 @@ pub(super) fn samples(
         })
     };
     let mut values: Vec<Option<[f32; 3]>> = read.samples.chunks_exact(bands.len()).map(value).collect();
-    if let Some(mask) = sense.mask {
-        apply_mask(&mut decoder, mask, header, window, &mut values)?;
+    if let Some(number) = sense.mask {
+        decoder.seek_to_image(number).map_err(told)?;
+        apply_mask(&mut decoder, &[0], header, window, &mut values)?;
+    } else if let Some(MaskFile { path, bands, disguises }) = &sense.mask_file {
+        // A band of it for all that is shown, or one for each.
+        let bands: Vec<usize> = (0..if *bands >= colours { colours } else { 1 }).collect();
+        let applied = open(path, disguises)
+            .and_then(|mut decoder| apply_mask(&mut decoder, &bands, header, window, &mut values));
+        applied.map_err(|problem| match problem {
+            Problem::Kind(detail, advice) => {
+                Problem::Kind(format!("of its mask, the .msk: {detail}"), advice)
+            }
+            io => io,
+        })?;
     }
     Ok(Samples { values, are_bytes: read.are_bytes || is_byte_palette })
+}
+
+fn open(path: &Path, disguises: &[(u64, [u8; 2])]) -> Result<Source, Problem> {
+    let file = File::open(path).map_err(Problem::Io)?;
+    let mut limits = Limits::default();
+    limits.decoding_buffer_size = CHUNK_BYTES;
+    limits.intermediate_buffer_size = CHUNK_BYTES;
+    let file = Disguised::new(BufReader::new(file), disguises.to_vec());
+    Ok(Decoder::new(file).map_err(told)?.with_limits(limits))
 }
 
 /// Whether a sample is the value that is nothing, which is written in decimals and may be of another precision.
@@ -114,20 +130,19 @@ fn rgb_of(y: f64, cb: f64, cr: f64) -> [f32; 3] {
     [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb].map(|v| v.clamp(0.0, 255.0) as f32)
 }
 
-/// Takes away what the mask, another image of the file, calls nothing.
+/// Takes away what the mask, the image that the decoder is at, calls nothing in all of these bands.
 fn apply_mask(
     decoder: &mut Source,
-    number: usize,
+    bands: &[usize],
     header: &RasterHeader,
     window: &RasterWindow<'_>,
     values: &mut [Option<[f32; 3]>],
 ) -> Result<(), Problem> {
-    decoder.seek_to_image(number).map_err(told)?;
     let mask = Image::open(decoder, header)?;
-    let read = mask.read(decoder, window, header, &[0])?;
-    for (value, mask) in values.iter_mut().zip(read.samples) {
+    let read = mask.read(decoder, window, header, bands)?;
+    for (value, mask) in values.iter_mut().zip(read.samples.chunks_exact(bands.len())) {
         // A part of the mask that was never written masks everything.
-        if mask.is_nan() || mask == 0.0 {
+        if mask.iter().all(|sample| sample.is_nan() || *sample == 0.0) {
             *value = None;
         }
     }

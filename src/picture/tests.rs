@@ -64,6 +64,58 @@ fn rgb_and_gray_of_8_and_16_bits_are_read_in_strips_of_every_compression() {
     }
 }
 
+/// The whole raster, as `expected.json` of the fixtures writes it.
+fn as_text(path: &Path) -> Vec<String> {
+    let to_world = |column: f64, row: f64| (100.0 + column, 200.0 - row);
+    let window = RasterWindow { width: SIDE as usize, height: SIDE as usize, to_world: &to_world };
+    let header = read_header(path).unwrap_or_else(|error| panic!("{error}"));
+    let pixels = read_window(path, &header, &window).unwrap_or_else(|error| panic!("{error}"));
+    let pixel = |pixel: &Option<[u8; 3]>| {
+        pixel.map_or("......".to_owned(), |[r, g, b]| format!("{r:02x}{g:02x}{b:02x}"))
+    };
+    pixels.chunks(SIDE as usize).map(|row| row.iter().map(pixel).collect()).collect()
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rasters")
+}
+
+#[test]
+fn what_gdal_calls_nothing_is_nothing_by_mask_alpha_nodata_and_palette() {
+    let text = std::fs::read_to_string(fixtures().join("expected.json")).unwrap();
+    let expected: std::collections::BTreeMap<String, Vec<String>> = serde_json::from_str(&text).unwrap();
+    assert!(expected.len() >= 12);
+    for (name, rows) in expected {
+        assert_eq!(as_text(&fixtures().join(&name)), rows, "{name}");
+    }
+}
+
+#[test]
+fn a_mask_beside_a_raster_that_cannot_be_one_is_told_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (raster, mask) = (directory.path().join("r.tif"), directory.path().join("r.tif.msk"));
+    std::fs::copy(fixtures().join("mask_beside.tif"), &raster).unwrap();
+    let whole = std::fs::read(fixtures().join("mask_beside.tif.msk")).unwrap();
+    let refusal = |bytes: &[u8]| {
+        std::fs::write(&mask, bytes).unwrap();
+        let to_world = |column: f64, row: f64| (100.0 + column, 200.0 - row);
+        let window = RasterWindow { width: 20, height: 20, to_world: &to_world };
+        read_header(&raster)
+            .and_then(|header| read_window(&raster, &header, &window))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refusal(b"no TIFF at all").contains("r.tif.msk: "), "{}", refusal(b"no TIFF at all"));
+    let end = whole.len() / 2;
+    assert!(refusal(&whole[..end]).contains(".msk"), "{}", refusal(&whole[..end]));
+    let other = std::fs::read(demo().join("scene.tif")).unwrap();
+    let told = refusal(&other);
+    assert!(told.contains("r.tif.msk") && told.contains("the raster 20 and 20"), "{told}");
+    // Without it the raster is shown whole.
+    std::fs::remove_file(&mask).unwrap();
+    assert!(as_text(&raster).iter().all(|row| !row.contains('.')));
+}
+
 #[test]
 fn floats_and_signed_integers_are_stretched() {
     let directory = tempfile::tempdir().unwrap();
