@@ -133,6 +133,29 @@ fn a_file_that_is_replaced_keeps_its_mode() {
 }
 
 #[test]
+fn a_name_as_long_as_file_systems_take_is_written_and_replaced() {
+    let features = features();
+    for writer in writers(&features) {
+        let work = tempfile::tempdir().unwrap();
+        state(work.path());
+        // The endings say what is drawn; 255 bytes with them.
+        let ending = if writer.contains(&"--overlay".to_owned()) { ".png" } else { ".svg" };
+        let ending = if writer[0] == "footprint" || ending == ".png" { ending } else { ".geojson" };
+        let name = format!("{}{ending}", "\u{e9}".repeat((255 - ending.len()) / 2));
+        for _ in 0..2 {
+            assert_ok(&write_to(work.path(), &writer, &name), &writer);
+            assert!(fs::metadata(work.path().join(&name)).unwrap().len() > 50, "{writer:?}");
+        }
+        assert!(names(work.path()).iter().all(|name| !name.starts_with('.')), "{writer:?}");
+    }
+    // A folder's copy, too.
+    let work = tempfile::tempdir().unwrap();
+    let name = "x".repeat(255);
+    assert_ok(&run(work.path(), &["pack", &features, &name]), &"pack");
+    assert_eq!(names(work.path()), [name]);
+}
+
+#[test]
 fn standard_output_by_its_device_keeps_what_stands_in_its_file() {
     let work = tempfile::tempdir().unwrap();
     let file = work.path().join("all.geojsonl");

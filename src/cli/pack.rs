@@ -12,7 +12,7 @@ use super::CliError;
 use super::output::{note, say};
 use super::unfinished::Unfinished;
 use crate::catalog::{Folder, check_against_manifest};
-use crate::durable::sync_dir;
+use crate::durable::{sync_dir, unfinished_name};
 use crate::features::torch::{TorchArchive, write_halved};
 use crate::features::{ChipFeatures, chip_of};
 
@@ -51,10 +51,7 @@ impl Args {
         })?;
         let parent = self.output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(CliError::file(parent))?;
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".tmp-{}", std::process::id()));
-        let unfinished = Unfinished::directory(&parent.join(hidden));
+        let unfinished = Unfinished::directory(&parent.join(unfinished_name(name)));
         let failed = |source| CliError::Output { path: self.output.clone(), source };
         fs::create_dir(unfinished.path()).map_err(failed)?;
 

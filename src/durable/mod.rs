@@ -9,4 +9,4 @@ mod replacement;
 pub(crate) mod simulated;
 
 pub use disk::{Disk, DiskFile, sync_dir};
-pub use replacement::{Replacement, is_leftover};
+pub use replacement::{Replacement, is_leftover, unfinished_name};

@@ -1,6 +1,9 @@
 //! Files that are whole on the card: replaced at once, with file and directory synced.
 
+use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::{Disk, DiskFile};
@@ -8,6 +11,33 @@ use super::{Disk, DiskFile};
 /// Whether a file name is that of a [`Replacement`] that was never finished.
 pub fn is_leftover(name: &str) -> bool {
     name.starts_with('.') && name.contains(".tmp-")
+}
+
+/// Bytes of a file name that every file system takes: one that is no longer is cut only where its last name is shorter.
+const SHORT: usize = 64;
+
+/// The hidden name under which something is written that will be called `name`. It is not longer than that name, so that what
+/// may be called so may be written: most file systems take 255 bytes, encrypted ones fewer.
+pub fn unfinished_name(name: &OsStr) -> OsString {
+    let mut ending = format!(".tmp-{}", std::process::id());
+    let most = name.len().max(SHORT);
+    let mut kept = name.as_bytes();
+    if kept.len() + ending.len() >= most {
+        // Two long names may differ in what is cut off.
+        let mut digest = DefaultHasher::new();
+        name.hash(&mut digest);
+        ending = format!("-{:08x}{ending}", digest.finish() as u32);
+        let mut length = most.saturating_sub(ending.len() + 1).min(kept.len());
+        // Between characters: some file systems take no others.
+        while length > 0 && kept.get(length).is_some_and(|byte| byte & 0xC0 == 0x80) {
+            length -= 1;
+        }
+        kept = &kept[..length];
+    }
+    let mut hidden = vec![b'.'];
+    hidden.extend(kept);
+    hidden.extend(ending.bytes());
+    OsString::from_vec(hidden)
 }
 
 /// A file written beside the one that it replaces. Nobody sees it before [`Replacement::finish`]; dropped without
@@ -35,10 +65,7 @@ impl Replacement {
     /// As there.
     pub fn begin_on(disk: &Disk, target: &Path) -> io::Result<Self> {
         let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".tmp-{}", std::process::id()));
-        let temporary = target.with_file_name(hidden);
+        let temporary = target.with_file_name(unfinished_name(name));
         let file = disk.create(&temporary, true)?;
         // Large pieces: each is one write, and layers are copied through here.
         let file = Some(BufWriter::with_capacity(1 << 18, file));
@@ -96,6 +123,38 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn the_name_of_something_unfinished_is_no_longer_than_its_last_one() {
+        let short = unfinished_name(OsStr::new("answer.geojson")).into_string().unwrap();
+        assert!(short.starts_with(".answer.geojson.tmp-") && is_leftover(&short), "{short}");
+        for name in
+            ["x".repeat(255), "\u{e9}".repeat(127), "\u{6e56}".repeat(85), "x".repeat(140), "x".repeat(60)]
+        {
+            let hidden =
+                unfinished_name(OsStr::new(&name)).into_string().expect("it is cut between characters");
+            assert!(hidden.len() <= name.len().max(SHORT) && is_leftover(&hidden), "{hidden}");
+            let other =
+                unfinished_name(OsStr::new(&format!("{}y", &name[..name.len() - name.len() % 2 - 2])));
+            assert_ne!(other.into_string().unwrap(), hidden, "another file has another one");
+        }
+        // Bytes that are no characters.
+        let odd = OsString::from_vec(vec![0xFF; 255]);
+        assert!(unfinished_name(&odd).len() <= 255);
+    }
+
+    #[test]
+    fn a_file_with_the_longest_name_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("\u{e9}".repeat(127));
+        for text in ["new", "newer"] {
+            let mut replacement = Replacement::begin(&path).unwrap();
+            replacement.write_all(text.as_bytes()).unwrap();
+            replacement.finish().unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn a_replacement_is_seen_only_when_finished() {
