@@ -64,6 +64,17 @@ impl Args {
         if !imported.exact {
             note(&"warning: weights were rounded to half precision; masks may differ slightly");
         }
+        if let Some(before) = &imported.replaced {
+            let sum = |sha256: &str| sha256.get(..12).unwrap_or(sha256).to_owned();
+            note(&format_args!(
+                "warning: this replaced a model of other weights, {} (SHA-256 {}...; now {} with {}...): a folder is matched by \
+                 the checkpoint's file name alone, so encode again what the older one had encoded, or its masks are wrong",
+                before.source_file,
+                sum(&before.sha256),
+                imported.info.source_file,
+                sum(&imported.info.sha256),
+            ));
+        }
         say(&format_args!(
             "{}: family {}, {} parameters, {:.1} MB, from {}",
             imported.info.dir.display(),

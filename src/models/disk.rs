@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,25 @@ impl Description {
     }
 }
 
+/// Whether a model could be written there, asked before minutes go into reading a checkpoint.
+pub(super) fn check_rights(models: &Path) -> Result<(), ModelsError> {
+    use rustix::fs::{Access, access};
+    // What is to be created is created in what is there.
+    let there = models.ancestors().find(|path| path.as_os_str().is_empty() || path.exists());
+    let there = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| io("write to", models)(error.into()))
+}
+
+/// Lets who may read a directory read what was made in it, whatever the umask of who made it: a service has a user of its
+/// own. Best effort, since cards of FAT have neither modes nor owners.
+fn share(made: &Path, directory: &Path) {
+    let Ok(like) = fs::metadata(directory) else { return };
+    let mask = if made.is_dir() { 0o777 } else { 0o666 };
+    let own = if made.is_dir() { 0o700 } else { 0o600 };
+    let _ = chown(made, Some(like.uid()), Some(like.gid()));
+    let _ = fs::set_permissions(made, fs::Permissions::from_mode(like.mode() & mask | own));
+}
+
 /// Writes a model directory `<models>/<name>`, in place of one that is there.
 ///
 /// Both files are written and synced under a hidden name first. Between moving the old directory away and the
@@ -96,7 +116,10 @@ pub(super) fn write_model(
     decoder: &[u8],
 ) -> Result<PathBuf, ModelsError> {
     let target = models.join(name);
-    fs::create_dir_all(models).map_err(io("create", models))?;
+    if !models.exists() {
+        fs::create_dir_all(models).map_err(io("create", models))?;
+        share(models, &models.join(".."));
+    }
     if target.exists() && !target.join(DESCRIPTION).exists() {
         return Err(ModelsError::Occupied { dir: target });
     }
@@ -104,10 +127,14 @@ pub(super) fn write_model(
     let old = models.join(format!(".{name}.replaced"));
     remove(&fresh)?;
     fs::create_dir(&fresh).map_err(io("create", &fresh))?;
+    share(&fresh, models);
     let text = toml::to_string(description)
         .map_err(|e| ModelsError::Damaged { path: target.join(DESCRIPTION), detail: e.to_string() })?;
     write_synced(&fresh.join(DECODER), decoder)?;
     write_synced(&fresh.join(DESCRIPTION), text.as_bytes())?;
+    for file in [DECODER, DESCRIPTION] {
+        share(&fresh.join(file), models);
+    }
     sync_dir(&fresh)?;
     if target.exists() {
         remove(&old)?;

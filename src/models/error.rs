@@ -1,7 +1,7 @@
 //! What can be wrong with a checkpoint, a model directory, or the choice of a model.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::api::NameError;
 use crate::error_code::ErrorCode;
@@ -15,7 +15,7 @@ pub enum ModelsError {
     #[error("the checkpoint cannot be imported: {0}")]
     Checkpoint(#[from] FeaturesError),
     /// The system refused a read or write in the models directory.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(action, path, source))]
     Io {
         /// What was being done: "write", "replace".
         action: &'static str,
@@ -153,6 +153,25 @@ pub enum ModelsError {
         /// Another.
         second: String,
     },
+}
+
+/// What helps where the system refuses, as a clause of its own; empty where nothing is known.
+fn advice(action: &str, path: &Path, source: &io::Error) -> String {
+    let is_read = matches!(action, "read" | "list");
+    match source.kind() {
+        io::ErrorKind::PermissionDenied if is_read => {
+            let directory = if action == "list" { Some(path) } else { path.parent() };
+            let directory = directory.unwrap_or(path).display();
+            format!("; let everybody read it, as its owner or root: chmod -R a+rX {directory}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; run it with sudo, or name a directory that you may write with --models".to_owned()
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; it is mounted read-only: name another directory with --models".to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 impl ModelsError {

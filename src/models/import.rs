@@ -66,6 +66,8 @@ pub struct ImportedModel {
     pub bytes: usize,
     /// Whether every parameter is stored exactly; half precision may round.
     pub exact: bool,
+    /// The model of other weights that was in its place.
+    pub replaced: Option<ModelInfo>,
 }
 
 /// Imports a checkpoint of Ultralytics or Meta, single precision.
@@ -98,6 +100,7 @@ pub fn import_checkpoint_with(
     let stem = checkpoint.file_stem().unwrap_or_default().to_string_lossy();
     let name = options.name.as_deref().unwrap_or(&stem);
     check_name(name).map_err(|source| ModelsError::Name { name: name.to_owned(), source })?;
+    disk::check_rights(models)?;
 
     let archive = TorchArchive::open(checkpoint)?;
     let Recognised { family, tensors } = checkpoint::recognise(&archive)?;
@@ -136,9 +139,12 @@ pub fn import_checkpoint_with(
         decoder_crc32: format!("{:08x}", crc32fast::hash(&decoder)),
         created_by: concat!("geosam-edge ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
+    let before = Description::read(&models.join(name)).ok();
+    let before = before.filter(|before| before.source_sha256 != description.source_sha256);
+    let replaced = before.map(|before| ModelInfo::of(name.to_owned(), models.join(name), before));
     let dir = disk::write_model(models, name, &description, &decoder)?;
     let info = ModelInfo::of(name.to_owned(), dir, description);
-    Ok(ImportedModel { info, parameters: total, bytes: decoder.len(), exact })
+    Ok(ImportedModel { info, parameters: total, bytes: decoder.len(), exact, replaced })
 }
 
 /// A parameter's bytes in the file, and whether they are exactly its values.

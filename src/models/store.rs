@@ -108,6 +108,14 @@ impl ModelStore {
             }
             return;
         }
+        if let Err(source) = dir.join(disk::DESCRIPTION).metadata()
+            && source.kind() == io::ErrorKind::PermissionDenied
+        {
+            // It may be a model or not: who may not look into it should know that it is there.
+            let error = ModelsError::Io { action: "read", path: dir.join(disk::DESCRIPTION), source };
+            self.problems.push(ModelProblem { name, error });
+            return;
+        }
         let has = |file: &str| dir.join(file).exists();
         match (has(disk::DESCRIPTION), has(disk::DECODER)) {
             (false, false) => {}
