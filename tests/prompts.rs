@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+use geo::{GeodesicArea as _, Validation as _};
 use serde_json::{Value, json};
 use support::{geosam_edge, run_with_input, stdout_of};
 
@@ -246,6 +247,29 @@ fn a_collection_is_written_where_the_ending_asks_for_one() {
     assert_eq!(found["crs"]["properties"]["name"], "urn:ogc:def:crs:EPSG::3857");
     let x = found["features"][0]["geometry"]["coordinates"][0][0][0].as_f64().unwrap();
     assert!((1.0e6..1.1e6).contains(&x), "{x}");
+}
+
+#[test]
+fn an_object_of_several_simplified_parts_is_one_valid_geometry_with_its_own_area() {
+    // A model without training: its masks have dozens of parts.
+    let [folder, models] = ["folder_sam", "models"].map(|name| support::fixtures().join(name));
+    let [folder, models] = [folder, models].map(|path| path.to_str().unwrap().to_owned());
+    let clicks = "x,y\n458120,5427215\n458140,5427215\n";
+    for tolerance in ["1.5", "4", "10", "30"] {
+        let words = ["segment", &folder, "--models", &models, "--prompts", "-", "--crs", "EPSG:32633"];
+        let more = ["--vectorization", "simplified", "--tolerance", tolerance, "--multimask"];
+        let answer = run_with_input(&[&words[..], &more[..]].concat(), clicks);
+        let found = lines(&stdout_of(&answer));
+        assert_eq!(found.len(), 6, "two objects of three masks");
+        for feature in found {
+            let text = feature["geometry"].to_string();
+            let geometry = support::scene::outline(&feature["geometry"], None);
+            assert!(geometry.is_valid(), "{tolerance}: {text}");
+            let said = feature["properties"]["area_m2"].as_f64().unwrap();
+            assert!((geometry.geodesic_area_unsigned() / said - 1.0).abs() < 1e-4, "{tolerance}: {said}");
+            assert_eq!(feature["properties"]["tolerance"].as_f64(), tolerance.parse().ok());
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! From masks to the features of an answer: polygons drawn, projected, measured, filtered, and made to fit.
 
+use std::borrow::Cow;
+
 use super::EngineError;
 use super::fit::{Coarseness, written_bytes};
 use super::folder::ServedFolder;
@@ -173,20 +175,13 @@ impl<'a> Writer<'a> {
         options: &OutputOptions,
         tolerance: Option<f64>,
     ) -> Result<FeatureCollection, EngineError> {
-        let mut simplifier = Simplifier::default();
         let mut features = Vec::new();
         let mut bounds: Option<Bounds> = None;
         let geographic = self.ways.to_output.is_geographic();
         for (index, mask) in masks.iter().enumerate() {
-            for polygon in mask.wanted(options) {
-                let simplified;
-                let rings = match tolerance {
-                    None => &polygon.rings,
-                    Some(tolerance) => {
-                        simplified = simplifier.simplify(&polygon.rings, tolerance);
-                        &simplified
-                    }
-                };
+            let wanted = mask.wanted(options);
+            for (polygon, rings) in wanted.iter().zip(outlines(wanted, tolerance)) {
+                let rings = rings.as_ref();
                 let projected = self.ways.to_output.polygon(rings.exterior(), rings.holes());
                 let projected = projected.map_err(EngineError::OutputCrs)?;
                 let area_m2 = self.area(&projected.geometry, rings)?;
@@ -195,22 +190,57 @@ impl<'a> Writer<'a> {
                 }
                 let around = |b: Bounds| around_both(&b, &projected.bounds, geographic);
                 bounds = Some(bounds.map_or(projected.bounds, around));
-                let properties = MaskProperties {
-                    mask: index,
-                    score: mask.score,
-                    chip_id: self.chip_id.to_owned(),
-                    folder: self.folder.name.clone(),
-                    model: self.folder.folder.checkpoint().to_owned(),
-                    model_type: self.folder.folder.family(),
-                    area_m2: area_m2.map(|area| (area * 100.0).round() / 100.0),
-                    pixels: polygon.pixels,
-                    touches_chip_edge: polygon.touches_edge,
-                    tolerance,
-                };
-                features.push(Feature { geometry: projected.geometry, properties });
+                features.push(self.feature(
+                    index,
+                    MaskObject {
+                        geometry: projected.geometry,
+                        score: mask.score,
+                        area_m2: area_m2.map(|area| (area * 100.0).round() / 100.0),
+                        pixels: polygon.pixels,
+                        touches_chip_edge: polygon.touches_edge,
+                        tolerance,
+                    },
+                ));
             }
         }
         Ok(FeatureCollection { bbox: bounds.map(Into::into), crs: self.legacy_crs.clone(), features })
+    }
+
+    /// Each mask that has polygons as one Feature, in their order: see [`Writer::write_object`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_objects(
+        &mut self,
+        masks: &[DrawnMask],
+        options: &OutputOptions,
+    ) -> Result<Vec<Feature>, EngineError> {
+        let mut features = Vec::with_capacity(masks.len());
+        for (index, mask) in masks.iter().enumerate() {
+            // The bound is for an answer as a whole.
+            let options = OutputOptions { max_bytes: None, ..*options };
+            if let Some(object) = self.write_object(mask, &options, |_| 0)? {
+                features.push(self.feature(index, object));
+            }
+        }
+        Ok(features)
+    }
+
+    /// What is known of a part of mask `index`, or of all of it, as a Feature.
+    fn feature(&self, index: usize, object: MaskObject) -> Feature {
+        let properties = MaskProperties {
+            mask: index,
+            score: object.score,
+            chip_id: self.chip_id.to_owned(),
+            folder: self.folder.name.clone(),
+            model: self.folder.folder.checkpoint().to_owned(),
+            model_type: self.folder.folder.family(),
+            area_m2: object.area_m2,
+            pixels: object.pixels,
+            touches_chip_edge: object.touches_chip_edge,
+            tolerance: object.tolerance,
+        };
+        Feature { geometry: object.geometry, properties }
     }
 
     /// One mask as one object: its parts are simplified together, and make one geometry that is valid as a whole. `None` for
@@ -242,16 +272,10 @@ impl<'a> Writer<'a> {
         tolerance: Option<f64>,
     ) -> Result<Option<MaskObject>, EngineError> {
         let wanted = mask.wanted(options);
-        let outlines: Vec<PixelRings> = match tolerance {
-            None => wanted.iter().map(|polygon| polygon.rings.clone()).collect(),
-            Some(tolerance) => {
-                let rings: Vec<&PixelRings> = wanted.iter().map(|polygon| &polygon.rings).collect();
-                Simplifier::default().simplify_together(&rings, tolerance)
-            }
-        };
         let (mut parts, mut in_degrees) = (Vec::new(), Vec::new());
         let (mut pixels, mut touches_chip_edge) = (0, false);
-        for (polygon, rings) in wanted.iter().zip(&outlines) {
+        for (polygon, rings) in wanted.iter().zip(outlines(wanted, tolerance)) {
+            let rings = rings.as_ref();
             let part = self.ways.to_output.polygon(rings.exterior(), rings.holes());
             let part = part.map_err(EngineError::OutputCrs)?.geometry;
             if !self.is_wgs84
@@ -293,6 +317,18 @@ impl<'a> Writer<'a> {
         let Some(to_wgs84) = &mut self.ways.to_wgs84 else { return Ok(None) };
         let projected = to_wgs84.polygon(rings.exterior(), rings.holes())?;
         Ok(Some(geodesic_area(&projected.geometry)))
+    }
+}
+
+/// The outlines of a mask's polygons, simplified together where that is wanted: one by one they might overlap.
+fn outlines(polygons: &[PixelPolygon], tolerance: Option<f64>) -> Vec<Cow<'_, PixelRings>> {
+    let rings = polygons.iter().map(|polygon| &polygon.rings);
+    match tolerance {
+        None => rings.map(Cow::Borrowed).collect(),
+        Some(tolerance) => {
+            let together = Simplifier::default().simplify_together(&rings.collect::<Vec<_>>(), tolerance);
+            together.into_iter().map(Cow::Owned).collect()
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::swapped::locate_or_advise;
 use super::{Decoders, EngineChoice, EngineError, ServedFolder};
 use crate::accelerator::{Accelerator, SelfCheck};
 use crate::api::{
-    FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, StitchReport, Timing,
+    Feature, FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, StitchReport, Timing,
 };
 use crate::catalog::PromptGeometry;
 use crate::decoder::{
@@ -158,7 +158,16 @@ impl Segmentation {
         bytes: impl Fn(&MaskObject) -> usize,
     ) -> Result<Option<MaskObject>, EngineError> {
         let Some(mask) = self.masks.first() else { return Ok(None) };
-        Writer::new(&self.folder, self.chip, options.crs, None)?.write_object(mask, options, bytes)
+        Writer::over(&self.folder, self.chip, self.affine, options.crs)?.write_object(mask, options, bytes)
+    }
+
+    /// Each mask in which something was found as one Feature, whatever `options.max_bytes` says: its parts are one geometry,
+    /// valid as a whole.
+    ///
+    /// # Errors
+    /// A CRS that is not supported.
+    pub fn objects(&self, options: &OutputOptions) -> Result<Vec<Feature>, EngineError> {
+        Writer::over(&self.folder, self.chip, self.affine, options.crs)?.write_objects(&self.masks, options)
     }
 
     /// Id of the chip that answered.

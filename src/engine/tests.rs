@@ -119,6 +119,34 @@ fn of_two_directories_of_one_name_neither_answers_to_it() {
     assert_eq!(alone[0].folder.long_name(), forth[1].name);
 }
 
+#[test]
+fn a_raster_that_goes_on_beyond_the_end_of_its_map_is_found_from_both_sides() {
+    // Web Mercator across the antimeridian, as tiles of Fiji are merged: from half a kilometre before the end to half a
+    // kilometre after it, and the other way round.
+    let end = std::f64::consts::PI * 6_378_137.0;
+    for x in [end, -end] {
+        let card = tempfile::tempdir().unwrap();
+        write(card.path(), "f", chip(3857, x, -2_000_000.0, 1.0, 1000));
+        let folders = served(card.path());
+        for request in [
+            r#"{"points":[[179.997,-17.678]]}"#,
+            r#"{"points":[[-179.997,-17.678]]}"#,
+            r#"{"points":[[180.003,-17.678],[179.997,-17.678]]}"#,
+            r#"{"bbox":[179.997,-17.679,-179.997,-17.677]}"#,
+            r#"{"bbox":[179.997,-17.679,180.003,-17.677]}"#,
+            r#"{"crs":"EPSG:3857","points":[[-20037400,-2000000],[20037400,-2000000]]}"#,
+            r#"{"crs":"source","points":[[20037400,-2000000]]}"#,
+            r#"{"crs":"EPSG:32701","points":[[182039,8042911]]}"#,
+        ] {
+            assert_eq!(answers(&folders, request), "f", "{x}: {request}");
+        }
+        let elsewhere = answers(&folders, r#"{"points":[[179.9,-17.678]]}"#);
+        assert!(elsewhere.contains("no chip"), "{elsewhere}");
+        let [west, .., east, _] = folders[0].summary().extent_wgs84.unwrap();
+        assert!((west - 179.9955).abs() < 1e-3 && (east + 179.9955).abs() < 1e-3, "{west} {east}");
+    }
+}
+
 /// A folder of one chip around EPSG:28992's (150000, 450000) whose column and metadata say this.
 fn folder_in(column: &str, metadata: Option<&str>) -> Vec<Arc<ServedFolder>> {
     let card = tempfile::tempdir().unwrap();
@@ -222,7 +250,7 @@ fn polygons(geometry: &crate::geo::Geometry) -> geo::MultiPolygon {
 fn the_parts_of_an_object_are_simplified_as_one_and_its_area_is_its_own() {
     use super::answer::{DrawnMask, Writer};
     use crate::api::{CrsChoice, OutputOptions, Vectorization};
-    use geo::Validation;
+    use geo::{Area, BooleanOps, Validation};
 
     let card = tempfile::tempdir().unwrap();
     write(card.path(), "f", chip(32632, 500_000.0, 5_000_000.0, 0.5, 60));
@@ -246,6 +274,21 @@ fn the_parts_of_an_object_are_simplified_as_one_and_its_area_is_its_own() {
         let own = crate::geo::geodesic_area(&simplified.geometry);
         assert!((simplified.area_m2.unwrap() - own).abs() <= 0.005, "{tolerance}");
         assert_eq!(simplified.tolerance, Some(tolerance));
+        // As Features of their own they do not overlap either.
+        let mut writer = Writer::new(&folders[0], 0, CrsChoice::WGS84, None).unwrap();
+        let masks = std::slice::from_ref(&mask);
+        let parts = writer.write(masks, &options).unwrap().features;
+        assert_eq!(parts.len(), mask.polygons.len());
+        let parts: Vec<geo::MultiPolygon> = parts.iter().map(|f| polygons(&f.geometry)).collect();
+        let sum: f64 = parts.iter().map(geo::MultiPolygon::unsigned_area).sum();
+        let covered = parts.iter().fold(geo::MultiPolygon::empty(), |all, part| all.union(part));
+        assert!((covered.unsigned_area() / sum - 1.0).abs() < 1e-6, "{tolerance}");
+        // A file of prompts gets the same object as a layer.
+        let [feature] = &writer.write_objects(masks, &options).unwrap()[..] else { panic!("one mask") };
+        assert_eq!(
+            (&feature.geometry, feature.properties.area_m2),
+            (&simplified.geometry, simplified.area_m2)
+        );
     }
     // The bound is for what is written of it, and what was coarsened says so.
     let less = OutputOptions { max_bytes: Some(length(&plain) * 9 / 10), ..OutputOptions::default() };

@@ -5,10 +5,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::objects::Object;
-use crate::api::{FeatureCollection, LegacyCrs, MaskProperties};
+use crate::api::{Feature, LegacyCrs};
 use crate::cli::CliError;
 use crate::cli::output::{Output, note};
-use crate::geo::Geometry;
 
 /// Where the Features go.
 pub(super) struct Writer {
@@ -28,14 +27,18 @@ impl Writer {
         Ok(Self { output, is_collection, is_begun: false, crs: None })
     }
 
-    /// Writes the masks of an object; there is one at least.
-    pub(super) fn write(&mut self, object: &Object, answer: &FeatureCollection) -> Result<(), CliError> {
+    /// Writes the masks of an object, whose coordinates are in this CRS; there is one at least.
+    pub(super) fn write(
+        &mut self,
+        object: &Object,
+        crs: Option<&LegacyCrs>,
+        masks: Vec<Feature>,
+    ) -> Result<(), CliError> {
         if !self.is_begun {
-            self.begin(answer.crs.as_ref())?;
+            self.begin(crs)?;
         }
-        let last = answer.features.iter().map(|f| f.properties.mask).max().unwrap_or(0);
-        for mask in 0..=last {
-            let Some(feature) = feature(object, answer, mask) else { continue };
+        for mask in masks {
+            let feature = text(object, &mask);
             if self.is_collection {
                 let comma = if self.is_begun { ",\n" } else { "\n" };
                 self.output.bytes(format!("{comma}{feature}").as_bytes())?;
@@ -73,39 +76,18 @@ impl Writer {
     }
 }
 
-/// One mask of an answer as the text of a Feature; `None` where it has no polygon. "type" comes first: by it GDAL knows
-/// lines of Features.
-fn feature(object: &Object, answer: &FeatureCollection, mask: usize) -> Option<String> {
-    let parts: Vec<_> = answer.features.iter().filter(|f| f.properties.mask == mask).collect();
-    let first = &parts.first()?.properties;
-    let mut polygons = Vec::new();
-    for part in &parts {
-        match &part.geometry {
-            Geometry::Polygon(rings) => polygons.push(rings.clone()),
-            Geometry::MultiPolygon(several) => polygons.extend(several.iter().cloned()),
-        }
-    }
-    let geometry = match <[_; 1]>::try_from(polygons) {
-        Ok([rings]) => Geometry::Polygon(rings),
-        Err(polygons) => Geometry::MultiPolygon(polygons),
-    };
-    let areas = parts.iter().map(|f| f.properties.area_m2);
-    let area = areas.sum::<Option<f64>>().map(|area| (area * 100.0).round() / 100.0);
-    let sum = MaskProperties {
-        area_m2: area,
-        pixels: parts.iter().map(|f| f.properties.pixels).sum(),
-        touches_chip_edge: parts.iter().any(|f| f.properties.touches_chip_edge),
-        ..first.clone()
-    };
+/// A mask of an object as the text of a Feature, with the object's own properties. "type" comes first: by it GDAL knows lines of
+/// Features.
+fn text(object: &Object, mask: &Feature) -> String {
     let mut properties = object.properties.clone();
-    if let Value::Object(ours) = json!(sum) {
+    if let Value::Object(ours) = json!(mask.properties) {
         for (name, value) in ours {
             properties.insert(free_name(&object.properties, name), value);
         }
     }
     let id = object.id.as_ref().map(|id| format!("\"id\":{id},")).unwrap_or_default();
-    let (geometry, properties) = (json!(geometry), Value::Object(properties));
-    Some(format!("{{\"type\":\"Feature\",{id}\"geometry\":{geometry},\"properties\":{properties}}}"))
+    let (geometry, properties) = (json!(mask.geometry), Value::Object(properties));
+    format!("{{\"type\":\"Feature\",{id}\"geometry\":{geometry},\"properties\":{properties}}}")
 }
 
 /// The name of one of our properties beside an object's own, which are never lost.
