@@ -2,11 +2,15 @@
 
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
+#[path = "support/scene.rs"]
+#[allow(dead_code, reason = "each test binary uses its own part of this")]
+mod outlines;
 #[path = "support/service.rs"]
 mod service;
 
 use std::time::Duration;
 
+use geo::{GeodesicArea as _, Validation as _};
 use mosquitto::{Mosquitto, Setup};
 use serde_json::json;
 use service::{Board, Ears, POINT, SMALL, code, long_batch};
@@ -194,6 +198,43 @@ fn a_session_is_built_up_saved_listed_fetched_and_taken_back() {
     let told: Vec<_> = told.iter().filter(|m| m.topic == "geosam/b1/saved/ponds").map(|m| m.json()).collect();
     assert_eq!((&told[0], told.last()), (&lines[0], Some(&json!({"id": id, "deleted": true}))));
     assert_eq!(told.len(), 2);
+}
+
+#[test]
+fn an_object_that_was_simplified_to_be_saved_says_so_wherever_it_is_told() {
+    let Some((broker, board, mut ears)) = scene("") else { return };
+    let mut saved = |id: &str, output: &str| {
+        let add = format!(r#"{{"id":"a{id}","session":"s1",{POINT},{SMALL}}}"#);
+        ask(&broker, &board, "add", &add);
+        assert_eq!(code(&ears.answer(&format!("a{id}"))), "ok");
+        let save = format!(r#"{{"id":"{id}","session":"s1","layer":"ponds","output":{{{output}}}}}"#);
+        ask(&broker, &board, "save", &save);
+        let answer = ears.answer(id);
+        assert_eq!(code(&answer), "ok", "{answer}");
+        let told = ears.topic("geosam/b1/saved/ponds").json();
+        let line = board.layer("ponds").pop().expect("a line");
+        let feature = answer["saved"]["feature"].clone();
+        assert_eq!((&told, &line), (&feature, &feature), "told, kept and answered alike");
+        let tolerance = &feature["properties"]["tolerance"];
+        assert_eq!(&answer["saved"]["tolerance"], tolerance);
+        // By a library of others: valid as a whole, and as large as it says.
+        let geometry = outlines::outline(&feature["geometry"], None);
+        assert!(geometry.is_valid(), "{}", feature["geometry"]);
+        let (area, said) =
+            (geometry.geodesic_area_unsigned(), feature["properties"]["area_m2"].as_f64().unwrap());
+        assert!((area / said - 1.0).abs() < 1e-4, "{area} {said}");
+        (geometry.0.len(), tolerance.as_f64(), feature["geometry"].to_string().len())
+    };
+    let (parts, tolerance, bytes) = saved("1", r#""max_bytes":4000000"#);
+    assert!(parts > 10 && tolerance.is_none(), "{parts} {tolerance:?}");
+    for wanted in [1.5, 3.0, 10.0] {
+        let output = format!(r#""vectorization":"simplified","tolerance":{wanted}"#);
+        let (parts, tolerance, fewer) = saved(&format!("s{wanted}"), &output);
+        assert!(parts > 10 && tolerance == Some(wanted) && fewer < bytes, "{parts} {tolerance:?} {fewer}");
+    }
+    // Not asked for: it would not fit otherwise.
+    let (_, tolerance, fewer) = saved("2", &format!(r#""max_bytes":{}"#, bytes / 2));
+    assert!(tolerance >= Some(1.5) && fewer < bytes / 2, "{tolerance:?} {fewer}");
 }
 
 #[test]
