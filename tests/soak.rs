@@ -9,8 +9,11 @@
 //!
 //! `GEOSAM_SOAK_REQUESTS` and `GEOSAM_SOAK_RESTARTS` change the 10,000 requests and the 20 restarts and 20
 //! kills. With `GEOSAM_SOAK_HOSTILE=1` one more client sends the worst that it can think of all the while; nobody waits
-//! for its answers, but the others' must come. The clients are mosquitto's own: one `mosquitto_pub` for each request, which ends well only when it has
-//! the broker's PUBACK and is run again with the same payload when it does not; one `mosquitto_sub` hears all.
+//! for its answers, but the others' must come. `GEOSAM_SOAK_CARD` names a directory on a small file system of its own: the
+//! state is kept there, and the file system is filled to the last byte as often as the service is killed
+//! (`mount -t tmpfs -o size=96m tmpfs DIR`). The clients are mosquitto's own: one `mosquitto_pub` for each request, which
+//! ends well only when it has the broker's PUBACK and is run again with the same payload when it does not; one
+//! `mosquitto_sub` hears all.
 
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
@@ -20,7 +23,7 @@ mod service;
 mod soak_report;
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -38,8 +41,9 @@ const CLIENTS: usize = 4;
 const WINDOW: usize = 200;
 /// Nothing for so long means that nothing will come any more.
 const SILENCE: Duration = Duration::from_secs(180);
-/// Queues wide enough for the window several times over, and answers kept for the whole run.
-const LIMITS: &str = "[limits]\nqueue = 4096\nclient_queue = 4096\nanswers = 100000\n\
+/// Queues wide enough for the window several times over, also beside a client that fills its share, and answers kept for
+/// the whole run.
+const LIMITS: &str = "[limits]\nqueue = 4096\nclient_queue = 1024\nanswers = 100000\n\
                       [decoder]\nworkers = 2\nthreads = 1\n[health]\ninterval_s = 3600";
 
 /// A request, and what must be answered.
@@ -152,10 +156,12 @@ fn worst() -> Vec<(&'static str, Vec<String>, Vec<u8>)> {
     let at = places()[0];
     let nowhere = r#"{"id":"h","points":[[1,2]]}"#;
     let long = "x/".repeat(2000);
-    let prompts = vec![format!(r#"{{"points":[{at:?}]}}"#); 16].join(",");
+    let prompts = |count| vec![format!(r#"{{"points":[{at:?}]}}"#); count].join(",");
+    let batch = |count| format!(r#"{{"id":"h{count}","prompts":[{}],{everything}}}"#, prompts(count));
     vec![
         plain("fetch", format!(r#"{{"id":"h","layer":"layer-0","limit":1000000000,{everything}}}"#)),
-        plain("segment", format!(r#"{{"id":"h","prompts":[{prompts}],{everything}}}"#)),
+        plain("segment", batch(16)),
+        plain("segment", batch(64)),
         plain("segment", "[".repeat(200_000)),
         plain(
             "segment",
@@ -170,6 +176,13 @@ fn worst() -> Vec<(&'static str, Vec<String>, Vec<u8>)> {
         with(&["response-topic=geosam/soak/response/c0/segment"], "segment", nowhere),
         with(&[&format!("correlation-data={}", "c".repeat(60_000))], "segment", nowhere),
         with(&["user-property=a=b"], "list", r#"{"id":"h"}"#),
+        // The same id for something else, a layer for each request, a session for each.
+        plain("add", format!(r#"{{"id":"h","session":"h","points":[{at:?}]}}"#)),
+        plain("add", format!(r#"{{"id":"h","session":"h","points":[{at:?},{at:?}]}}"#)),
+        plain("save", r#"{"id":"h","session":"h","layer":"hostile"}"#.to_owned()),
+        plain("unsave", r#"{"id":"u","session":"s0","layer":"layer-0"}"#.to_owned()),
+        plain("segment", format!(r#"{{"id":"s","points":[{at:?}],"stitch":true,"max_chips":1024}}"#)),
+        plain("segment", "\0".repeat(1_000_000)),
     ]
 }
 
@@ -204,8 +217,14 @@ fn everything_is_answered_and_saved_once_while_broker_and_service_fall_again_and
     let (count, restarts) = (number("GEOSAM_SOAK_REQUESTS", 10_000), number("GEOSAM_SOAK_RESTARTS", 20));
     let Some(mut broker) = Mosquitto::start(Setup { persistence: true, ..Setup::default() }) else { return };
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
-    let mut board =
-        Board::configured(&broker.url(), DEVICE, &demo.join("features"), &demo.join("models"), LIMITS);
+    let (features, models) = (demo.join("features"), demo.join("models"));
+    let card = std::env::var_os("GEOSAM_SOAK_CARD").map(PathBuf::from);
+    let mut board = match &card {
+        Some(card) => {
+            Board::with_state(&broker.url(), DEVICE, &features, &models, &card.join("state"), LIMITS)
+        }
+        None => Board::configured(&broker.url(), DEVICE, &features, &models, LIMITS),
+    };
     let responses = format!("geosam/{DEVICE}/response/#");
     let others = format!("geosam/{DEVICE}/saved/#");
     let peer = broker.subscribe(&responses, &["-c", "-x", "86400", "-t", &others, "-t", "geosam/soak/state"]);
@@ -216,7 +235,8 @@ fn everything_is_answered_and_saved_once_while_broker_and_service_fall_again_and
     let all: Vec<Vec<Asked>> = (0..CLIENTS)
         .map(|client| requests(client, count / CLIENTS + usize::from(client < count % CLIENTS), &places))
         .collect();
-    let mut report = Report::new(&all, restarts);
+    let falls = restarts * if card.is_some() { 3 } else { 2 };
+    let mut report = Report::new(&all, falls, card.is_some());
     let (answered, end) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, told) = channel();
     std::thread::scope(|scope| {
@@ -229,8 +249,7 @@ fn everything_is_answered_and_saved_once_while_broker_and_service_fall_again_and
             let (port, end) = (broker.port(), &end);
             scope.spawn(move || molest(port, end))
         });
-        // Kills and restarts take turns, evenly spread over the answers.
-        let falls = 2 * restarts;
+        // Kills, restarts and a full card take turns, evenly spread over the answers.
         let mut fallen = 0;
         let mut last = Instant::now();
         while !report.is_complete() && last.elapsed() < SILENCE {
@@ -247,7 +266,7 @@ fn everything_is_answered_and_saved_once_while_broker_and_service_fall_again_and
                 answered.store(report.answered(), Ordering::Relaxed);
             }
             if fallen < falls && report.answered() >= (fallen + 1) * count / (falls + 1) {
-                fell(fallen, &mut board, &mut broker);
+                fell(fallen, &mut board, &mut broker, card.as_deref());
                 fallen += 1;
                 report.fell(fallen, falls);
                 last = Instant::now();
@@ -281,7 +300,7 @@ fn everything_is_answered_and_saved_once_while_broker_and_service_fall_again_and
 
 fn hear(message: &Received, report: &mut Report) {
     validate(message);
-    if message.topic.contains("/response/hostile/") {
+    if message.topic.contains("/response/hostile/") || message.topic.ends_with("/saved/hostile") {
         return;
     }
     if message.topic.contains("/response/") {
@@ -291,11 +310,23 @@ fn hear(message: &Received, report: &mut Report) {
     }
 }
 
-/// Kills the service, or restarts the broker.
-fn fell(turn: usize, board: &mut Board, broker: &mut Mosquitto) {
+/// Kills the service, restarts the broker, or fills the card for a while.
+fn fell(turn: usize, board: &mut Board, broker: &mut Mosquitto, card: Option<&Path>) {
     // A pause that differs from turn to turn, so that falls meet the service in all of its moments.
     let pause = Duration::from_millis((turn as u64 * 137) % 700);
-    if turn.is_multiple_of(2) {
+    let kinds = if card.is_some() { 3 } else { 2 };
+    if let Some(card) = card.filter(|_| turn % kinds == 2) {
+        let filler = card.join("filler");
+        fill(&filler);
+        std::thread::sleep(Duration::from_secs(3) + pause);
+        if turn.is_multiple_of(2) {
+            // A start on a full card, too.
+            board.kill();
+            board.start();
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        std::fs::remove_file(filler).expect("the filler goes");
+    } else if turn % kinds == 0 {
         board.kill();
         std::thread::sleep(pause);
         board.start();
@@ -303,5 +334,14 @@ fn fell(turn: usize, board: &mut Board, broker: &mut Mosquitto) {
         broker.stop();
         std::thread::sleep(pause);
         broker.restart();
+    }
+}
+
+/// Fills a file system to the last byte.
+fn fill(filler: &Path) {
+    let mut file = std::fs::File::create(filler).expect("a file on the card");
+    let block = [0x5a_u8; 4096];
+    for bytes in [4096, 512, 1] {
+        while file.write_all(&block[..bytes]).is_ok() {}
     }
 }

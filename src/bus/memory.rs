@@ -203,6 +203,11 @@ impl MemoryBroker {
         self.inner.state().acknowledged()
     }
 
+    /// Messages for the bus that it has not acknowledged.
+    pub fn waiting(&self) -> usize {
+        self.inner.state().waiting()
+    }
+
     /// Filters that are subscribed to.
     pub fn subscriptions(&self) -> Vec<String> {
         self.inner.state().subscriptions()

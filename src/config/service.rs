@@ -48,6 +48,7 @@ impl Config {
             previews: if self.preview.enabled { self.preview.waiting } else { 0 },
             answer_bytes: limits.answer_bytes,
             max_answer_bytes: self.most_answer_bytes(),
+            batch_chips: ServiceOptions::default().batch_chips,
             disk: Disk::default(),
             store: StoreLimits {
                 inbox_bytes: limits.inbox_bytes,

@@ -27,6 +27,8 @@ pub(super) struct Context {
     pub attempts: Attempts,
     /// Bytes of an answer.
     pub answers: AnswerBounds,
+    /// Chips over which the objects of one batch are followed.
+    pub batch_chips: usize,
     /// Prompts of one session.
     pub max_points: usize,
     /// Layers, so that no client fills the card with names.

@@ -75,6 +75,7 @@ pub(super) fn furnish<C: BusClient>(
         pulse: Arc::clone(&pulse),
         attempts: Attempts::open(&options.state),
         answers: answer_bounds(options),
+        batch_chips: options.batch_chips,
         max_points: options.limits.max_points,
         max_layers: options.layers,
         sessions: Mutex::new(sessions),

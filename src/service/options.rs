@@ -39,6 +39,8 @@ pub struct ServiceOptions {
     pub answer_bytes: usize,
     /// Bound on any answer, whatever its request names, in bytes.
     pub max_answer_bytes: usize,
+    /// Chips over which the objects of one batch are followed, all together: a batch shall not keep a worker for hours.
+    pub batch_chips: usize,
     /// The card that the state directory is on.
     pub disk: Disk,
     /// Bounds on the store.
@@ -86,6 +88,7 @@ impl Default for ServiceOptions {
             previews: 16,
             answer_bytes: 256 * 1024,
             max_answer_bytes: 4 << 20,
+            batch_chips: 1024,
             disk: Disk::default(),
             store: StoreLimits::default(),
             sessions: SessionLimits::default(),

@@ -53,12 +53,20 @@ fn offline_scene(dir: TempDir, options: ServiceOptions) -> Scene {
 }
 
 fn offline_scene_on(dir: TempDir, card: &Path, options: ServiceOptions) -> Scene {
-    let options = ServiceOptions {
-        features: vec![card.to_owned()],
-        models: fixtures().join("models"),
-        state: dir.path().join("state"),
-        ..options
-    };
+    offline_scene_with_models(dir, card, ServiceOptions { models: fixtures().join("models"), ..options })
+}
+
+/// A scene with a card and models of its own.
+fn scene_with_models(dir: TempDir, card: &Path, options: ServiceOptions) -> Scene {
+    let scene = offline_scene_with_models(dir, card, options);
+    scene.broker.connect(true);
+    scene.until("online", || scene.broker.retained("geosam/edge/state").as_deref() == Some(b"online"));
+    scene
+}
+
+fn offline_scene_with_models(dir: TempDir, card: &Path, options: ServiceOptions) -> Scene {
+    let options =
+        ServiceOptions { features: vec![card.to_owned()], state: dir.path().join("state"), ..options };
     let (client, events, broker) = bus(None);
     let service = Service::start(options, client.clone(), events).unwrap();
     Scene { service, client, broker, dir }

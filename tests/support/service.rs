@@ -30,6 +30,7 @@ pub fn fixture(name: &str) -> PathBuf {
 pub struct Board {
     pub device: String,
     dir: TempDir,
+    state: PathBuf,
     child: Option<Child>,
     /// Whether its configuration says which engine decodes.
     engine: bool,
@@ -49,13 +50,38 @@ impl Board {
     /// A board with directories of its own, at a broker that need not be there.
     pub fn configured(url: &str, device: &str, features: &Path, models: &Path, more: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
+        let state = dir.path().join("state");
+        Self::configured_in(dir, url, device, features, models, state, more)
+    }
+
+    /// The same with its state somewhere else, which is not taken away with the board.
+    pub fn with_state(
+        url: &str,
+        device: &str,
+        features: &Path,
+        models: &Path,
+        state: &Path,
+        more: &str,
+    ) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        Self::configured_in(dir, url, device, features, models, state.to_owned(), more)
+    }
+
+    fn configured_in(
+        dir: TempDir,
+        url: &str,
+        device: &str,
+        features: &Path,
+        models: &Path,
+        state: PathBuf,
+        more: &str,
+    ) -> Self {
         let text = format!(
-            "device = {device:?}\nfeatures = [{features:?}]\nmodels = {models:?}\nstate = {:?}\n\
+            "device = {device:?}\nfeatures = [{features:?}]\nmodels = {models:?}\nstate = {state:?}\n\
              [broker]\nurl = {url:?}\n{more}\n",
-            dir.path().join("state"),
         );
         std::fs::write(dir.path().join("edge.toml"), text).expect("the configuration");
-        Self { device: device.to_owned(), dir, child: None, engine: more.contains("engine = ") }
+        Self { device: device.to_owned(), dir, state, child: None, engine: more.contains("engine = ") }
     }
 
     pub fn start(&mut self) {
@@ -115,17 +141,17 @@ impl Board {
 
     /// Its state directory.
     pub fn state(&self) -> PathBuf {
-        self.dir.path().join("state")
+        self.state.clone()
     }
 
     /// What it has noted of the requests that are running.
     pub fn running(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("state/running")).unwrap_or_default()
+        std::fs::read_to_string(self.state.join("running")).unwrap_or_default()
     }
 
     /// The objects of a layer, as they stand in its file.
     pub fn layer(&self, name: &str) -> Vec<Value> {
-        let path = self.dir.path().join("state/layers").join(format!("{name}.geojsonl"));
+        let path = self.state.join("layers").join(format!("{name}.geojsonl"));
         let text = std::fs::read_to_string(path).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).expect("a line of a layer")).collect()
     }

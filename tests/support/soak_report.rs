@@ -31,7 +31,9 @@ pub struct Report {
     published_again: usize,
     /// Requests of a hostile client, where there was one.
     molested: usize,
-    restarts: usize,
+    /// Kills, restarts and times that the card is full, in turns.
+    falls: usize,
+    fills: bool,
     fallen: usize,
     /// How often each object was told on `saved/`.
     told: HashMap<String, usize>,
@@ -41,7 +43,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(all: &[Vec<Asked>], restarts: usize) -> Self {
+    pub fn new(all: &[Vec<Asked>], falls: usize, fills: bool) -> Self {
         let known = |asked: &Asked| {
             let id = asked.payload["id"].as_str().expect("an id").to_owned();
             let Asked { verb, expected, saves, .. } = *asked;
@@ -53,7 +55,8 @@ impl Report {
             answered: 0,
             published_again: 0,
             molested: 0,
-            restarts,
+            falls,
+            fills,
             fallen: 0,
             told: HashMap::new(),
             in_layers: 0,
@@ -80,7 +83,7 @@ impl Report {
     }
 
     pub fn is_complete(&self) -> bool {
-        self.answered == self.requests.len() && self.fallen == 2 * self.restarts
+        self.answered == self.requests.len() && self.fallen == self.falls
     }
 
     pub fn fell(&mut self, fallen: usize, of: usize) {
@@ -163,7 +166,7 @@ impl Report {
     /// Fails with what does not fit.
     pub fn assert_complete(&self) {
         assert_eq!(self.answered, self.requests.len(), "every request is answered");
-        assert_eq!(self.fallen, 2 * self.restarts, "every restart and kill took place");
+        assert_eq!(self.fallen, self.falls, "every restart, kill and full card took place");
         assert!(self.findings.is_empty(), "{} findings", self.findings.len());
     }
 
@@ -194,9 +197,19 @@ impl fmt::Display for Report {
         writeln!(f, "\n| soak | |\n|---|---|")?;
         writeln!(f, "| requests | {} ({}) |", self.requests.len(), verbs.join(", "))?;
         writeln!(f, "| answered | {} |", self.answered)?;
-        let (kills, restarts) = (self.fallen.div_ceil(2), self.fallen / 2);
+        let kinds = if self.fills { 3 } else { 2 };
+        let of_kind = |turn: usize| (self.fallen + kinds - 1 - turn) / kinds;
+        let (kills, restarts) = (of_kind(0), of_kind(1));
         writeln!(f, "| service killed (SIGKILL) | {kills} times |")?;
         writeln!(f, "| broker restarted (SIGTERM) | {restarts} times |")?;
+        if self.fills {
+            let fills = of_kind(2);
+            writeln!(
+                f,
+                "| card full to the last byte for 3 s or more | {fills} times, {} times with a start |",
+                fills.div_ceil(2)
+            )?;
+        }
         writeln!(
             f,
             "| time | {took:.0} s, {:.1} requests a second |",

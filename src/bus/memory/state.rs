@@ -477,6 +477,10 @@ impl BrokerState {
         self.acknowledged.clone()
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(super) fn subscriptions(&self) -> Vec<String> {
         self.subscriptions.clone()
     }

@@ -1,6 +1,7 @@
 //! The clerk without its thread, on a store whose card fails when the test says so.
 
 mod card;
+mod model;
 
 use tempfile::TempDir;
 

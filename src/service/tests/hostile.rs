@@ -92,6 +92,29 @@ fn a_batch_is_bounded_whatever_its_entries_name() {
 }
 
 #[test]
+fn a_batch_follows_its_objects_over_so_many_chips_all_together() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
+    let truth: Value = serde_json::from_slice(&fs::read(demo.join("truth.geojson")).unwrap()).unwrap();
+    let places: Vec<[f64; 2]> = (truth["features"].as_array().unwrap().iter())
+        .map(|feature| serde_json::from_value(feature["properties"]["inside"].clone()).unwrap())
+        .collect();
+    let ends = |at: usize| {
+        let all = places.iter().map(|place| place[at]);
+        (all.clone().fold(f64::INFINITY, f64::min), all.fold(f64::NEG_INFINITY, f64::max))
+    };
+    let ((west, east), (south, north)) = (ends(0), ends(1));
+    let options = ServiceOptions { batch_chips: 3, models: demo.join("models"), ..ServiceOptions::default() };
+    let scene = scene_with_models(tempfile::tempdir().unwrap(), &demo.join("features"), options);
+    let prompt = format!(r#"{{"bbox":[{west},{south},{east},{north}],"stitch":true,"max_chips":2}}"#);
+    let answer = scene.served("segment", "b", &format!(r#""prompts":[{}]"#, vec![prompt; 4].join(",")));
+    let results = answer["results"].as_array().unwrap();
+    let chips: Vec<usize> = results.iter().map(|result| result["chips"].as_array().unwrap().len()).collect();
+    assert_eq!(chips, [2, 1, 1, 1], "{answer}");
+    assert_eq!(results[3]["incomplete_because"][0], "max_chips");
+    scene.service.stop();
+}
+
+#[test]
 fn all_folders_that_are_not_ready_are_named() {
     let (dir, card) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for name in ["other", "valley"] {

@@ -24,10 +24,12 @@ impl Context {
         // Written as they come: masks take many times the room of their text.
         let mut results = Vec::new();
         let mut keep = true;
+        let mut chips = u16::try_from(self.batch_chips).unwrap_or(u16::MAX);
         for entry in entries {
             self.pulse.beat(Organ::Decoder);
-            // The whole answer is bounded, so each entry has its share.
-            let item = self.bounded(entry, entries.len());
+            // The whole answer is bounded, so each entry has its share; and so is what following objects may cost.
+            let mut item = self.bounded(entry, entries.len());
+            item.stitch = item.stitch.map(|most| most.min(chips).max(1));
             let decoded = if results.len() < self.answers.most {
                 self.decode(&item)
             } else {
@@ -37,6 +39,8 @@ impl Context {
             let response = match decoded {
                 Ok(segmentation) => {
                     messages.extend(self.mask_message(job, &segmentation, &item.output));
+                    let taken = segmentation.stitch().map_or(0, |report| report.chips.len());
+                    chips = chips.saturating_sub(u16::try_from(taken).unwrap_or(u16::MAX));
                     let mut response = segmentation.into_response(item.id.clone());
                     set_queue_time(&mut response, job);
                     response
