@@ -15,6 +15,7 @@ pub fn features() -> Vec<&'static str> {
     let all = [
         ("demo", cfg!(feature = "demo")),
         ("flatgeobuf", cfg!(feature = "flatgeobuf")),
+        ("gpkg", cfg!(feature = "gpkg")),
         ("tensorrt", cfg!(feature = "tensorrt")),
         ("tract", cfg!(feature = "tract")),
     ];

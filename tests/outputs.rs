@@ -323,3 +323,61 @@ fn who_reads_one_answer_of_many_gets_it() {
     child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
     assert!(child.wait().unwrap().success() && told.is_empty(), "{told}");
 }
+
+#[test]
+#[cfg(feature = "gpkg")]
+fn a_geopackage_is_replaced_as_a_file_and_never_written_as_a_stream() {
+    let work = tempfile::tempdir().unwrap();
+    state(work.path());
+    let export = |target: &str| {
+        run(work.path(), &["export", "ponds", "--state", "state", "--format", "gpkg", "-o", target])
+    };
+    assert!(Command::new("mkfifo").arg(work.path().join("pipe")).status().unwrap().success());
+    for (target, words) in
+        [("-", "no stream"), ("pipe", "a GeoPackage is a file"), ("state", "is a directory")]
+    {
+        let refused = export(target);
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(2) && told.contains(words), "{target}: {told}");
+    }
+    fs::write(work.path().join("real"), "old").unwrap();
+    fs::set_permissions(work.path().join("real"), fs::Permissions::from_mode(0o664)).unwrap();
+    symlink("real", work.path().join("latest.gpkg")).unwrap();
+    assert_ok(&export("latest.gpkg"), &"a link");
+    assert!(fs::symlink_metadata(work.path().join("latest.gpkg")).unwrap().is_symlink());
+    assert!(fs::read(work.path().join("real")).unwrap().starts_with(b"SQLite format 3\0"));
+    assert_eq!(fs::metadata(work.path().join("real")).unwrap().mode() & 0o7777, 0o664);
+    // A journal beside it belongs to a program that has the file open.
+    fs::write(work.path().join("real-wal"), "x").unwrap();
+    let before = fs::read(work.path().join("real")).unwrap();
+    let refused = export("latest.gpkg");
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && told.contains("another program has it open"), "{told}");
+    assert!(fs::read(work.path().join("real")).unwrap() == before);
+    // A name that SQLite would take for an address.
+    fs::create_dir(work.path().join("file:out?mode=memory")).unwrap();
+    assert_ok(&export("file:out?mode=memory/a.gpkg"), &"a name like an address");
+    assert!(work.path().join("file:out?mode=memory/a.gpkg").is_file());
+    assert_eq!(
+        names(work.path()),
+        ["file:out?mode=memory", "latest.gpkg", "pipe", "real", "real-wal", "state"]
+    );
+}
+
+#[test]
+fn polygons_in_a_directory_are_all_there_or_none() {
+    let work = tempfile::tempdir().unwrap();
+    state(work.path());
+    let words = ["export", "ponds", "--state", "state", "--format", "poly", "-o", "polygons"];
+    let refused = run(work.path(), &words);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && told.contains("its only line is no object"), "{told}");
+    assert_eq!(names(work.path()), ["state"]);
+    let polygon = r#"{"type":"Polygon","coordinates":[[[9,47],[9.1,47],[9.1,47.1],[9,47]]]}"#;
+    let line = format!("{{\"type\":\"Feature\",\"id\":\"a\",\"geometry\":{polygon},\"properties\":{{}}}}\n");
+    fs::write(work.path().join("state/layers/ponds.geojsonl"), line).unwrap();
+    assert_ok(&run(work.path(), &words), &words);
+    assert_eq!(names(&work.path().join("polygons")), ["ponds-1.poly"]);
+    assert_eq!(run(work.path(), &words).status.code(), Some(2), "it is not empty");
+    assert_eq!(names(work.path()), ["polygons", "state"]);
+}

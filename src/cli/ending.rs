@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::CliError;
+use crate::layers::export::Format;
 
 /// Formats that people may want, and how they get them.
 const OTHERS: [(&[&str], &str); 5] = [
     (
-        &["kml", "kmz", "fgb", "gpkg"],
+        &["kml", "kmz", "fgb", "gpkg", "plan", "poly", "wpl", "cot"],
         "save the objects to a layer and `export` it, or write .geojson and convert it with ogr2ogr",
     ),
     (&["shp", "zip", "gml", "gpx", "dxf", "parquet"], "write .geojson and convert it with ogr2ogr"),
@@ -30,6 +31,25 @@ pub(super) fn check_geojson(path: &Path) -> Result<(), CliError> {
             Err(CliError::Usage(message))
         }
     }
+}
+
+/// What a layer is exported as to a file of this name: what its ending stands for, GeoJSON where that says nothing.
+///
+/// # Errors
+/// An ending that stands for something that layers are not exported as.
+pub(super) fn layer_format(path: &Path) -> Result<Format, CliError> {
+    let ending = ending(path);
+    if let Some(format) = Format::of_ending(&ending) {
+        return Ok(format);
+    }
+    if OTHERS.iter().any(|(endings, _)| endings.contains(&ending.as_str())) {
+        let path = path.display();
+        let message = format!(
+            "{path}: layers are not written as .{ending} (see --format); write .gpkg or .geojson and convert it"
+        );
+        return Err(CliError::Usage(message));
+    }
+    Ok(Format::default())
 }
 
 /// Whether a PNG may be written to a file of this name: without an ending, or with that one.

@@ -1,26 +1,55 @@
-//! `geosam-edge export`: a layer of saved objects for QGIS, Google Earth or a ground station.
+//! `geosam-edge export`: a layer of saved objects for QGIS, Google Earth, a ground station or a field app.
 
+use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use clap::ArgAction;
 
 use super::CliError;
-use super::output::Output;
+use super::ending::layer_format;
+use super::output::{Output, note};
 use super::state_dir::state_dir;
-use crate::layers::export::{Exported, Format, export};
+use super::unfinished::Unfinished;
+use crate::durable::sync_dir;
+use crate::layers::export::{ExportError, Exported, Format, Settings, export, export_gpkg, export_poly};
+
+const EXAMPLES: &str = "\
+Examples:
+  geosam-edge export ponds --output ponds.kml
+  geosam-edge export ponds fields --output card.gpkg
+  geosam-edge export ponds --output card.gpkg --append
+  geosam-edge export ponds --inclusion false --output keep-out.plan
+  geosam-edge export ponds --format poly --output polygons";
 
 /// Write a layer of saved objects in a format that other programs read.
+///
+/// GeoJSON, FlatGeobuf and GeoPackage keep everything. The others keep what their readers know: what is lost (holes, objects
+/// that are no polygons) is told. An empty layer is refused by all but GeoJSON and FlatGeobuf.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct ExportArgs {
-    /// Layer to export, as `save` named it
-    pub layer: String,
+    /// Layer to export, as `save` named it; a GeoPackage takes several
+    #[arg(required = true, value_name = "LAYER")]
+    pub layers: Vec<String>,
     /// State directory of the service, which may be running [default: ./state, else that of the appliance]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// Format to write
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-    /// File to write, replaced only when the export is whole; `-` is standard output
+    /// Format to write [default: by the ending of the output, else geojson]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// File to write, replaced only when the export is whole; `-` is standard output; for `poly` a directory to create
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
+    /// Fences (`plan`, `wpl`): whether vehicles are to stay inside of the objects, or to keep out of them
+    /// [default: false, keep out]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
+    pub inclusion: Option<bool>,
+    /// Add to the GeoPackage that is there, in one step and while others have it open; a table of the layer's name is
+    /// replaced, its style stays
+    #[arg(long)]
+    pub append: bool,
 }
 
 impl ExportArgs {
@@ -29,25 +58,171 @@ impl ExportArgs {
     /// # Errors
     /// If the layer cannot be read or the output cannot be written; an existing output file is then as it was.
     pub fn run(&self) -> Result<Exported, CliError> {
+        let format = match self.format {
+            Some(format) => format,
+            None => layer_format(&self.output)?,
+        };
+        self.check(format)?;
+        let state = state_dir(self.state.as_deref());
+        let exported = match format {
+            Format::GeoPackage => self.gpkg(&state)?,
+            Format::Poly => self.poly(&state)?,
+            format => self.stream(&state, format)?,
+        };
+        self.tell(format, &exported);
+        Ok(exported)
+    }
+
+    /// Flags that the format does not know.
+    fn check(&self, format: Format) -> Result<(), CliError> {
+        let refused = |told: &str| Err(CliError::Usage(told.to_owned()));
+        if self.layers.len() > 1 && format != Format::GeoPackage {
+            return refused("several layers go into a GeoPackage alone (.gpkg); export one after another");
+        }
+        if self.append && format != Format::GeoPackage {
+            return refused("--append is for GeoPackages (.gpkg); other files are replaced");
+        }
+        if self.inclusion.is_some() && !format.has_fences() {
+            return refused("--inclusion is for fences: --format plan or wpl");
+        }
+        if format == Format::Poly && (self.output == Path::new("-") || self.format.is_none()) {
+            return refused("polygons of Mission Planner are a file each: --format poly --output DIRECTORY");
+        }
+        if format == Format::GeoPackage && self.output == Path::new("-") {
+            return refused("a GeoPackage is a database and no stream: name a file with --output");
+        }
+        Ok(())
+    }
+
+    fn layer(&self) -> &str {
+        // clap demands one.
+        self.layers.first().map_or("", String::as_str)
+    }
+
+    fn stream(&self, state: &Path, format: Format) -> Result<Exported, CliError> {
         let mut out = Output::create(&self.output)?;
         let name =
             if self.output == Path::new("-") { Path::new("standard output") } else { self.output.as_path() };
-        let exported = export(&state_dir(self.state.as_deref()), &self.layer, self.format, &mut out, name)?;
+        let inclusion = self.inclusion.unwrap_or(false);
+        let settings = Settings { format, inclusion, now: SystemTime::now() };
+        let exported = export(state, self.layer(), settings, &mut out, name)?;
         out.finish()?;
-        let Exported { features, skipped } = exported;
-        let left_out = if skipped == 0 { String::new() } else { format!(", {skipped} lines left out") };
-        tracing::info!(layer = self.layer, output = %self.output.display(), "{features} features{left_out}");
         Ok(exported)
     }
+
+    fn gpkg(&self, state: &Path) -> Result<Exported, CliError> {
+        if self.append && self.output.is_file() {
+            return Ok(export_gpkg(state, &self.layers, &self.output, true)?);
+        }
+        let out = Output::create(&self.output)?;
+        let Some(temporary) = out.temporary() else {
+            let path = self.output.display();
+            let told = format!("{path}: a GeoPackage is a file, in a directory that you may write to");
+            return Err(CliError::Usage(told));
+        };
+        check_nobody_has_it_open(&self.output)?;
+        let exported = export_gpkg(state, &self.layers, temporary, false).map_err(|error| match error {
+            ExportError::Database { problem, .. } => {
+                ExportError::Database { path: self.output.clone(), problem }
+            }
+            other => other,
+        })?;
+        out.finish()?;
+        Ok(exported)
+    }
+
+    /// A directory that appears under its name when all its files are there.
+    fn poly(&self, state: &Path) -> Result<Exported, CliError> {
+        let failed = |source| CliError::Output { path: self.output.clone(), source };
+        let name = self.output.file_name().ok_or_else(|| {
+            CliError::Usage(format!("{}: names no directory to create", self.output.display()))
+        })?;
+        // Polygons of an earlier export would look like those of this one.
+        if self.output.symlink_metadata().is_ok() && !is_empty_directory(&self.output) {
+            let text = "is there already, and not empty; choose another directory, or remove it first";
+            return Err(CliError::Usage(format!("{}: {text}", self.output.display())));
+        }
+        let parent = self.output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".tmp-{}", std::process::id()));
+        let unfinished = Unfinished::directory(&parent.join(hidden));
+        fs::create_dir(unfinished.path()).map_err(failed)?;
+        let exported = export_poly(state, self.layer(), unfinished.path())?;
+        sync_dir(unfinished.path()).map_err(failed)?;
+        fs::rename(unfinished.path(), &self.output).map_err(failed)?;
+        unfinished.done();
+        sync_dir(parent).map_err(failed)?;
+        Ok(exported)
+    }
+
+    /// What was written, and what people should know of it.
+    fn tell(&self, format: Format, exported: &Exported) {
+        let Exported { features, skipped, holed, large } = *exported;
+        let layers = self.layers.join(", ");
+        tracing::info!(layers, output = %self.output.display(), "{features} features, {skipped} lines left out");
+        let name = format.name();
+        if skipped > 0 {
+            note(&format_args!(
+                "warning: left out, since they are no objects that {name} can hold: {skipped} lines of {layers}"
+            ));
+        }
+        if holed > 0 {
+            note(&format_args!(
+                "warning: {holed} of {features} objects have holes, which {name} cannot hold: their outer rings were \
+                 written"
+            ));
+        }
+        if large > 0 && format == Format::Cot {
+            note(&format_args!(
+                "warning: {large} of {features} objects have more than 60,000 bytes, which neither datagrams nor PyTAK \
+                 carry; save objects with a larger tolerance"
+            ));
+        } else if large > 0 {
+            note(&format_args!(
+                "warning: {large} of {features} objects have more than 255 vertices, and ArduPilot takes no such fence; \
+                 save objects with a larger tolerance"
+            ));
+        }
+        if features > 1 && self.inclusion == Some(true) {
+            note(&format_args!(
+                "warning: {features} objects to stay inside of: ArduPilot demands to be inside of all at once, unless \
+                 bit 1 of FENCE_OPTIONS is set"
+            ));
+        }
+    }
+}
+
+fn is_empty_directory(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// SQLite keeps a journal beside a database that is open. A file in the place of the old one would be taken for the one
+/// that the journal belongs to.
+fn check_nobody_has_it_open(path: &Path) -> Result<(), CliError> {
+    let Ok(file) = path.canonicalize() else { return Ok(()) };
+    for suffix in ["-wal", "-journal"] {
+        let mut journal = file.clone().into_os_string();
+        journal.push(suffix);
+        if Path::new(&journal).exists() {
+            let problem = format!(
+                "another program has it open ({} is there); close it there, or use --append",
+                Path::new(&journal).display()
+            );
+            return Err(ExportError::Database { path: path.to_owned(), problem }.into());
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use clap::Parser as _;
 
     use super::*;
+
+    const FEATURE: &str = "{\"type\":\"Feature\",\"id\":\"a\",\"geometry\":{\"type\":\"Polygon\",\"coordinates\":\
+        [[[9,47],[9.1,47],[9.1,47.1],[9,47]]]},\"properties\":{}}\n";
 
     #[derive(clap::Parser)]
     struct Line {
@@ -61,12 +236,17 @@ mod tests {
         Line::try_parse_from(line).unwrap().export.run()
     }
 
-    #[test]
-    fn an_export_replaces_its_file_only_when_it_is_whole() {
+    fn state(text: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let layers = dir.path().join("layers");
         fs::create_dir(&layers).unwrap();
-        fs::write(layers.join("ponds.geojsonl"), "{\"type\":\"Feature\",\"id\":\"a\"}\nbad\n").unwrap();
+        fs::write(layers.join("ponds.geojsonl"), text).unwrap();
+        dir
+    }
+
+    #[test]
+    fn an_export_replaces_its_file_only_when_it_is_whole() {
+        let dir = state("{\"type\":\"Feature\",\"id\":\"a\"}\nbad\n");
         let out = dir.path().join("out.kml");
         fs::write(&out, "old").unwrap();
         let path = out.to_str().unwrap();
@@ -74,7 +254,7 @@ mod tests {
         assert!(error.to_string().contains("no layer roads"), "{error}");
         assert_eq!(fs::read(&out).unwrap(), b"old");
         let exported = run(dir.path(), &["ponds", "--format", "kml", "-o", path]).unwrap();
-        assert_eq!(exported, Exported { features: 1, skipped: 1 });
+        assert_eq!(exported, Exported { features: 1, skipped: 1, ..Exported::default() });
         assert!(fs::read_to_string(&out).unwrap().starts_with("<?xml"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing left over");
         let error = run(dir.path(), &["ponds", "-o", "/nowhere/out.geojson"]).unwrap_err().to_string();
@@ -83,9 +263,71 @@ mod tests {
 
     #[test]
     fn formats_have_the_names_that_people_know() {
-        for format in ["geojson", "geojsonl", "kml", "flatgeobuf"] {
+        for format in
+            ["geojson", "geojsonl", "kml", "kmz", "flatgeobuf", "gpkg", "plan", "poly", "wpl", "cot"]
+        {
             assert!(Line::try_parse_from(["export", "ponds", "--format", format]).is_ok(), "{format}");
         }
         assert!(Line::try_parse_from(["export", "ponds", "--format", "shp"]).is_err());
+    }
+
+    #[test]
+    fn without_a_format_the_ending_of_the_file_says_it() {
+        let dir = state(FEATURE);
+        let head = |name: &str| {
+            let path = dir.path().join(name);
+            run(dir.path(), &["ponds", "-o", path.to_str().unwrap()]).unwrap();
+            fs::read(path).unwrap().into_iter().take(15).collect::<Vec<u8>>()
+        };
+        assert_eq!(head("a.KML"), b"<?xml version=\"");
+        assert_eq!(head("a.kmz")[..2], *b"PK");
+        assert_eq!(head("a.wpl"), b"QGC WPL 110\n0\t0");
+        assert_eq!(head("a.plan"), b"{\"fileType\":\"Pl");
+        assert_eq!(head("a.jsonl"), b"{\"type\":\"Featur");
+        for plain in ["a.geojson", "a.json", "a.out", "a"] {
+            assert_eq!(head(plain), b"{\"type\":\"Featur", "{plain}");
+        }
+        for (other, told) in
+            [("a.shp", "not written as .shp"), ("a.poly", "--format poly --output DIRECTORY")]
+        {
+            let path = dir.path().join(other);
+            let error = run(dir.path(), &["ponds", "-o", path.to_str().unwrap()]).unwrap_err();
+            assert!(error.to_string().contains(told) && error.status() == 2, "{error}");
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn a_flag_of_another_format_is_refused() {
+        let dir = state(FEATURE);
+        for (words, told) in [
+            (&["ponds", "--inclusion", "true"][..], "--format plan or wpl"),
+            (&["ponds", "--append", "-o", "a.kml"], "for GeoPackages"),
+            (&["ponds", "fields"], "several layers"),
+            (&["ponds", "--format", "gpkg"], "name a file"),
+            (&["ponds", "--format", "poly"], "--output DIRECTORY"),
+        ] {
+            let error = run(dir.path(), words).unwrap_err();
+            assert!(error.to_string().contains(told) && error.status() == 2, "{error}");
+        }
+    }
+
+    #[test]
+    fn polygons_go_into_a_directory_that_has_nothing_else() {
+        let dir = state(FEATURE);
+        let out = dir.path().join("polygons");
+        let words = ["ponds", "--format", "poly", "-o", out.to_str().unwrap()];
+        fs::create_dir(&out).unwrap();
+        assert_eq!(run(dir.path(), &words).unwrap().features, 1);
+        let text = fs::read_to_string(out.join("ponds-1.poly")).unwrap();
+        assert_eq!(text, "#saved by geosam-edge: a\n47 9\n47 9.1\n47.1 9.1\n");
+        let error = run(dir.path(), &words).unwrap_err().to_string();
+        assert!(error.contains("not empty"), "{error}");
+        fs::write(dir.path().join("layers/ponds.geojsonl"), "").unwrap();
+        let other = dir.path().join("other");
+        let words = ["ponds", "--format", "poly", "-o", other.to_str().unwrap()];
+        let error = run(dir.path(), &words).unwrap_err().to_string();
+        assert!(error.contains("it is empty") && !other.exists(), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing left over");
     }
 }

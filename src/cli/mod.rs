@@ -91,7 +91,7 @@ pub enum Command {
     EngineWorker(engine_worker::WorkerArgs),
     /// Print what a shell needs to complete commands and flags.
     Completions(completions::Args),
-    /// Write a layer of saved objects as GeoJSON, KML or FlatGeobuf.
+    /// Write a layer of saved objects for maps, ground stations and field apps.
     Export(export::ExportArgs),
 }
 

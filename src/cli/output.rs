@@ -72,6 +72,15 @@ impl Output {
         Ok(Self { path: path.to_owned(), sink: Sink::Through(BufWriter::new(file)) })
     }
 
+    /// Where a regular file grows until [`Output::finish`], for libraries that open files themselves; `None` for all
+    /// that is written through.
+    pub(super) fn temporary(&self) -> Option<&Path> {
+        match &self.sink {
+            Sink::Beside { file, .. } => Some(file.temporary()),
+            Sink::Stdout(_) | Sink::Through(_) => None,
+        }
+    }
+
     /// One JSON value as a line, flushed so that a reader at the other end of a pipe sees it.
     pub(super) fn json_line(&mut self, value: &impl serde::Serialize) -> Result<(), CliError> {
         let written = serde_json::to_writer(&mut *self, value)

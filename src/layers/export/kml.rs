@@ -1,90 +1,125 @@
-//! KML 2.2 (OGC 07-147r2): a Placemark a feature, its properties as ExtendedData.
+//! KML 2.2 (OGC 07-147r2), and KMZ: the same, compressed.
 //!
-//! KML is longitude and latitude on WGS84 by definition, and so are layers.
+//! Each part is a Placemark with a name of its own and one simple geometry, and has no label point beside it: MAVProxy
+//! lists Placemarks by their name and reads the first part of a MultiGeometry alone, QGroundControl reads every `Polygon`.
+//! Properties are ExtendedData. The style is a plain `Style`, which Mission Planner's overlay shows as well. KML is longitude
+//! and latitude on WGS84 by definition, and so are layers.
 
 use std::io::{self, Write};
 
-use geojson::{Feature, GeometryValue, Position};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use geojson::{Feature, Position};
+use rawzip::{CompressionMethod, ZipArchiveWriter};
 use serde_json::Value;
 
-use super::{Exported, Failure, Source, id_text};
+use super::objects::{Piece, name, part_name, pieces};
+use super::xml::escape;
+use super::{ExportError, Exported, Failure, Source, colour};
+
+/// The one style of a file.
+const STYLE: &str = "object";
 
 pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<Exported, Failure> {
-    let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<kml xmlns=\"http://www.opengis.net/kml/2.2\">\n";
-    write!(out, "{head}<Document>\n<name>{}</name>\n", source.layer)?;
-    let mut features = source.lines()?;
-    let mut exported = Exported::default();
-    while let Some(feature) = features.next_feature()? {
-        placemark(&feature, out)?;
-        exported.features += 1;
-    }
-    out.write_all(b"</Document>\n</kml>\n")?;
-    exported.skipped = features.skipped;
+    document(source, "KML", out)
+}
+
+/// A ZIP with the document as `doc.kml`, as Google Earth and Mission Planner look for it.
+pub(super) fn write_kmz(source: &mut Source, out: &mut dyn Write) -> Result<Exported, Failure> {
+    let mut archive = ZipArchiveWriter::new(out);
+    let mut begun = archive.new_file("doc.kml");
+    begun = begun.compression_method(CompressionMethod::DEFLATE);
+    let (mut entry, config) = begun.start().map_err(zip_failed)?;
+    let mut text = config.wrap(DeflateEncoder::new(&mut entry, Compression::default()));
+    let exported = document(source, "KMZ", &mut text)?;
+    let (deflated, descriptor) = text.finish().map_err(zip_failed)?;
+    deflated.finish()?;
+    entry.finish(descriptor).map_err(zip_failed)?;
+    archive.finish().map_err(zip_failed)?;
     Ok(exported)
 }
 
-fn placemark(feature: &Feature, out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(b"<Placemark>")?;
-    if let Some(id) = &feature.id {
-        write!(out, "<name>{}</name>", escape(&id_text(id)))?;
+fn zip_failed(error: rawzip::Error) -> Failure {
+    Failure::Out(match error.into_kind() {
+        rawzip::ErrorKind::IO(error) => error,
+        other => io::Error::other(other.to_string()),
+    })
+}
+
+fn document(source: &mut Source, format: &'static str, out: &mut dyn Write) -> Result<Exported, Failure> {
+    let layer = source.layer.clone();
+    let mut features = source.lines()?;
+    let mut exported = Exported::default();
+    while let Some(feature) = features.next_feature()? {
+        if exported.features == 0 {
+            head(&layer, out)?;
+        }
+        exported.features += 1;
+        placemarks(&feature, &name(&feature, &layer, exported.features), out)?;
     }
-    let properties = feature.properties.iter().flatten().filter(|(_, value)| !value.is_null());
+    exported.skipped = features.skipped;
+    if exported.features == 0 {
+        return Err(ExportError::Empty { layer, format, skipped: exported.skipped }.into());
+    }
+    out.write_all(b"</Document>\n</kml>\n")?;
+    Ok(exported)
+}
+
+/// A layer's name has no character that XML escapes. Colours are alpha, blue, green, red.
+fn head(layer: &str, out: &mut dyn Write) -> io::Result<()> {
+    let [red, green, blue] = colour::of_layer(layer);
+    let filled = colour::FILLED;
+    write!(
+        out,
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<kml xmlns=\"http://www.opengis.net/kml/2.2\">\n<Document>\n\
+         <name>{layer}</name>\n<Style id=\"{STYLE}\">\
+         <LineStyle><color>ff{blue:02x}{green:02x}{red:02x}</color><width>2</width></LineStyle>\
+         <PolyStyle><color>{filled:02x}{blue:02x}{green:02x}{red:02x}</color></PolyStyle></Style>\n"
+    )
+}
+
+fn placemarks(feature: &Feature, object: &str, out: &mut dyn Write) -> io::Result<()> {
+    let data = extended_data(feature);
+    let pieces = feature.geometry.as_ref().map_or_else(Vec::new, |geometry| pieces(&geometry.value));
+    if pieces.is_empty() {
+        return placemark(object, &data, None, out);
+    }
+    for (index, piece) in pieces.iter().enumerate() {
+        placemark(&part_name(object, index, pieces.len()), &data, Some(piece), out)?;
+    }
+    Ok(())
+}
+
+fn extended_data(feature: &Feature) -> String {
     let mut data = String::new();
-    for (name, value) in properties {
+    for (name, value) in feature.properties.iter().flatten().filter(|(_, value)| !value.is_null()) {
         let value = match value {
             Value::String(text) => escape(text),
             other => escape(&other.to_string()),
         };
         data.push_str(&format!("<Data name=\"{}\"><value>{value}</value></Data>", escape(name)));
     }
-    if !data.is_empty() {
-        write!(out, "<ExtendedData>{data}</ExtendedData>")?;
-    }
-    if let Some(geometry) = &feature.geometry {
-        write_geometry(&geometry.value, out)?;
+    if data.is_empty() { data } else { format!("<ExtendedData>{data}</ExtendedData>") }
+}
+
+/// Elements in the order of the schema.
+fn placemark(name: &str, data: &str, piece: Option<&Piece<'_>>, out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "<Placemark><name>{}</name><styleUrl>#{STYLE}</styleUrl>{data}", escape(name))?;
+    match piece {
+        None => {}
+        Some(Piece::Point(position)) => {
+            out.write_all(b"<Point>")?;
+            coordinates(std::slice::from_ref(*position), out)?;
+            out.write_all(b"</Point>")?;
+        }
+        Some(Piece::Line(positions)) => {
+            out.write_all(b"<LineString>")?;
+            coordinates(positions, out)?;
+            out.write_all(b"</LineString>")?;
+        }
+        Some(Piece::Polygon(rings)) => polygon(rings, out)?,
     }
     out.write_all(b"</Placemark>\n")
-}
-
-fn write_geometry(geometry: &GeometryValue, out: &mut dyn Write) -> io::Result<()> {
-    match geometry {
-        GeometryValue::Point { coordinates } => point(coordinates, out),
-        GeometryValue::LineString { coordinates } => line_string(coordinates, out),
-        GeometryValue::Polygon { coordinates } => polygon(coordinates, out),
-        GeometryValue::MultiPoint { coordinates } => multi(coordinates, out, |p, out| point(p, out)),
-        GeometryValue::MultiLineString { coordinates } => {
-            multi(coordinates, out, |l, out| line_string(l, out))
-        }
-        GeometryValue::MultiPolygon { coordinates } => multi(coordinates, out, |p, out| polygon(p, out)),
-        // As deep as the JSON was, which serde_json bounds.
-        GeometryValue::GeometryCollection { geometries } => {
-            multi(geometries, out, |g, out| write_geometry(&g.value, out))
-        }
-    }
-}
-
-fn multi<T>(
-    parts: &[T],
-    out: &mut dyn Write,
-    write: impl Fn(&T, &mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    out.write_all(b"<MultiGeometry>")?;
-    for part in parts {
-        write(part, out)?;
-    }
-    out.write_all(b"</MultiGeometry>")
-}
-
-fn point(position: &Position, out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(b"<Point>")?;
-    coordinates(std::slice::from_ref(position), out)?;
-    out.write_all(b"</Point>")
-}
-
-fn line_string(positions: &[Position], out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(b"<LineString>")?;
-    coordinates(positions, out)?;
-    out.write_all(b"</LineString>")
 }
 
 fn polygon(rings: &[Vec<Position>], out: &mut dyn Write) -> io::Result<()> {
@@ -110,35 +145,4 @@ fn coordinates(positions: &[Position], out: &mut dyn Write) -> io::Result<()> {
         }
     }
     out.write_all(b"</coordinates>")
-}
-
-/// Text for XML 1.0: markup escaped, characters that XML cannot hold replaced.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            // A parser would take them for a space in an attribute, or for a newline.
-            '\t' | '\n' | '\r' => escaped.push_str(&format!("&#{};", u32::from(c))),
-            '\0'..'\u{20}' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            _ => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_that_would_break_xml_is_escaped() {
-        assert_eq!(escape("a<b>&\"c'"), "a&lt;b&gt;&amp;&quot;c&apos;");
-        assert_eq!(escape("\0\u{1}\u{ffff}\n"), "\u{fffd}\u{fffd}\u{fffd}&#10;");
-        assert_eq!(escape("池塘 ]]>"), "池塘 ]]&gt;");
-    }
 }

@@ -1,43 +1,46 @@
-//! Layer files in the formats of other programs, feature by feature: GeoJSON, GeoJSONL, KML, FlatGeobuf.
+//! Layer files in the formats of other programs, feature by feature: GeoJSON, KML, FlatGeobuf, GeoPackage, fences of
+//! ground stations, Cursor on Target.
 //!
 //! A layer is read as it stands and not changed, also while the service adds to it: what comes after the export has
-//! begun is not in it. Bad lines are left out and counted, as in [`super::Layers`].
+//! begun is not in it. Bad lines are left out and counted, as in [`super::Layers`]. What each program really accepts
+//! is in `docs/ground-stations.md`. Not here: where the output goes and how a file is replaced.
 
-#[cfg(feature = "flatgeobuf")]
+mod colour;
+#[cfg(any(feature = "flatgeobuf", feature = "gpkg"))]
 mod columns;
+mod cot;
+mod error;
+mod fences;
 #[cfg(feature = "flatgeobuf")]
 mod flatgeobuf;
+mod format;
+#[cfg(feature = "gpkg")]
+mod gpkg;
 mod kml;
+mod objects;
+mod source;
 #[cfg(test)]
 mod tests;
 mod text;
+mod xml;
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Take, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::SystemTime;
 
-use geojson::Feature;
+pub use error::ExportError;
+pub use format::Format;
+use source::Source;
 
-use super::line::{Line, classify, trim};
-use super::lines::Lines;
-use super::{DIRECTORY, LayerError, layer_path, op};
-
-/// A format to export to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Format {
-    /// One GeoJSON FeatureCollection (RFC 7946).
-    #[default]
-    #[value(name = "geojson")]
-    GeoJson,
-    /// One GeoJSON Feature a line (GDAL's GeoJSONSeq), as layers are kept.
-    #[value(name = "geojsonl")]
-    GeoJsonLines,
-    /// OGC KML 2.2, as Google Earth and ground stations read.
-    #[value(name = "kml")]
-    Kml,
-    /// FlatGeobuf 3 with a spatial index, the fastest to open in QGIS.
-    #[value(name = "flatgeobuf")]
-    FlatGeobuf,
+/// How to export.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The format.
+    pub format: Format,
+    /// Fences: whether objects are to stay inside of, or to keep out of.
+    pub inclusion: bool,
+    /// The time, which Cursor on Target tells.
+    pub now: SystemTime,
 }
 
 /// What was exported.
@@ -47,76 +50,88 @@ pub struct Exported {
     pub features: u64,
     /// Lines left out, since they are no feature or the format cannot hold them.
     pub skipped: u64,
+    /// Of the features those whose holes the format has no place for: their outer rings were written.
+    pub holed: u64,
+    /// Of the features those with more vertices than the format's readers take.
+    pub large: u64,
 }
 
-/// Why nothing was exported.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// The layer cannot be read.
-    #[error(transparent)]
-    Layer(#[from] LayerError),
-    /// No such layer.
-    #[error("there is no layer {layer} in {}; {}", directory.display(), known_layers(known))]
-    NoLayer {
-        /// The layer.
-        layer: String,
-        /// Where it was looked for.
-        directory: PathBuf,
-        /// Those that are there.
-        known: Vec<String>,
-    },
-    /// The output cannot be written.
-    #[error("cannot write {}: {source}; check the path and the space left there", path.display())]
-    Output {
-        /// Where to.
-        path: PathBuf,
-        /// The system's own error.
-        source: io::Error,
-    },
-    /// The format cannot hold the layer.
-    #[error("layer {layer} cannot be written as {format}: {problem}")]
-    Format {
-        /// The layer.
-        layer: String,
-        /// The format.
-        format: &'static str,
-        /// What is wrong and what to do about it.
-        problem: String,
-    },
-}
-
-fn known_layers(known: &[String]) -> String {
-    if known.is_empty() {
-        return "there are none: check --state".to_owned();
-    }
-    format!("there are {}", known.join(", "))
-}
-
-/// Writes a layer of a state directory. `name` tells the output in errors.
+/// Writes a layer of a state directory as a stream. `name` tells the output in errors.
 ///
 /// # Errors
-/// If there is no such layer, it cannot be read, or the output cannot be written.
+/// If there is no such layer, it cannot be read, it has nothing that the format can hold, the output cannot be written,
+/// or the format is no stream: [`Format::GeoPackage`] and [`Format::Poly`] have functions of their own.
 pub fn export(
     state: &Path,
     layer: &str,
-    format: Format,
+    settings: Settings,
     out: &mut dyn Write,
     name: &Path,
 ) -> Result<Exported, ExportError> {
     let mut source = Source::open(state, layer)?;
-    let failed = |source| ExportError::Output { path: name.to_owned(), source };
-    match format {
-        Format::GeoJson => text::collection(&mut source, out).map_err(|e| e.named(&failed)),
-        Format::GeoJsonLines => text::lines(&mut source, out).map_err(|e| e.named(&failed)),
-        Format::Kml => kml::write(&mut source, out).map_err(|e| e.named(&failed)),
+    let Settings { format, inclusion, now } = settings;
+    let written = match format {
+        Format::GeoJson => text::collection(&mut source, out),
+        Format::GeoJsonLines => text::lines(&mut source, out),
+        Format::Kml => kml::write(&mut source, out),
+        Format::Kmz => kml::write_kmz(&mut source, out),
         #[cfg(feature = "flatgeobuf")]
-        Format::FlatGeobuf => flatgeobuf::write(&mut source, out).map_err(|e| e.named(&failed)),
+        Format::FlatGeobuf => flatgeobuf::write(&mut source, out),
         #[cfg(not(feature = "flatgeobuf"))]
-        Format::FlatGeobuf => Err(ExportError::Format {
-            layer: layer.to_owned(),
-            format: "FlatGeobuf",
-            problem: "this build is without it (cargo feature `flatgeobuf`); export geojson".to_owned(),
-        }),
+        Format::FlatGeobuf => Err(without(layer, format, "flatgeobuf").into()),
+        Format::Plan => fences::plan(&mut source, inclusion, out),
+        Format::Wpl => fences::wpl(&mut source, inclusion, out),
+        Format::Cot => cot::write(&mut source, now, out),
+        Format::GeoPackage => {
+            Err(no_stream(layer, format, "it is a database; name a file with --output").into())
+        }
+        Format::Poly => {
+            Err(no_stream(layer, format, "each is a file; name a directory with --output").into())
+        }
+    };
+    written.map_err(|e| e.named(&|source| ExportError::Output { path: name.to_owned(), source }))
+}
+
+fn no_stream(layer: &str, format: Format, problem: &str) -> ExportError {
+    ExportError::Format { layer: layer.to_owned(), format: format.name(), problem: problem.to_owned() }
+}
+
+#[cfg(not(all(feature = "flatgeobuf", feature = "gpkg")))]
+fn without(layer: &str, format: Format, feature: &str) -> ExportError {
+    let problem = format!("this build is without it (cargo feature `{feature}`); export geojson");
+    ExportError::Format { layer: layer.to_owned(), format: format.name(), problem }
+}
+
+/// Writes a layer as Mission Planner's polygons: a file a part, in a directory that is there and empty.
+///
+/// # Errors
+/// If there is no such layer, it cannot be read, it has no polygon, or a file cannot be written.
+pub fn export_poly(state: &Path, layer: &str, directory: &Path) -> Result<Exported, ExportError> {
+    fences::poly(&mut Source::open(state, layer)?, directory)
+}
+
+/// Writes layers into a GeoPackage, each as a table: into an empty file, or, where `adding`, into one that is a GeoPackage
+/// already, in place and in one transaction. A table of the same layer is then replaced, its style kept.
+///
+/// # Errors
+/// If there is no such layer, one cannot be read, has no feature or a name that the format keeps for itself, or the file
+/// cannot be written or is no GeoPackage. An existing GeoPackage is then as it was.
+pub fn export_gpkg(
+    state: &Path,
+    layers: &[String],
+    path: &Path,
+    adding: bool,
+) -> Result<Exported, ExportError> {
+    let mut sources = Vec::with_capacity(layers.len());
+    for layer in layers {
+        sources.push(Source::open(state, layer)?);
+    }
+    #[cfg(feature = "gpkg")]
+    return gpkg::write(&mut sources, path, adding);
+    #[cfg(not(feature = "gpkg"))]
+    {
+        let _ = (path, adding);
+        Err(without(layers.first().map_or("", String::as_str), Format::GeoPackage, "gpkg"))
     }
 }
 
@@ -145,84 +160,6 @@ impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         Self::Export(error)
     }
-}
-
-/// A layer file as it was when the export began.
-struct Source {
-    layer: String,
-    path: PathBuf,
-    file: File,
-    len: u64,
-}
-
-impl Source {
-    fn open(state: &Path, layer: &str) -> Result<Self, ExportError> {
-        op::check_layer(layer)?;
-        let directory = state.join(DIRECTORY);
-        let path = layer_path(&directory, layer);
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let (layer, known) = (layer.to_owned(), layers_in(&directory));
-                return Err(ExportError::NoLayer { layer, directory, known });
-            }
-            other => other.map_err(|e| LayerError::io("open", &path, e))?,
-        };
-        let len = file.metadata().map_err(|e| LayerError::io("read", &path, e))?.len();
-        Ok(Self { layer: layer.to_owned(), path, file, len })
-    }
-
-    fn lines(&mut self) -> Result<Features<'_>, ExportError> {
-        let Self { path, file, len, .. } = self;
-        file.seek(SeekFrom::Start(0)).map_err(|e| LayerError::io("read", path, e))?;
-        let reader = BufReader::with_capacity(1 << 16, file.take(*len));
-        Ok(Features { lines: Lines::at(reader, 0), path, skipped: 0 })
-    }
-}
-
-/// The features of a source, bad lines left out.
-struct Features<'a> {
-    lines: Lines<BufReader<Take<&'a mut File>>>,
-    path: &'a Path,
-    skipped: u64,
-}
-
-impl Features<'_> {
-    /// The next feature as text.
-    fn next_text(&mut self) -> Result<Option<&[u8]>, ExportError> {
-        loop {
-            let next = self.lines.next().map_err(|e| LayerError::io("read", self.path, e))?;
-            let Some((_, line)) = next else { return Ok(None) };
-            match classify(line) {
-                // Taken below: a line borrowed in a turn of the loop cannot be returned from it.
-                Line::Feature(_) => break,
-                Line::Bad(_) => self.skipped += 1,
-                Line::Blank => {}
-            }
-        }
-        Ok(Some(trim(self.lines.last())))
-    }
-
-    /// The next feature; one that is JSON but no GeoJSON is left out.
-    fn next_feature(&mut self) -> Result<Option<Feature>, ExportError> {
-        while let Some(text) = self.next_text()? {
-            match serde_json::from_slice::<Feature>(text) {
-                Ok(feature) => return Ok(Some(feature)),
-                Err(_) => self.skipped += 1,
-            }
-        }
-        Ok(None)
-    }
-}
-
-fn layers_in(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let name = |entry: fs::DirEntry| {
-        let name = entry.file_name();
-        name.to_str()?.strip_suffix(".geojsonl").filter(|name| !name.starts_with('.')).map(str::to_owned)
-    };
-    let mut names: Vec<String> = entries.filter_map(name).collect();
-    names.sort_unstable();
-    names
 }
 
 /// A feature's id as text.

@@ -1,16 +1,22 @@
 //! Exports by what comes out. That GDAL reads all of them alike is checked by `tests/peers/exports_with_gdal.py`.
 
+mod ground;
+
 use std::fs;
 
+use geojson::Feature;
+
 use super::*;
+use crate::layers::{DIRECTORY, LayerError};
 
-const HOLED: &str = r#"{"type":"Feature","id":"f<1>","geometry":{"type":"Polygon","coordinates":[[[0,0],[4,0],[4,4],[0,4],[0,0]],[[1,1],[1,2],[2,2],[2,1],[1,1]]]},"properties":{"area_m2":16,"name":"池 & \"pond\"","prompt":{"points":[[1,2]]},"saved":true}}"#;
-const SPLIT: &str = r#"{"type":"Feature","id":"f2","geometry":{"type":"MultiPolygon","coordinates":[[[[179,0],[180,0],[180,1],[179,0]]],[[[-180,0],[-179.5,0],[-180,1],[-180,0]]]]},"properties":{"area_m2":2.5,"name":null}}"#;
-const POINT: &str =
+pub(super) const HOLED: &str = r#"{"type":"Feature","id":"f<1>","geometry":{"type":"Polygon","coordinates":[[[0,0],[4,0],[4,4],[0,4],[0,0]],[[1,1],[1,2],[2,2],[2,1],[1,1]]]},"properties":{"area_m2":16,"name":"池 & \"pond\"","prompt":{"points":[[1,2]]},"saved":true}}"#;
+pub(super) const SPLIT: &str = r#"{"type":"Feature","id":"f2","geometry":{"type":"MultiPolygon","coordinates":[[[[179,0],[180,0],[180,1],[179,0]]],[[[-180,0],[-179.5,0],[-180,1],[-180,0]]]]},"properties":{"area_m2":2.5,"name":null}}"#;
+pub(super) const POINT: &str =
     r#"{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2,3]},"properties":null}"#;
-const NOWHERE: &str = r#"{"type":"Feature","id":"n","geometry":null,"properties":{"note":"no place"}}"#;
+pub(super) const NOWHERE: &str =
+    r#"{"type":"Feature","id":"n","geometry":null,"properties":{"note":"no place"}}"#;
 
-fn state(lines: &[&str]) -> tempfile::TempDir {
+pub(super) fn state(lines: &[&str]) -> tempfile::TempDir {
     let state = tempfile::tempdir().unwrap();
     fs::create_dir(state.path().join(DIRECTORY)).unwrap();
     let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
@@ -18,17 +24,31 @@ fn state(lines: &[&str]) -> tempfile::TempDir {
     state
 }
 
-fn exported(lines: &[&str], format: Format) -> (Vec<u8>, Exported) {
+/// 2026-11-29, noon.
+fn settings(format: Format) -> Settings {
+    let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_953_600);
+    Settings { format, inclusion: false, now }
+}
+
+fn tried(lines: &[&str], settings: Settings) -> Result<(Vec<u8>, Exported), ExportError> {
     let state = state(lines);
     let mut out = Vec::new();
-    let exported = export(state.path(), "ponds", format, &mut out, Path::new("out")).unwrap();
-    (out, exported)
+    let exported = export(state.path(), "ponds", settings, &mut out, Path::new("out"))?;
+    Ok((out, exported))
+}
+
+fn exported(lines: &[&str], format: Format) -> (Vec<u8>, Exported) {
+    tried(lines, settings(format)).unwrap()
+}
+
+fn counts(features: u64, skipped: u64) -> Exported {
+    Exported { features, skipped, ..Exported::default() }
 }
 
 #[test]
 fn geojson_is_one_collection_of_the_same_features() {
     let (out, exported) = exported(&[HOLED, "", "nonsense", SPLIT], Format::GeoJson);
-    assert_eq!(exported, Exported { features: 2, skipped: 1 });
+    assert_eq!(exported, counts(2, 1));
     let collection: geojson::FeatureCollection = serde_json::from_slice(&out).unwrap();
     let expected: Vec<Feature> = [HOLED, SPLIT].map(|line| serde_json::from_str(line).unwrap()).into();
     assert_eq!(collection.features, expected);
@@ -39,33 +59,58 @@ fn geojson_is_one_collection_of_the_same_features() {
 fn geojson_lines_are_the_lines_without_the_bad_ones() {
     let (out, exported) = exported(&[HOLED, "", "nonsense", SPLIT, "{\"torn"], Format::GeoJsonLines);
     assert_eq!(String::from_utf8(out).unwrap(), format!("{HOLED}\n{SPLIT}\n"));
-    assert_eq!(exported, Exported { features: 2, skipped: 2 });
+    assert_eq!(exported, counts(2, 2));
 }
 
 #[test]
-fn kml_has_a_placemark_with_holes_and_properties() {
+fn kml_has_a_named_placemark_a_part_with_holes_style_and_properties() {
     let (out, exported) = exported(&[HOLED, SPLIT, POINT, NOWHERE], Format::Kml);
     assert_eq!(exported.features, 4);
     insta::assert_snapshot!(String::from_utf8(out).unwrap());
 }
 
 #[test]
-fn an_empty_layer_is_an_empty_document_in_every_format() {
+fn kmz_holds_the_same_document() {
+    use std::io::Read as _;
+    let (kmz, _) = exported(&[HOLED, SPLIT], Format::Kmz);
+    let (kml, _) = exported(&[HOLED, SPLIT], Format::Kml);
+    let archive = rawzip::ZipArchive::from_slice(kmz.as_slice()).unwrap();
+    let entry = archive.entries().next_entry().unwrap().unwrap();
+    assert_eq!(entry.file_path().as_ref(), b"doc.kml");
+    let entry = archive.get_entry(entry.wayfinder()).unwrap();
+    let mut text = Vec::new();
+    let inflated = flate2::read::DeflateDecoder::new(entry.data());
+    entry.verifying_reader(inflated).read_to_end(&mut text).unwrap();
+    assert_eq!(text, kml);
+}
+
+#[test]
+fn an_empty_layer_is_an_empty_document_where_that_can_be_opened_and_refused_elsewhere() {
     let (out, _) = exported(&[], Format::GeoJson);
     assert!(serde_json::from_slice::<geojson::FeatureCollection>(&out).unwrap().features.is_empty());
     assert!(exported(&[], Format::GeoJsonLines).0.is_empty());
-    let kml = String::from_utf8(exported(&[], Format::Kml).0).unwrap();
-    assert!(kml.ends_with("<name>ponds</name>\n</Document>\n</kml>\n"), "{kml}");
+    for format in [Format::Kml, Format::Kmz, Format::Plan, Format::Wpl, Format::Cot] {
+        for (lines, problem) in
+            [(&[][..], "it is empty"), (&["bad"], "no object"), (&["bad", "[]"], "none of its 2")]
+        {
+            let error = tried(lines, settings(format)).unwrap_err();
+            assert!(matches!(error, ExportError::Empty { .. }), "{error}");
+            let told = error.to_string();
+            assert!(told.contains("layer ponds cannot be written as") && told.contains(problem), "{told}");
+        }
+    }
 }
 
 #[test]
 fn an_unknown_layer_names_those_that_are_there() {
     let state = state(&[HOLED]);
     let mut out = Vec::new();
-    let error =
-        export(state.path(), "pond", Format::GeoJson, &mut out, Path::new("out")).unwrap_err().to_string();
+    let error = export(state.path(), "pond", settings(Format::GeoJson), &mut out, Path::new("out"))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("no layer pond") && error.contains("there are ponds"), "{error}");
-    let error = export(state.path(), "../x", Format::GeoJson, &mut out, Path::new("out")).unwrap_err();
+    let error =
+        export(state.path(), "../x", settings(Format::GeoJson), &mut out, Path::new("out")).unwrap_err();
     assert!(matches!(error, ExportError::Layer(LayerError::BadName { .. })));
     assert!(out.is_empty());
 }
@@ -75,6 +120,7 @@ mod with_flatgeobuf {
     use ::flatgeobuf::{FallibleStreamingIterator as _, FeatureProperties as _, FgbReader, GeometryType};
 
     use super::*;
+    use std::io;
 
     /// Where the rings of each part end, and the properties; in order of the ids.
     type Row = (Vec<Vec<u32>>, std::collections::HashMap<String, String>);
@@ -98,7 +144,7 @@ mod with_flatgeobuf {
     #[test]
     fn flatgeobuf_keeps_geometry_and_typed_properties() {
         let (out, exported) = exported(&[HOLED, SPLIT, NOWHERE, "bad"], Format::FlatGeobuf);
-        assert_eq!(exported, Exported { features: 2, skipped: 2 });
+        assert_eq!(exported, counts(2, 2));
         let reader = FgbReader::open(io::Cursor::new(&out)).unwrap();
         assert_eq!(reader.header().geometry_type(), GeometryType::MultiPolygon);
         assert_eq!(reader.header().crs().unwrap().code(), 4326);
@@ -120,7 +166,7 @@ mod with_flatgeobuf {
     fn flatgeobuf_takes_mixed_geometries_and_none() {
         let collection = r#"{"type":"Feature","geometry":{"type":"GeometryCollection","geometries":[]}}"#;
         let (out, exported) = exported(&[HOLED, POINT, collection], Format::FlatGeobuf);
-        assert_eq!(exported, Exported { features: 2, skipped: 1 });
+        assert_eq!(exported, counts(2, 1));
         assert_eq!(read(&out).len(), 2);
         let (out, exported) = super::exported(&[], Format::FlatGeobuf);
         assert_eq!(exported.features, 0);

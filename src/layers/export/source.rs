@@ -1,0 +1,92 @@
+//! A layer file as it was when the export began, feature by feature.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Take};
+use std::path::{Path, PathBuf};
+
+use geojson::Feature;
+
+use super::ExportError;
+use crate::layers::line::{Line, classify, trim};
+use crate::layers::lines::Lines;
+use crate::layers::{DIRECTORY, LayerError, layer_path, op};
+
+/// A layer file as it was when the export began.
+pub(super) struct Source {
+    pub layer: String,
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl Source {
+    pub fn open(state: &Path, layer: &str) -> Result<Self, ExportError> {
+        op::check_layer(layer)?;
+        let directory = state.join(DIRECTORY);
+        let path = layer_path(&directory, layer);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (layer, known) = (layer.to_owned(), layers_in(&directory));
+                return Err(ExportError::NoLayer { layer, directory, known });
+            }
+            other => other.map_err(|e| LayerError::io("open", &path, e))?,
+        };
+        let len = file.metadata().map_err(|e| LayerError::io("read", &path, e))?.len();
+        Ok(Self { layer: layer.to_owned(), path, file, len })
+    }
+
+    /// The features from the first on, each time.
+    pub fn lines(&mut self) -> Result<Features<'_>, ExportError> {
+        let Self { path, file, len, .. } = self;
+        file.seek(SeekFrom::Start(0)).map_err(|e| LayerError::io("read", path, e))?;
+        let reader = BufReader::with_capacity(1 << 16, file.take(*len));
+        Ok(Features { lines: Lines::at(reader, 0), path, skipped: 0 })
+    }
+}
+
+/// The features of a source, bad lines left out.
+pub(super) struct Features<'a> {
+    lines: Lines<BufReader<Take<&'a mut File>>>,
+    path: &'a Path,
+    /// Lines left out so far.
+    pub skipped: u64,
+}
+
+impl Features<'_> {
+    /// The next feature as text.
+    pub fn next_text(&mut self) -> Result<Option<&[u8]>, ExportError> {
+        loop {
+            let next = self.lines.next().map_err(|e| LayerError::io("read", self.path, e))?;
+            let Some((_, line)) = next else { return Ok(None) };
+            match classify(line) {
+                // Taken below: a line borrowed in a turn of the loop cannot be returned from it.
+                Line::Feature(_) => break,
+                Line::Bad(_) => self.skipped += 1,
+                Line::Blank => {}
+            }
+        }
+        Ok(Some(trim(self.lines.last())))
+    }
+
+    /// The next feature; one that is JSON but no GeoJSON is left out.
+    pub fn next_feature(&mut self) -> Result<Option<Feature>, ExportError> {
+        while let Some(text) = self.next_text()? {
+            match serde_json::from_slice::<Feature>(text) {
+                Ok(feature) => return Ok(Some(feature)),
+                Err(_) => self.skipped += 1,
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn layers_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let name = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        name.to_str()?.strip_suffix(".geojsonl").filter(|name| !name.starts_with('.')).map(str::to_owned)
+    };
+    let mut names: Vec<String> = entries.filter_map(name).collect();
+    names.sort_unstable();
+    names
+}
