@@ -33,6 +33,8 @@ fn the_demo_shows_every_kind_of_request_its_answer_and_a_picture() {
         "-> geosam/edge/request/demo/undo",
         "saved in layer ponds as ",
         "<- geosam/edge/saved/ponds",
+        "a road, followed beyond its chip into all others",
+        " chips, goes on: raster_edge",
         "folders features; models demo.pt; sessions field-1; layer ponds with 1 object(s)",
         "BAD_REQUEST: ",
         "UNKNOWN_FOLDER: ",
@@ -42,7 +44,7 @@ fn the_demo_shows_every_kind_of_request_its_answer_and_a_picture() {
         assert!(shown.contains(expected), "{expected} is not in\n{shown}");
     }
     assert!(!shown.contains("!!") && !shown.contains('\u{1b}'), "{shown}");
-    for name in ["1-point-1.png", "3-box-1.png", "5-add-1.png", "5-add-2.png"] {
+    for name in ["1-point-1.png", "3-box-1.png", "5-add-1.png", "5-add-2.png", "7-long-1.png"] {
         let file = std::fs::File::open(directory.join(name)).unwrap();
         let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
         assert_eq!(reader.info().width, 1024, "{name}");

@@ -8,21 +8,8 @@ use std::path::{Path, PathBuf};
 use geo::{Area, BooleanOps, MultiPolygon, Rect};
 use geosam_edge::geo::Bounds;
 use serde_json::{Value, json};
-use support::scene::{Object, Scene, demo, footprint, mask_of};
-use support::{fixtures, run_with_input, stdout_of};
-
-/// A folder of the two chips that abut, in the manifest's order or the other way round.
-fn abutting(manifest: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let manifest = fixtures().join(format!("abutting/{manifest}.parquet"));
-    std::fs::copy(manifest, folder.path().join("manifest.parquet")).unwrap();
-    std::fs::create_dir(folder.path().join("features")).unwrap();
-    for chip in ["chip_000000.pt", "chip_000002.pt"] {
-        let from = demo().join("features/features").join(chip);
-        std::fs::copy(from, folder.path().join("features").join(chip)).unwrap();
-    }
-    folder
-}
+use support::scene::{Object, Scene, abutting, demo, extent_of, footprint, mask_of};
+use support::{run_with_input, stdout_of};
 
 /// The demo's own folder, of chips that overlap by half.
 fn overlapping() -> PathBuf {
@@ -46,11 +33,6 @@ fn ask(folder: &Path, prompts: &[Value]) -> Vec<Value> {
     let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(answers.len(), prompts.len());
     answers
-}
-
-fn extent_of(folder: &Path) -> Bounds {
-    let folder = geosam_edge::catalog::Folder::discover(folder).unwrap().into_folders().unwrap().remove(0);
-    folder.chips().map(|chip| footprint(&chip)).reduce(|all, chip| all.union(&chip)).unwrap()
 }
 
 /// Intersection over union with an object, as far as the chips of the folder reach.
@@ -226,4 +208,46 @@ fn keys_of_following_that_contradict_each_other_are_refused_by_name() {
         assert!(answer["error"]["message"].as_str().unwrap().contains(key), "{answer}");
     }
     assert_eq!(text.lines().count(), 4);
+}
+
+#[test]
+fn an_answer_says_where_its_chip_cut_it() {
+    let (scene, folder) = (Scene::open(), abutting("manifest"));
+    let objects = cut_by_the_seam(&scene, &extent_of(folder.path()));
+    let prompts: Vec<Value> = objects.iter().map(|object| json!({"points": [object.inside]})).collect();
+    for (object, answer) in objects.iter().zip(ask(folder.path(), &prompts)) {
+        let [left, _, right, _]: [f64; 4] = serde_json::from_value(answer["chip_bbox"].clone()).unwrap();
+        let is_west = object.inside.0 < SEAM;
+        assert_eq!(if is_west { right } else { left }, SEAM, "{answer}");
+        assert!((right - left - 512.0).abs() < 1e-6, "1024 pixels of half a metre: {answer}");
+        let side = if is_west { "right" } else { "left" };
+        assert!(answer["masks"][0]["cut_at"].as_array().unwrap().contains(&json!(side)), "{answer}");
+        let other = if is_west { "left" } else { "right" };
+        assert!(!answer["masks"][0]["cut_at"].as_array().unwrap().contains(&json!(other)), "{answer}");
+    }
+    let whole = ask(folder.path(), &[followed(objects[0])]).remove(0);
+    assert!(whole["chip_bbox"].is_null() && whole["masks"][0]["cut_at"].is_null(), "{whole}");
+}
+
+#[test]
+fn the_best_of_three_masks_is_the_one_with_the_highest_score() {
+    let scene = Scene::open();
+    let pond = scene.of_kind("pond").remove(0);
+    let with = |multimask: Value| json!({"points": [pond.inside], "output": {"crs": "source", "multimask": multimask}});
+    let mut followed = with(json!("best"));
+    followed["stitch"] = json!(true);
+    let answers = ask(&overlapping(), &[with(json!(true)), with(json!("best")), followed]);
+    let scores: Vec<f64> =
+        answers[0]["masks"].as_array().unwrap().iter().map(|mask| mask["score"].as_f64().unwrap()).collect();
+    assert_eq!(scores.len(), 3);
+    let best = (0..3).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
+    let of_best = answers[0]["result"]["features"].as_array().unwrap().iter();
+    let outlines: Vec<&Value> =
+        of_best.filter(|f| f["properties"]["mask"] == best).map(|f| &f["geometry"]).collect();
+    for answer in &answers[1..] {
+        assert_eq!(answer["masks"].as_array().unwrap().len(), 1);
+        assert_eq!(answer["masks"][0]["score"], scores[best]);
+        let found = answer["result"]["features"].as_array().unwrap().iter();
+        assert_eq!(found.map(|f| &f["geometry"]).collect::<Vec<_>>(), outlines);
+    }
 }

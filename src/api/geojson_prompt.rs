@@ -16,7 +16,7 @@ pub(super) fn parse(
     limits: &Limits,
     defaults: Option<&PromptItem>,
 ) -> Result<Request, RequestError> {
-    let options = match object.remove("geosam") {
+    let mut options = match object.remove("geosam") {
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(options)) => options,
         Some(_) => {
@@ -27,6 +27,16 @@ pub(super) fn parse(
         if options.contains_key(key) {
             let problem = "stands beside a GeoJSON geometry; give the prompt once";
             return Err(RequestError::bad(format!("geosam.{key}"), problem));
+        }
+    }
+    let objects = options.remove("objects").filter(|value| !value.is_null());
+    match objects.as_ref().map(Value::as_str) {
+        None | Some(Some("one")) => {}
+        Some(Some("each")) => return super::each::parse(object, options, limits, defaults),
+        _ => {
+            let found = objects.unwrap_or_default();
+            let problem = format!("is {found}; send \"each\" where each Feature is an object of its own");
+            return Err(RequestError::bad("geosam.objects", problem));
         }
     }
     let asked = given(&options, "crs").map(|value| crs_from(value, "geosam.crs")).transpose()?;

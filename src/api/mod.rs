@@ -4,7 +4,9 @@
 //! the command line (`segment --request`) and the MQTT service. What a request means is the engine's
 //! affair; which topic it came on is the bus's.
 
+mod each;
 mod error;
+mod everything;
 mod geojson_prompt;
 mod json;
 mod limits;
@@ -18,7 +20,9 @@ mod response;
 mod tests;
 mod values;
 
+pub(crate) use each::{ObjectGroup, bare_feature, group_by_object, properties_of};
 pub use error::RequestError;
+pub use everything::{EverythingOptions, MOST_POINTS_PER_SIDE};
 pub(crate) use json::nesting;
 pub use json::{JsonError, parse_bounded};
 pub use limits::Limits;
@@ -27,11 +31,11 @@ pub use names::{NameError, check_folder_name, check_name, escape_name};
 pub use parse::{MAX_CHIPS, parse_request, parse_request_with};
 pub use prompt::checked_box;
 pub use request::{
-    CrsChoice, OnTooLarge, OutputOptions, PromptItem, PromptSet, Request, RequestId, Vectorization,
+    CrsChoice, Multimask, OnTooLarge, OutputOptions, PromptItem, PromptSet, Request, RequestId, Vectorization,
 };
 pub use response::{
-    ApiError, ErrorStatus, Feature, FeatureCollection, Incomplete, LegacyCrs, MaskProperties, MaskReport,
-    OkStatus, Outcome, Response, StitchReport, Timing,
+    ApiError, ChipSide, ErrorStatus, Feature, FeatureCollection, Incomplete, LegacyCrs, MaskProperties,
+    MaskReport, OkStatus, Outcome, Response, StitchReport, Timing,
 };
 
 /// The version of this interface, as told in `info`.

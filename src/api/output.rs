@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::error::{Parsed, RequestError};
-use super::request::{OnTooLarge, OutputOptions, Vectorization};
+use super::request::{Multimask, OnTooLarge, OutputOptions, Vectorization};
 use super::values::{boolean, crs_from, given, kind_of, known_keys, whole, wrong_type};
 
 const OUTPUT_KEYS: &[&str] = &[
@@ -51,7 +51,14 @@ pub(super) fn output_from(value: &Value, inherited: OutputOptions, path: &str) -
         }
     }
     output.largest_only = boolean(object, &path, "largest_only")?.unwrap_or(output.largest_only);
-    output.multimask = boolean(object, &path, "multimask")?.unwrap_or(output.multimask);
+    if let Some(value) = given(object, "multimask") {
+        output.multimask = match value {
+            Value::Bool(false) => Multimask::Off,
+            Value::Bool(true) => Multimask::All,
+            Value::String(word) if word == "best" => Multimask::Best,
+            _ => return Err(wrong_type(&path, "multimask", value, "true, false or \"best\"")),
+        };
+    }
     if let Some(value) = given(object, "max_bytes") {
         let bytes = whole(value).and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
         let bytes = bytes.ok_or_else(|| wrong_type(&path, "max_bytes", value, "a whole number above 0"))?;

@@ -3,13 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::error::{Parsed, RequestError};
+use super::everything::everything_from;
 use super::geojson_prompt;
 use super::json::parse_bounded;
 use super::limits::Limits;
 use super::names::asked_folder;
 use super::output::output_from;
 use super::prompt::prompt_from;
-use super::request::{CrsChoice, OutputOptions, PromptItem, Request, RequestId};
+use super::request::{CrsChoice, Multimask, OutputOptions, PromptItem, Request, RequestId};
 use super::values::{boolean, crs_from, given, id_from, kind_of, known_keys, name, whole_number, wrong_type};
 
 const REQUEST_KEYS: &[&str] = &[
@@ -31,6 +32,7 @@ const REQUEST_KEYS: &[&str] = &[
     "request_id",
     "offset",
     "limit",
+    "everything",
 ];
 const ITEM_KEYS: &[&str] =
     &["id", "folder", "crs", "points", "labels", "bbox", "output", "stitch", "max_chips"];
@@ -127,6 +129,7 @@ pub(super) fn request_from(
         request_id: object.get("request_id").map(id_from).transpose()?.flatten(),
         offset: whole_number(&object, "offset")?,
         limit: whole_number(&object, "limit")?,
+        everything: given(&object, "everything").map(everything_from).transpose()?,
     })
 }
 
@@ -185,6 +188,7 @@ fn item_from(
         prompt: prompt_from(object, path, crs, limits)?,
         output,
         stitch: stitch_from(object, outer.and_then(|o| o.stitch), &output, path)?,
+        properties: None,
     })
 }
 
@@ -200,7 +204,8 @@ fn stitch_from(
     output: &OutputOptions,
     path: &str,
 ) -> Parsed<Option<u16>> {
-    let is_wanted = boolean(object, path, "stitch")?.unwrap_or(inherited.is_some());
+    let asked = boolean(object, path, "stitch")?;
+    let is_wanted = asked.unwrap_or(inherited.is_some());
     let max_chips = given(object, "max_chips").map(|value| {
         let chips =
             value.as_u64().filter(|n| (1..=MOST_CHIPS).contains(n)).and_then(|n| u16::try_from(n).ok());
@@ -210,9 +215,14 @@ fn stitch_from(
     if max_chips.is_some() && !is_wanted {
         return Err(RequestError::bad(format!("{path}max_chips"), "bounds \"stitch\", which is not true"));
     }
-    if is_wanted && output.multimask {
+    if is_wanted && output.multimask == Multimask::All {
+        if asked.is_none() && max_chips.is_none() {
+            // What is the default for all requests gives way to what this one asks for.
+            return Ok(None);
+        }
         return Err(RequestError::Contradiction(
-            "\"stitch\" follows one mask: it does not go with \"multimask\"".to_owned(),
+            "\"stitch\" follows one mask: it does not go with \"multimask\": true; \"best\" is one mask"
+                .to_owned(),
         ));
     }
     Ok(is_wanted.then(|| max_chips.or(inherited).unwrap_or(MAX_CHIPS)))

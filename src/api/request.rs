@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::everything::EverythingOptions;
 use crate::geo::{Bounds, Crs, GeoError};
 
 /// The name a client gives a request; echoed as it came, as a string or a number.
@@ -114,6 +115,19 @@ pub enum OnTooLarge {
     Error,
 }
 
+/// Which of SAM's masks of a prompt an answer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Multimask {
+    /// The one that geosam takes: the single mask, see [`crate::decoder::Decoded::select`].
+    #[default]
+    Off,
+    /// The three candidates.
+    All,
+    /// Of the three candidates the one with the highest predicted IoU, as segment-anything advises for a single click.
+    Best,
+}
+
 /// The `output` member of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct OutputOptions {
@@ -127,8 +141,8 @@ pub struct OutputOptions {
     pub largest_only: bool,
     /// Polygons with a smaller geodesic area are left out.
     pub min_area_m2: f64,
-    /// Return SAM's three candidate masks instead of the chosen one.
-    pub multimask: bool,
+    /// Return SAM's three candidate masks, or the best of them, instead of the single one.
+    pub multimask: Multimask,
     /// Bound on the answer's bytes; `None` leaves the transport's default.
     pub max_bytes: Option<usize>,
     /// What to do with a larger answer.
@@ -143,7 +157,7 @@ impl Default for OutputOptions {
             tolerance: 1.5,
             largest_only: false,
             min_area_m2: 0.0,
-            multimask: false,
+            multimask: Multimask::Off,
             max_bytes: None,
             on_too_large: OnTooLarge::Simplify,
         }
@@ -166,6 +180,18 @@ pub struct PromptItem {
     /// Follow the object into neighbouring chips, over so many at the most; `None` stays on one chip.
     #[serde(default)]
     pub stitch: Option<u16>,
+    /// The object's own properties, which come back with its answer.
+    #[serde(default)]
+    pub properties: Option<Map<String, Value>>,
+}
+
+impl Default for PromptItem {
+    /// What a request asks for that says nothing.
+    fn default() -> Self {
+        let (prompt, output) = (PromptSet::default(), OutputOptions::default());
+        let crs = CrsChoice::WGS84;
+        Self { id: None, folder: None, crs, prompt, output, stitch: None, properties: None }
+    }
 }
 
 /// A request of any verb, checked for form: names are valid, numbers finite, counts within limits.
@@ -191,6 +217,9 @@ pub struct Request {
     pub offset: Option<u64>,
     /// Objects on a page, for `fetch`.
     pub limit: Option<u64>,
+    /// Points and filters, for `everything`.
+    #[serde(default)]
+    pub everything: Option<EverythingOptions>,
 }
 
 impl Request {

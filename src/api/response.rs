@@ -12,6 +12,9 @@ use crate::geo::Geometry;
 pub struct Response {
     /// The request's id; `null` where it had none.
     pub id: Option<RequestId>,
+    /// The properties of the object that was asked for, as they came with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub properties: Option<Map<String, Value>>,
     /// What became of it.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -31,6 +34,10 @@ pub enum Outcome {
         masks: Vec<MaskReport>,
         /// Where the time went.
         timing_ms: Timing,
+        /// Bounds of the chip that answered, `[west, south, east, north]` in the output CRS; absent of an object that was
+        /// followed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        chip_bbox: Option<[f64; 4]>,
         /// How far the object was followed, where the request asked for it.
         #[serde(flatten)]
         stitch: Option<StitchReport>,
@@ -81,24 +88,29 @@ impl Response {
     /// A failure.
     pub fn error(id: Option<RequestId>, code: ErrorCode, message: impl Into<String>) -> Self {
         let error = ApiError { code, message: message.into(), retryable: code.retryable() };
-        Self { id, outcome: Outcome::Error { status: ErrorStatus::Error, error } }
+        Self { id, properties: None, outcome: Outcome::Error { status: ErrorStatus::Error, error } }
     }
 
     /// The answer of a session without prompts: no mask.
     pub fn empty_mask(id: Option<RequestId>) -> Self {
         let result = FeatureCollection { bbox: None, crs: None, features: Vec::new() };
         let (masks, timing_ms) = (Vec::new(), Timing::default());
-        Self { id, outcome: Outcome::Mask { status: OkStatus::Ok, result, masks, timing_ms, stitch: None } }
+        let (status, chip_bbox, stitch) = (OkStatus::Ok, None, None);
+        Self {
+            id,
+            properties: None,
+            outcome: Outcome::Mask { status, result, masks, timing_ms, chip_bbox, stitch },
+        }
     }
 
     /// The answer to a batch.
     pub const fn batch(id: Option<RequestId>, results: Vec<Self>) -> Self {
-        Self { id, outcome: Outcome::Batch { status: OkStatus::Ok, results } }
+        Self { id, properties: None, outcome: Outcome::Batch { status: OkStatus::Ok, results } }
     }
 
     /// The answer of a verb with members of its own.
     pub const fn reply(id: Option<RequestId>, members: Map<String, Value>) -> Self {
-        Self { id, outcome: Outcome::Reply { status: OkStatus::Ok, members } }
+        Self { id, properties: None, outcome: Outcome::Reply { status: OkStatus::Ok, members } }
     }
 
     /// Whether the request as a whole succeeded.
@@ -194,6 +206,23 @@ pub struct MaskReport {
     pub pixels: u64,
     /// Chip it was decoded on.
     pub chip_id: String,
+    /// The sides of the chip that cut it, where it is on one chip: beyond them it may go on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cut_at: Vec<ChipSide>,
+}
+
+/// A side of a chip, as its rows and columns run: the top is the first row, north where the raster is not rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChipSide {
+    /// The first row.
+    Top,
+    /// The last column.
+    Right,
+    /// The last row.
+    Bottom,
+    /// The first column.
+    Left,
 }
 
 /// How far an object was followed over chips.
@@ -218,6 +247,8 @@ pub enum Incomplete {
     MaxChips,
     /// The chip beyond answers with another object.
     Disagreement,
+    /// The chips beyond were not asked: the area that everything was looked for in ends there.
+    Area,
 }
 
 /// Where the time went, in milliseconds.

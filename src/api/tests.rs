@@ -242,3 +242,91 @@ fn a_folder_may_be_called_as_its_directory() {
     }
     refused(&json!({"points": [[1, 2]], "folder": ""}));
 }
+
+#[test]
+fn one_of_three_masks_or_the_best_of_them_is_asked_for_by_name() {
+    use super::Multimask;
+    let asked = |value: Value| parsed(&json!({"output": {"multimask": value}})).item.output.multimask;
+    assert_eq!(
+        [asked(json!(true)), asked(json!(false)), asked(json!("best")), asked(Value::Null)],
+        [Multimask::All, Multimask::Off, Multimask::Best, Multimask::Off]
+    );
+    let (code, text) = refused(&json!({"output": {"multimask": "worst"}}));
+    assert!(
+        code == ErrorCode::BadRequest && text.contains("output.multimask") && text.contains("best"),
+        "{text}"
+    );
+    assert_eq!(parsed(&json!({"stitch": true, "output": {"multimask": "best"}})).item.stitch, Some(16));
+}
+
+#[test]
+fn a_default_for_following_objects_gives_way_to_what_a_request_says() {
+    use super::{PromptItem, parse_request_with};
+    let unsaid = PromptItem { stitch: Some(5), ..PromptItem::default() };
+    let stitch = |request: Value| {
+        let payload = request.to_string();
+        parse_request_with(payload.as_bytes(), &Limits::default(), &unsaid).unwrap().item.stitch
+    };
+    assert_eq!(stitch(json!({})), Some(5));
+    assert_eq!(stitch(json!({"max_chips": 7})), Some(7));
+    assert_eq!(stitch(json!({"stitch": false})), None);
+    assert_eq!(stitch(json!({"output": {"multimask": true}})), None, "three masks are not followed");
+    let point = json!({"type": "Point", "coordinates": [1, 2]});
+    assert_eq!(stitch(point), Some(5), "GeoJSON too");
+}
+
+#[test]
+fn each_feature_of_a_collection_may_be_an_object_of_its_own() {
+    let point = |x: f64, id: Value, properties: Value| {
+        json!({"type": "Feature", "id": id, "properties": properties,
+            "geometry": {"type": "Point", "coordinates": [x, 47.0]}})
+    };
+    let collection = json!({
+        "type": "FeatureCollection",
+        "geosam": {"id": "r1", "objects": "each", "folder": "valley", "stitch": true, "output": {"largest_only": true}},
+        "features": [
+            point(1.0, json!("oak-1"), json!({"kind": "oak", "object": "a"})),
+            point(2.0, json!(7), json!({"kind": "pine"})),
+            point(3.0, Value::Null, json!({"object": "a", "label": 0})),
+        ],
+    });
+    let request = parsed(&collection);
+    let batch = request.batch.as_deref().unwrap();
+    assert_eq!(request.id(), Some(&RequestId::Text("r1".to_owned())));
+    assert_eq!((batch.len(), batch[0].id.clone()), (2, Some(RequestId::Text("oak-1".to_owned()))));
+    assert_eq!((&batch[0].prompt.foreground, batch[0].prompt.points.len()), (&vec![true, false], 2));
+    assert_eq!(batch[1].properties.as_ref().unwrap()["kind"], "pine");
+    for item in batch {
+        assert_eq!(
+            (item.folder.as_deref(), item.stitch, item.output.largest_only),
+            (Some("valley"), Some(16), true)
+        );
+    }
+    // In the CRS of the collection.
+    let mut other = collection.clone();
+    other["crs"] = named("urn:ogc:def:crs:EPSG::32632");
+    assert_eq!(parsed(&other).batch.unwrap()[1].crs, CrsChoice::Epsg(32632));
+    // Without the word they are one prompt.
+    let mut one = collection.clone();
+    one["geosam"]["objects"] = Value::Null;
+    assert_eq!(parsed(&one).item.prompt.points.len(), 3);
+}
+
+#[test]
+fn a_collection_of_objects_of_which_one_is_none_says_which() {
+    let with = |features: Value, objects: Value| json!({"type": "FeatureCollection", "geosam": {"objects": objects}, "features": features});
+    let line =
+        json!({"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[1, 2], [3, 4]]}});
+    let point = json!({"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}});
+    for (request, word) in [
+        (with(json!([point, line]), json!("each")), "features[1]"),
+        (with(json!([]), json!("each")), "features"),
+        (with(json!([{"type": "Feature", "geometry": null}]), json!("each")), "features[0]"),
+        (with(json!([point]), json!("all")), "geosam.objects"),
+        (json!({"type": "Point", "coordinates": [1, 2], "geosam": {"objects": "each"}}), "geosam.objects"),
+        (with(Value::Array(vec![point.clone(); 257]), json!("each")), "257 objects"),
+    ] {
+        let (code, text) = refused(&request);
+        assert!(code == ErrorCode::BadRequest && text.contains(word), "{word}: {text}");
+    }
+}

@@ -33,13 +33,15 @@ pub enum Verb {
     List,
     /// A page of a layer.
     Fetch,
+    /// All objects of a folder, or a part of it, into a layer.
+    Everything,
     /// Drop what a client has waiting.
     Cancel,
 }
 
 impl Verb {
     /// Every verb, in the order of the contract.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Segment,
         Self::Add,
         Self::Undo,
@@ -48,6 +50,7 @@ impl Verb {
         Self::Unsave,
         Self::List,
         Self::Fetch,
+        Self::Everything,
         Self::Cancel,
     ];
 
@@ -62,6 +65,7 @@ impl Verb {
             Self::Unsave => "unsave",
             Self::List => "list",
             Self::Fetch => "fetch",
+            Self::Everything => "everything",
             Self::Cancel => "cancel",
         }
     }
@@ -73,6 +77,11 @@ impl Verb {
 
     /// Whether the request changes a session or a layer, so that its id may not be used twice.
     pub const fn changes_state(self) -> bool {
+        self.has_session() || matches!(self, Self::Everything)
+    }
+
+    /// Whether the request is a step of a session.
+    pub const fn has_session(self) -> bool {
         matches!(self, Self::Add | Self::Undo | Self::Clear | Self::Save | Self::Unsave)
     }
 }
@@ -108,7 +117,8 @@ pub struct RequestAddress {
 pub enum AddressFault {
     /// The last level is no verb.
     #[error(
-        "there is no verb {verb:?}; known are segment, add, undo, clear, save, unsave, list, fetch, cancel"
+        "there is no verb {verb:?}; known are segment, add, undo, clear, save, unsave, list, fetch, everything, \
+         cancel"
     )]
     UnknownVerb {
         /// The level, cut for display.

@@ -10,8 +10,10 @@ mod ending;
 mod engine_flag;
 mod engine_worker;
 mod error;
+mod everything;
 pub mod export;
 mod export_onnx;
+mod features;
 mod footprint;
 mod footprint_png;
 mod footprint_svg;
@@ -75,6 +77,8 @@ pub enum Command {
     Footprint(footprint::Args),
     /// Segment the object under a prompt.
     Segment(segment_args::Args),
+    /// Find everything in a folder or a part of it: each object once, over all chips.
+    Everything(everything::Args),
     /// Serve prompts over MQTT: the appliance.
     Serve(serve::ServeArgs),
     /// Start broker, service and a client in one process, and show requests and answers.
@@ -113,6 +117,7 @@ impl Cli {
             Command::Verify(args) => args.run(),
             Command::Footprint(args) => args.run(),
             Command::Segment(args) => segment::run(&args),
+            Command::Everything(args) => args.run(),
             Command::Serve(args) => args.run(),
             #[cfg(feature = "demo")]
             Command::Demo(args) => args.run(),

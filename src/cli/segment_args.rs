@@ -7,7 +7,9 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::CliError;
 use super::ending::{check_geojson, check_png};
 use super::models_dir::MODELS_VARIABLE;
-use crate::api::{CrsChoice, MAX_CHIPS, OutputOptions, PromptItem, PromptSet, Vectorization, checked_box};
+use crate::api::{
+    CrsChoice, MAX_CHIPS, Multimask, OutputOptions, PromptItem, PromptSet, Vectorization, checked_box,
+};
 use crate::engine::EngineChoice;
 use crate::geo::Bounds;
 
@@ -89,13 +91,14 @@ pub struct Args {
     #[arg(long)]
     pub largest_only: bool,
 
-    /// Return the model's three candidate masks instead of the best one.
-    #[arg(long)]
-    pub multimask: bool,
+    /// Return the model's three candidate masks instead of the single one, or the best of the three by its predicted IoU: a single
+    /// click may mean a window, a house or a block.
+    #[arg(long, value_enum, value_name = "best", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub multimask: Option<Candidates>,
 
     /// Follow the object beyond its chip into the neighbours: the whole lake, the whole road. Boxes larger than a chip and points on
     /// several chips are taken.
-    #[arg(long, conflicts_with = "multimask")]
+    #[arg(long)]
     pub stitch: bool,
 
     /// Chips that one object is followed over at the most.
@@ -141,9 +144,31 @@ pub enum Drawing {
     Simplified,
 }
 
+impl From<Drawing> for Vectorization {
+    fn from(drawing: Drawing) -> Self {
+        match drawing {
+            Drawing::Pixel => Self::Pixel,
+            Drawing::Simplified => Self::Simplified,
+        }
+    }
+}
+
+/// `--multimask`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Candidates {
+    /// All three.
+    All,
+    /// The one with the highest predicted IoU.
+    Best,
+}
+
 impl Args {
     /// Refuses what cannot be written as asked, before anything is read.
     pub(super) fn check(&self) -> Result<(), CliError> {
+        if self.stitch && self.multimask == Some(Candidates::All) {
+            let message = "--stitch follows one mask: it does not go with --multimask; give --multimask=best";
+            return Err(CliError::Usage(message.to_owned()));
+        }
         if self.overlay.as_ref() == Some(&self.output) && self.output != Path::new("-") {
             let path = self.output.display();
             return Err(CliError::Usage(format!(
@@ -158,7 +183,7 @@ impl Args {
     pub(super) fn defaults(&self) -> PromptItem {
         let output = self.output_options();
         let stitch = self.stitch();
-        PromptItem { id: None, folder: None, crs: self.crs, prompt: PromptSet::default(), output, stitch }
+        PromptItem { crs: self.crs, output, stitch, ..PromptItem::default() }
     }
 
     /// The one prompt that the flags describe, of so many points at the most.
@@ -194,13 +219,14 @@ impl Args {
     fn output_options(&self) -> OutputOptions {
         OutputOptions {
             crs: self.output_crs,
-            vectorization: match self.vectorization {
-                Drawing::Pixel => Vectorization::Pixel,
-                Drawing::Simplified => Vectorization::Simplified,
-            },
+            vectorization: self.vectorization.into(),
             tolerance: self.tolerance,
             largest_only: self.largest_only,
-            multimask: self.multimask,
+            multimask: match self.multimask {
+                None => Multimask::Off,
+                Some(Candidates::All) => Multimask::All,
+                Some(Candidates::Best) => Multimask::Best,
+            },
             ..OutputOptions::default()
         }
     }
@@ -225,7 +251,7 @@ fn point(text: &str) -> Result<LabelledPoint, String> {
     }
 }
 
-fn bounds(text: &str) -> Result<Bounds, String> {
+pub(super) fn bounds(text: &str) -> Result<Bounds, String> {
     match *numbers(text)? {
         // Whether west may exceed east depends on the CRS.
         [west, south, east, north] => Ok(Bounds::new(west, south, east, north)),
@@ -233,11 +259,11 @@ fn bounds(text: &str) -> Result<Bounds, String> {
     }
 }
 
-fn crs(text: &str) -> Result<CrsChoice, String> {
+pub(super) fn crs(text: &str) -> Result<CrsChoice, String> {
     CrsChoice::parse(text).map_err(|error| format!("{error}; give EPSG:n (for example EPSG:4326), or source"))
 }
 
-fn tolerance(text: &str) -> Result<f64, String> {
+pub(super) fn tolerance(text: &str) -> Result<f64, String> {
     match numbers(text)?[..] {
         [value] if value >= 0.0 => Ok(value),
         _ => Err("a tolerance is one number of 0 or more".to_owned()),

@@ -42,6 +42,8 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// Bounds of requests, queues and stores.
     pub limits: LimitsConfig,
+    /// What a request asks for that does not say.
+    pub defaults: DefaultsConfig,
     /// Requests with `"preview": true`.
     pub preview: PreviewConfig,
     /// The decoder.
@@ -125,6 +127,15 @@ pub struct LimitsConfig {
     pub outbox_bytes: u64,
     /// Where MQTT 5 response topics may point to; see [`crate::bus::Topics::allows_response_topic`].
     pub response_prefixes: Vec<String>,
+}
+
+/// What a request asks for that does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DefaultsConfig {
+    /// Whether objects are followed into neighbouring chips.
+    pub stitch: bool,
+    /// Over so many at the most.
+    pub max_chips: u16,
 }
 
 /// Requests with `"preview": true`.

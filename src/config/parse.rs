@@ -7,9 +7,10 @@ use tracing_subscriber::EnvFilter;
 use super::error::{ConfigError, Place};
 use super::reader::{Document, Section};
 use super::{
-    BrokerConfig, Config, DecoderConfig, EngineChoice, FleetConfig, HealthConfig, LimitsConfig, Overrides,
-    PasswordSource, PreviewConfig, Surroundings, TensorRtConfig,
+    BrokerConfig, Config, DecoderConfig, DefaultsConfig, EngineChoice, FleetConfig, HealthConfig,
+    LimitsConfig, Overrides, PasswordSource, PreviewConfig, Surroundings, TensorRtConfig,
 };
+use crate::api::MAX_CHIPS;
 use crate::bus::{BrokerUrl, Protocol, ProtocolChoice, TlsFiles, Topics};
 use crate::service::ServiceOptions;
 
@@ -44,6 +45,7 @@ impl Config {
                 max_packet_bytes: 16 << 20,
             },
             limits: LimitsConfig::default(),
+            defaults: DefaultsConfig { stitch: false, max_chips: MAX_CHIPS },
             preview: PreviewConfig { enabled: true, waiting: ServiceOptions::default().previews },
             decoder: DecoderConfig {
                 engine: EngineChoice::Auto,
@@ -107,6 +109,10 @@ impl Config {
         }
         self.broker.read(&document.section("broker")?)?;
         self.limits.read(&document.section("limits")?)?;
+
+        let defaults = document.section("defaults")?;
+        self.defaults.stitch = defaults.flag("stitch")?.unwrap_or(self.defaults.stitch);
+        defaults.number("max_chips", 1..=1024, &mut self.defaults.max_chips)?;
 
         let preview = document.section("preview")?;
         self.preview.enabled = preview.flag("enabled")?.unwrap_or(self.preview.enabled);

@@ -42,6 +42,7 @@ impl Config {
             models: self.models.clone(),
             state: self.state.clone(),
             limits: limits.request,
+            stitch: self.defaults.stitch.then_some(self.defaults.max_chips),
             response_prefixes: limits.response_prefixes.clone(),
             queue: limits.queue,
             queue_per_client: limits.client_queue,

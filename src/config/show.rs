@@ -64,6 +64,10 @@ impl Config {
         out.number("outbox_bytes", limits.outbox_bytes);
         out.list("response_prefixes", limits.response_prefixes.iter().cloned());
 
+        out.section("defaults");
+        out.line("stitch", &Value::Boolean(self.defaults.stitch));
+        out.number("max_chips", u64::from(self.defaults.max_chips));
+
         out.section("preview");
         out.line("enabled", &Value::Boolean(self.preview.enabled));
         out.number("waiting", self.preview.waiting as u64);

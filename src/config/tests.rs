@@ -88,6 +88,15 @@ fn the_defaults_of_configuration_store_and_service_are_the_same() {
 }
 
 #[test]
+fn what_requests_do_not_say_is_as_the_configuration_says() {
+    let stitch = |text: &str| parse(text).unwrap().service_options().stitch;
+    assert_eq!(stitch(""), None);
+    assert_eq!(stitch("[defaults]\nstitch = true"), Some(16));
+    assert_eq!(stitch("[defaults]\nstitch = true\nmax_chips = 3"), Some(3));
+    assert!(parse("[defaults]\nmax_chips = 0").is_err());
+}
+
+#[test]
 fn answers_are_kept_as_long_as_the_broker_keeps_our_session() {
     let expiry_note = |text: &str| {
         let notes = parse(text).unwrap().notes();

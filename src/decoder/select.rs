@@ -46,11 +46,17 @@ impl Decoded {
                 if stability(self.logits.index_axis(Axis(0), 0)) >= STABILITY_THRESHOLD {
                     0
                 } else {
-                    (2..MASKS).fold(1, |best, i| if self.scores[i] > self.scores[best] { i } else { best })
+                    return vec![self.best()];
                 }
             }
         };
         vec![self.mask(single)]
+    }
+
+    /// Of masks 1 to 3 the one with the highest predicted IoU, the first of equals: what segment-anything's own ONNX
+    /// export returns for a single click.
+    pub fn best(&self) -> SelectedMask {
+        self.mask((2..MASKS).fold(1, |best, i| if self.scores[i] > self.scores[best] { i } else { best }))
     }
 
     fn mask(&self, index: usize) -> SelectedMask {
@@ -118,6 +124,11 @@ mod tests {
         assert_eq!(chosen(&decoded, Family::Sam2), 0);
         decoded.logits.iter_mut().skip(98).take(3).for_each(|x| *x = 0.05);
         assert_eq!(chosen(&decoded, Family::Sam2), 1);
+    }
+
+    #[test]
+    fn the_best_is_the_first_of_the_candidates_with_the_highest_score_and_never_mask_0() {
+        assert_eq!(decoded(98, 2, [0.99, 0.3, 0.8, 0.8]).best(), SelectedMask { index: 2, score: 0.8 });
     }
 
     #[test]

@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use super::DemoError;
 use super::place::Place;
+use crate::catalog::ChipRef;
+use crate::geo::Affine;
 use crate::mask::Mask;
 use crate::picture::{Backdrop, Overlay, Wanted, metres_per_pixel};
 
@@ -83,6 +85,10 @@ impl Picture<'_> {
         let id = body["masks"][0]["chip_id"].as_str().unwrap_or_default();
         let folder = &place.served.folder;
         let chip = folder.chips().find(|chip| chip.id == id).ok_or(DemoError::NoChip)?;
+        let followed = body["chips"].as_array().map_or(&[][..], Vec::as_slice);
+        let all: Vec<ChipRef<'_>> =
+            folder.chips().filter(|chip| followed.iter().any(|id| *id == chip.id)).collect();
+        let chip = spanning(chip, &all);
         let rings = answered(body, place)?.into_iter();
         let to_pixel = |ring: Vec<(f64, f64)>| ring.into_iter().map(|(x, y)| chip.to_pixel(x, y)).collect();
         let rings: Vec<Vec<(f64, f64)>> = rings.map(to_pixel).collect();
@@ -103,6 +109,22 @@ impl Picture<'_> {
         overlay.draw(backdrop).write_png(&mut png)?;
         std::fs::write(path, png).map_err(|source| DemoError::Picture { path: path.to_owned(), source })
     }
+}
+
+/// The stretch of the raster that a chip and others on its grid cover together.
+fn spanning<'a>(chip: ChipRef<'a>, others: &[ChipRef<'_>]) -> ChipRef<'a> {
+    let size = |chip: &ChipRef<'_>| (chip.shape.1 as f64, chip.shape.0 as f64);
+    let (mut from, mut to) = ((0.0, 0.0), size(&chip));
+    for other in others {
+        let (col, row) = chip.to_pixel(other.affine.c, other.affine.f);
+        let (col, row, (width, height)) = (col.round(), row.round(), size(other));
+        from = (f64::min(from.0, col), f64::min(from.1, row));
+        to = (f64::max(to.0, col + width), f64::max(to.1, row + height));
+    }
+    let (c, f) = chip.affine.apply(from.0, from.1);
+    let shape = ((to.1 - from.1) as usize, (to.0 - from.0) as usize);
+    let affine = Affine { c, f, ..chip.affine };
+    chip.seen_as(affine, shape)
 }
 
 /// The pixels whose centres lie inside an odd number of rings, row by row.

@@ -147,7 +147,14 @@ fn mask(body: &Value) -> String {
     let chip = report["chip_id"].as_str().unwrap_or("?");
     let noun = if features.len() == 1 { "polygon" } else { "polygons" };
     let area = area_text(areas.sum());
-    format!("{} {noun}{area}, score {score:.3}, {chip}", features.len())
+    let on = match body["chips"].as_array().map(Vec::len) {
+        None | Some(0 | 1) => chip.to_owned(),
+        Some(chips) => format!("over {chips} chips"),
+    };
+    let because = body["incomplete_because"].as_array().map_or(&[][..], Vec::as_slice);
+    let because: Vec<&str> = because.iter().filter_map(Value::as_str).collect();
+    let end = if because.is_empty() { String::new() } else { format!(", goes on: {}", because.join(", ")) };
+    format!("{} {noun}{area}, score {score:.3}, {on}{end}", features.len())
 }
 
 fn area_text(area: Option<f64>) -> String {

@@ -34,6 +34,7 @@ pub(super) fn play(
     stage.previews()?;
     stage.session()?;
     stage.list()?;
+    stage.whole()?;
     stage.mistakes()?;
     let Stage { good, mut printer, .. } = stage;
     let end = if good { "All was answered as expected." } else { "Something was not answered as expected." };
@@ -133,6 +134,16 @@ impl Stage<'_, '_> {
             is_ok(body) && ["folders", "models", "layers"].iter().all(|list| body[list].get(0).is_some())
         };
         self.ask("list", json!({"id": "list-1"}), has_all, "folders, models and the layer").map(drop)
+    }
+
+    /// An object that no chip holds.
+    fn whole(&mut self) -> Result<(), DemoError> {
+        let Target { name, at, .. } = &self.place.targets.long;
+        self.printer.heading(&format!("{name}, followed beyond its chip into all others"))?;
+        let request = json!({"id": "long-1", "points": [at], "stitch": true});
+        let is_followed = |body: &Value| is_mask(body) && body["chips"].get(0).is_some();
+        let answer = self.ask("segment", request, is_followed, "a mask over chips")?;
+        self.show(&answer, Some(&Picture { points: &[*at], labels: &[1], bbox: None }))
     }
 
     fn mistakes(&mut self) -> Result<(), DemoError> {

@@ -31,6 +31,8 @@ pub(super) struct Targets {
     pub path_end: String,
     /// Two objects on one chip.
     pub pair: [Target; 2],
+    /// Something larger than a chip, where that is known.
+    pub long: Target,
 }
 
 impl Targets {
@@ -65,6 +67,7 @@ impl Targets {
             path: path(point.at, wood.at),
             path_end: wood.name.clone(),
             pair: pair.map(Clone::clone),
+            long: of("road").next().unwrap_or(wood).clone(),
         })
     }
 
@@ -82,6 +85,7 @@ impl Targets {
             path: path(place.at(0.3, 0.4)?, place.at(0.8, 0.4)?),
             path_end: "another place".to_owned(),
             pair: [at("a place", 0.45, 0.5)?, at("another place", 0.7, 0.3)?],
+            long: at("the middle of a chip", 0.5, 0.5)?,
         })
     }
 }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use super::EngineError;
+use super::around::around_both;
 use super::fit::{Coarseness, written_bytes};
 use super::folder::ServedFolder;
 use crate::api::{
-    CrsChoice, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OutputOptions,
+    ChipSide, CrsChoice, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OutputOptions,
     Vectorization,
 };
 use crate::geo::{Affine, Bounds, Crs, Geometry, Projector, geodesic_area};
@@ -21,11 +22,20 @@ pub(super) struct DrawnMask {
     pub score: f32,
     pub pixels: u64,
     pub polygons: Vec<PixelPolygon>,
+    /// The sides of its one chip that it reaches.
+    pub cut_at: Vec<ChipSide>,
 }
 
 impl DrawnMask {
+    /// A mask of one chip, in the chip's shape.
     pub fn new(score: f32, mask: &Mask) -> Self {
-        Self { score, pixels: mask.count(), polygons: crate::mask::polygonize(mask) }
+        Self::of(score, mask, crate::mask::polygonize(mask))
+    }
+
+    /// The same, with its polygons.
+    pub fn of(score: f32, mask: &Mask, polygons: Vec<PixelPolygon>) -> Self {
+        let cut_at = cut_at(&polygons, mask.height(), mask.width());
+        Self { score, pixels: mask.count(), polygons, cut_at }
     }
 
     /// The polygons that a request asks for: all, or the largest.
@@ -36,6 +46,20 @@ impl DrawnMask {
             _ => &self.polygons,
         }
     }
+}
+
+/// The sides of a chip that polygons reach.
+fn cut_at(polygons: &[PixelPolygon], height: usize, width: usize) -> Vec<ChipSide> {
+    let reaches = |side: ChipSide| {
+        polygons.iter().map(|polygon| polygon.bounds).any(|bounds| match side {
+            ChipSide::Top => bounds.min_y == 0,
+            ChipSide::Right => bounds.max_x as usize == width,
+            ChipSide::Bottom => bounds.max_y as usize == height,
+            ChipSide::Left => bounds.min_x == 0,
+        })
+    };
+    let sides = [ChipSide::Top, ChipSide::Right, ChipSide::Bottom, ChipSide::Left];
+    sides.into_iter().filter(|&side| reaches(side)).collect()
 }
 
 /// A mask as one object of a map.
@@ -62,7 +86,12 @@ pub(super) struct Ways {
     /// To longitude and latitude, for areas; `None` where the output has them already, or where the
     /// folder's CRS is not supported.
     to_wgs84: Option<Projector>,
+    /// Bounds of the chip in the output CRS, once they were asked for.
+    outline: Option<[f64; 4]>,
 }
+
+/// Positions along a side of a chip whose bounds are wanted: a straight side bulges in another CRS.
+const ALONG_A_SIDE: i32 = 16;
 
 impl Ways {
     /// Blocks learnt, half a kilobyte each at the most.
@@ -140,10 +169,39 @@ impl<'a> Writer<'a> {
                     Ok(source) if !is_wgs84 => Projector::new(affine, source, &Crs::wgs84()).ok(),
                     _ => None,
                 };
-                Ways { to_output, to_wgs84 }
+                Ways { to_output, to_wgs84, outline: None }
             }
         };
         Ok(Self { folder, chip_id: chip.id, ways, is_wgs84, legacy_crs })
+    }
+
+    /// The CRS of what it writes, where that is not WGS84.
+    pub const fn crs(&self) -> Option<&LegacyCrs> {
+        self.legacy_crs.as_ref()
+    }
+
+    /// Bounds of a chip of this shape, the writer's own, in the output CRS.
+    ///
+    /// # Errors
+    /// Coordinates that cannot be transformed.
+    pub fn chip_bbox(&mut self, (height, width): (usize, usize)) -> Result<[f64; 4], EngineError> {
+        if let Some(known) = self.ways.outline {
+            return Ok(known);
+        }
+        let (height, width) = (height as i32, width as i32);
+        let along = |length: i32| {
+            (0..ALONG_A_SIDE)
+                .map(move |k| (i64::from(length) * i64::from(k) / i64::from(ALONG_A_SIDE)) as i32)
+        };
+        let mut ring: Vec<[i32; 2]> = along(width).map(|x| [x, 0]).collect();
+        ring.extend(along(height).map(|y| [width, y]));
+        ring.extend(along(width).map(|x| [width - x, height]));
+        ring.extend(along(height).map(|y| [0, height - y]));
+        ring.dedup();
+        ring.push([0, 0]);
+        let outline =
+            self.ways.to_output.polygon(&ring, std::iter::empty()).map_err(EngineError::OutputCrs)?;
+        Ok(*self.ways.outline.insert(outline.bounds.into()))
     }
 
     /// The ways as they have learnt, for the next writer of this chip and CRS.
@@ -332,29 +390,6 @@ fn outlines(polygons: &[PixelPolygon], tolerance: Option<f64>) -> Vec<Cow<'_, Pi
     }
 }
 
-/// Bounds around both. In degrees the shorter way round, where either may cross the antimeridian or both together do: then
-/// west is greater than east (RFC 7946, 5.2).
-fn around_both(a: &Bounds, b: &Bounds, geographic: bool) -> Bounds {
-    let mut both = a.union(b);
-    if !geographic {
-        return both;
-    }
-    let width = |b: &Bounds| b.max_x - b.min_x + if b.min_x > b.max_x { 360.0 } else { 0.0 };
-    // How far it is from the west of the first to the east of both, and these two.
-    let from = |first: &Bounds, second: &Bounds| {
-        let reach = (second.min_x - first.min_x).rem_euclid(360.0) + width(second);
-        if reach > width(first) {
-            (reach, first.min_x, second.max_x)
-        } else {
-            (width(first), first.min_x, first.max_x)
-        }
-    };
-    let (one, other) = (from(a, b), from(b, a));
-    let (span, west, east) = if one.0 <= other.0 { one } else { other };
-    (both.min_x, both.max_x) = if span >= 360.0 { (-180.0, 180.0) } else { (west, east) };
-    both
-}
-
 /// The tolerance that a request asks for before anything has to fit.
 pub(super) fn asked_tolerance(options: &OutputOptions) -> Option<f64> {
     match options.vectorization {
@@ -370,42 +405,7 @@ pub(super) fn reports(masks: &[DrawnMask], chip_id: &str) -> Vec<MaskReport> {
         score: mask.score,
         pixels: mask.pixels,
         chip_id: chip_id.to_owned(),
+        cut_at: mask.cut_at.clone(),
     };
     masks.iter().enumerate().map(report).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_on_both_sides_of_the_antimeridian_are_joined_across_it() {
-        let around = |a: &Bounds, b: &Bounds| {
-            let both = around_both(a, b, true);
-            assert_eq!(both, around_both(b, a, true));
-            both
-        };
-        let crossing = Bounds::new(179.9, -17.0, -179.8, -16.0);
-        let east = Bounds::new(-179.7, -18.0, -179.6, -17.5);
-        assert_eq!(around(&crossing, &east), Bounds::new(179.9, -18.0, -179.6, -16.0));
-        // Neither crosses, both together do; a third within adds nothing.
-        let (a, b) = (Bounds::new(179.5, 0.0, 179.9, 1.0), Bounds::new(-179.9, 0.0, -179.5, 1.0));
-        let both = around(&a, &b);
-        assert_eq!(both, Bounds::new(179.5, 0.0, -179.5, 1.0));
-        assert_eq!(around(&both, &Bounds::new(179.8, 0.0, -179.8, 1.0)), both);
-        // Around a pole there is no shorter way.
-        let cap = Bounds::new(-180.0, 80.0, 180.0, 90.0);
-        assert_eq!(
-            around(&cap, &Bounds::new(170.0, 79.0, -170.0, 80.0)),
-            Bounds::new(-180.0, 79.0, 180.0, 90.0)
-        );
-        let plain = Bounds::new(1.0, 2.0, 3.0, 4.0);
-        assert_eq!(around(&plain, &Bounds::new(2.0, 1.0, 5.0, 3.0)), Bounds::new(1.0, 1.0, 5.0, 4.0));
-    }
-
-    #[test]
-    fn eastings_have_no_seam() {
-        let (a, b) = (Bounds::new(500.0, 0.0, 510.0, 1.0), Bounds::new(100.0, 0.0, 110.0, 1.0));
-        assert_eq!(around_both(&a, &b, false), Bounds::new(100.0, 0.0, 510.0, 1.0));
-    }
 }

@@ -29,6 +29,12 @@ pub enum EngineError {
         /// Their names, with their directories.
         served: String,
     },
+    /// Everything is asked of one folder, and there are several.
+    #[error("there are several folders, {names}; say which one")]
+    WhichFolder {
+        /// Their names.
+        names: String,
+    },
     /// No folder is served at all.
     #[error("no feature folder is ready; put a card with a Geo-SAM folder in, or check `info`")]
     NoFolder,
@@ -107,7 +113,9 @@ impl EngineError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::EmptyPrompt => ErrorCode::BadRequest,
-            Self::UnknownFolder { .. } | Self::SeveralFolders { .. } => ErrorCode::UnknownFolder,
+            Self::UnknownFolder { .. } | Self::SeveralFolders { .. } | Self::WhichFolder { .. } => {
+                ErrorCode::UnknownFolder
+            }
             Self::NoFolder => ErrorCode::FolderNotReady,
             Self::NoSuchChip { .. } => ErrorCode::Internal,
             Self::TooLarge { .. } => ErrorCode::TooLarge,

@@ -5,9 +5,11 @@
 //! of MQTT, files of requests, or terminals.
 
 mod answer;
+mod around;
 mod choice;
 mod decoders;
 mod error;
+mod everything;
 mod fit;
 mod folder;
 mod kept;
@@ -23,6 +25,7 @@ pub use answer::MaskObject;
 pub use choice::EngineChoice;
 pub use decoders::Decoders;
 pub use error::EngineError;
+pub use everything::{FoundObject, Step, Survey};
 pub use folder::ServedFolder;
 pub use locate::chip_of;
 pub use segment::{Engine, EngineOptions, Segmentation};

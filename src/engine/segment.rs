@@ -14,11 +14,12 @@ use super::swapped::locate_or_advise;
 use super::{Decoders, EngineChoice, EngineError, ServedFolder};
 use crate::accelerator::{Accelerator, SelfCheck};
 use crate::api::{
-    Feature, FeatureCollection, Outcome, OutputOptions, PromptItem, RequestId, Response, StitchReport, Timing,
+    Feature, FeatureCollection, Multimask, Outcome, OutputOptions, PromptItem, RequestId, Response,
+    StitchReport, Timing,
 };
 use crate::catalog::PromptGeometry;
 use crate::decoder::{
-    CpuEngine, Decoded, DecoderError, FramePrompt, MaskDecoder, PreparedCache, PreparedChip,
+    CpuEngine, Decoded, DecoderError, FramePrompt, MaskDecoder, PreparedCache, PreparedChip, SelectedMask,
 };
 use crate::family::Family;
 use crate::features::Crc;
@@ -95,6 +96,7 @@ pub struct Segmentation {
     /// Pixels of the masks to the folder's CRS: the chip's own, or those of an object over several chips.
     affine: Affine,
     stitch: Option<StitchReport>,
+    chip_bbox: Option<[f64; 4]>,
     masks: Vec<DrawnMask>,
     collection: FeatureCollection,
     /// Where the time went; `queue` is the caller's to fill.
@@ -126,6 +128,7 @@ impl Segmentation {
             chip,
             affine,
             stitch: Some(report),
+            chip_bbox: None,
             masks: vec![drawn],
             collection,
             timing,
@@ -213,9 +216,10 @@ impl Segmentation {
             masks: answer::reports(&self.masks, &chip_id),
             result: self.collection,
             timing_ms: self.timing,
+            chip_bbox: self.chip_bbox,
             stitch: self.stitch,
         };
-        Response { id, outcome }
+        Response { id, properties: None, outcome }
     }
 }
 
@@ -308,7 +312,7 @@ impl Engine {
         let (decoded, family, [load, decode]) = self.decode(&located.folder, located.chip, &frame_prompt)?;
 
         let start = Instant::now();
-        let selected = decoded.select(family, item.output.multimask);
+        let selected = selected(&decoded, family, item.output.multimask);
         let upscaled = |index| {
             let logits = decoded.logits.index_axis(Axis(0), index);
             crate::mask::upscale(logits, chip.shape, chip.dst_shape, chip.shape)
@@ -317,6 +321,7 @@ impl Engine {
         let drawn: Vec<DrawnMask> =
             selected.iter().zip(&masks).map(|(s, mask)| DrawnMask::new(s.score, mask)).collect();
         let collection = writer.write(&drawn, &item.output)?;
+        let chip_bbox = Some(writer.chip_bbox(chip.shape)?);
         self.ways.put(&located.folder, located.chip, item.output.crs, writer.into_ways());
         let vectorize = milliseconds(start);
 
@@ -329,6 +334,7 @@ impl Engine {
             chip: located.chip,
             affine: chip.affine,
             stitch: None,
+            chip_bbox,
             masks: drawn,
             collection,
             timing: Timing { queue: 0.0, load, decode, vectorize },
@@ -412,6 +418,15 @@ impl Engine {
             self.prepared.insert(key, Arc::clone(&prepared));
         }
         Ok((decoder, prepared, milliseconds(start)))
+    }
+}
+
+/// The masks that a request wants.
+pub(super) fn selected(decoded: &Decoded, family: Family, multimask: Multimask) -> Vec<SelectedMask> {
+    match multimask {
+        Multimask::Off => decoded.select(family, false),
+        Multimask::All => decoded.select(family, true),
+        Multimask::Best => vec![decoded.best()],
     }
 }
 

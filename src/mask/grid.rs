@@ -92,6 +92,37 @@ impl Mask {
         }
     }
 
+    /// Sets pixels of a row; those outside the grid are left alone.
+    pub fn set_run(&mut self, row: usize, columns: std::ops::Range<usize>) {
+        let (start, end) = (columns.start, columns.end.min(self.width));
+        if row >= self.height || start >= end {
+            return;
+        }
+        let words = self.row_words_mut(row);
+        // Bits from `start` on in the first word, and up to `end` in the last.
+        let (first, last) = (start / 64, (end - 1) / 64);
+        let (head, tail) = (u64::MAX << (start % 64), u64::MAX >> (63 - (end - 1) % 64));
+        if first == last {
+            words[first] |= head & tail;
+            return;
+        }
+        words[first] |= head;
+        words[first + 1..last].fill(u64::MAX);
+        words[last] |= tail;
+    }
+
+    /// The columns of a row that are set, from left to right.
+    pub fn set_columns(&self, row: usize) -> impl Iterator<Item = usize> + '_ {
+        self.row_words(row).iter().enumerate().flat_map(|(index, &word)| {
+            let mut left = word;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
+                left &= left - 1;
+                Some(index * 64 + bit)
+            })
+        })
+    }
+
     /// Unsets pixels of a row that lie within the grid.
     pub(super) fn clear_run(&mut self, row: usize, columns: std::ops::Range<usize>) {
         let words = self.row_words_mut(row);

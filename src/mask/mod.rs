@@ -15,6 +15,7 @@ mod grid;
 mod polygonize;
 mod regions;
 mod rings;
+mod runs;
 mod simplify;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use error::MaskError;
 pub use grid::Mask;
 pub use polygonize::polygonize;
 pub use rings::{PixelBounds, PixelPolygon, PixelRings};
+pub use runs::MaskRuns;
 pub use simplify::{Simplifier, simplify};
 pub use upscale::{Enlarged, upscale};
 pub use write::{write_npy, write_png};

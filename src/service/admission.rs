@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::job::{Job, ReplyTo};
 use crate::ErrorCode;
-use crate::api::{Limits, Request, RequestError, RequestId, Response, parse_request};
+use crate::api::{Limits, PromptItem, Request, RequestError, RequestId, Response, parse_request_with};
 use crate::bus::{Inbound, IncomingMessage, QoS, RequestAddress, Topics, Verb};
 use crate::store::{InboxEntry, RequestKey};
 
@@ -52,8 +52,13 @@ pub(super) struct Cancellation {
 impl Cancellation {
     /// Whether this is what is to be taken back.
     pub fn wants(&self, job: &Job) -> bool {
+        self.wants_id(job.request.id())
+    }
+
+    /// The same of a request by its id.
+    pub fn wants_id(&self, id: Option<&RequestId>) -> bool {
         // `"42"` and `42` are the same id.
-        let is = |wanted: &RequestId| job.request.id().is_some_and(|id| id.to_string() == wanted.to_string());
+        let is = |wanted: &RequestId| id.is_some_and(|id| id.to_string() == wanted.to_string());
         self.request_id.as_ref().is_none_or(is)
     }
 }
@@ -63,6 +68,8 @@ impl Cancellation {
 pub(super) struct IntakeRules {
     pub topics: Topics,
     pub limits: Limits,
+    /// What a request asks for that does not say.
+    pub unsaid: PromptItem,
     /// Patterns of response topics that may be answered on.
     pub response_prefixes: Vec<String>,
     /// Whether previews are served.
@@ -148,6 +155,10 @@ impl IntakeRules {
         if let Err(text) = check_properties(&message) {
             return refuse(id, ErrorCode::BadRequest, text);
         }
+        if address.verb == Verb::Everything && message.qos == QoS::AtMostOnce {
+            let text = "everything takes long, and survives a restart: send it with QoS 1";
+            return refuse(id, ErrorCode::BadRequest, text.to_owned());
+        }
         if let Err(text) = check_for_verb(address.verb, &request) {
             return refuse(id, ErrorCode::BadRequest, text);
         }
@@ -160,7 +171,17 @@ impl IntakeRules {
         }
         let durable = message.qos != QoS::AtMostOnce && !request.preview;
         let (bytes, received) = (message.payload.len(), now);
-        let mut job = Job { seq: None, address, request, reply, key: None, bytes, received, begun: false };
+        let mut job = Job {
+            seq: None,
+            address,
+            request,
+            reply,
+            key: None,
+            bytes,
+            received,
+            begun: false,
+            under_way: false,
+        };
         if !durable {
             return Admission::Volatile(Box::new(job));
         }
@@ -185,7 +206,7 @@ impl IntakeRules {
 
     /// The request in a payload, or its id and the reason why it is none.
     fn parse(&self, message: &IncomingMessage) -> Result<Request, (Option<RequestId>, RequestError)> {
-        parse_request(&message.payload, &self.limits)
+        parse_request_with(&message.payload, &self.limits, &self.unsaid)
     }
 
     fn reply_to(&self, address: &RequestAddress, message: &IncomingMessage) -> ReplyTo {
@@ -230,11 +251,19 @@ fn check_for_verb(verb: Verb, request: &Request) -> Result<(), String> {
     if verb.changes_state() && request.id().is_none() {
         return Err(format!("{verb} needs an \"id\", so that a request that comes twice is done once"));
     }
-    if verb.changes_state() && request.session.is_none() {
+    if verb.has_session() && request.session.is_none() {
         return Err(format!("{verb} needs a \"session\""));
     }
-    if matches!(verb, Verb::Save | Verb::Unsave | Verb::Fetch) && request.layer.is_none() {
+    if matches!(verb, Verb::Save | Verb::Unsave | Verb::Fetch | Verb::Everything) && request.layer.is_none() {
         return Err(format!("{verb} needs a \"layer\""));
+    }
+    if verb == Verb::Everything && !request.item.prompt.points.is_empty() {
+        return Err(
+            "everything asks a grid of points of its own; give the area as \"bbox\", or no prompt".to_owned()
+        );
+    }
+    if request.everything.is_some() && verb != Verb::Everything {
+        return Err(format!("\"everything\" belongs to the verb of that name, not to {verb}"));
     }
     if request.batch.is_some() && verb != Verb::Segment {
         return Err(format!("\"prompts\" belongs to segment, not to {verb}"));

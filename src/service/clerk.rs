@@ -31,6 +31,7 @@ use super::performed::Performed;
 use super::publisher::Publisher;
 use super::pulse::{Organ, Pulse};
 use super::queue::RequestQueue;
+use super::verbs::Stepped;
 use super::watcher::FolderNews;
 use crate::accelerator::EngineNews;
 use crate::bus::{AckToken, BusClient, BusEvent, SubscribeToken};
@@ -52,6 +53,8 @@ pub(super) enum Input {
     Bus(BusEvent, Permit),
     /// A worker has run a request.
     Performed(Box<Job>, Box<Performed>),
+    /// A worker has come a step further with a request that takes many.
+    Stepped(Box<Job>, Box<Stepped>),
     /// The watcher has looked; `models` says whether others are there than before.
     Looked { view: Arc<FolderView>, news: Vec<FolderNews>, models: bool },
     /// A model has another engine.
@@ -66,6 +69,8 @@ enum Then {
     Acknowledge(Option<AckToken>),
     /// Acknowledge, then run; or answer what it turned out to be.
     Accept(Box<Job>, Option<AckToken>),
+    /// The step is durable: tell it, and go on.
+    GoOn(Box<Job>, Arc<[u8]>),
     /// The session is durable as it was left, and others of its key may run.
     Settle(Box<Job>),
     /// What came before it in the same breath is on the queue by now, and may be taken back.
@@ -186,6 +191,10 @@ impl<C: BusClient> Clerk<C> {
         match input {
             Input::Bus(event, _permit) => self.bus_event(event),
             Input::Performed(job, performed) => self.performed(job, &performed),
+            Input::Stepped(job, stepped) => {
+                let Stepped { advance, progress } = *stepped;
+                self.staged.push((Change::Advance(Box::new(advance)), Then::GoOn(job, progress)));
+            }
             Input::Looked { view, news, models } => {
                 self.folders(view, &news);
                 if models {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::attempts::Attempts;
 use super::folders::ServedFolders;
 use super::pulse::Pulse;
+use super::surveys::Surveys;
 use crate::api::OutputOptions;
 use crate::bus::Topics;
 use crate::engine::Engine;
@@ -34,6 +35,8 @@ pub(super) struct Context {
     /// Layers, so that no client fills the card with names.
     pub max_layers: usize,
     pub sessions: Mutex<SessionTable>,
+    /// Searches for everything that are under way.
+    pub surveys: Surveys,
     /// What a test has decoded before, so that millions of steps cost few decodes.
     #[cfg(test)]
     pub memo: std::sync::OnceLock<Arc<Memo>>,

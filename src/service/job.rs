@@ -58,6 +58,8 @@ pub(super) struct Job {
     pub received: Instant,
     /// Whether a worker has begun with it; until then it holds nothing that others wait for.
     pub begun: bool,
+    /// Whether steps of it are done: of one that is answered step by step.
+    pub under_way: bool,
 }
 
 impl Job {
@@ -76,8 +78,16 @@ impl Job {
         self.request.preview
     }
 
-    /// When nobody waits for the answer any more.
+    /// Whether it is answered step by step, when nothing else wants the decoder.
+    pub const fn is_background(&self) -> bool {
+        matches!(self.address.verb, Verb::Everything)
+    }
+
+    /// When nobody waits for the answer any more; not of one that is under way.
     pub fn deadline(&self) -> Option<Instant> {
+        if self.under_way {
+            return None;
+        }
         self.received.checked_add(Duration::from_millis(self.request.ttl_ms?))
     }
 

@@ -38,6 +38,7 @@ mod queue;
 mod run;
 mod saved_feature;
 mod schedule;
+mod surveys;
 mod suspects;
 #[cfg(test)]
 mod tests;

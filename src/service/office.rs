@@ -13,6 +13,7 @@ use super::performed::Performed;
 use super::pulse::{Organ, Pulse};
 use super::queue::RequestQueue;
 use super::schedule::Bounds;
+use super::surveys::Surveys;
 use super::unanswered::{Recovered, recover};
 use super::{ServiceError, ServiceOptions};
 use crate::bus::{BusClient, Topics};
@@ -79,6 +80,7 @@ pub(super) fn furnish<C: BusClient>(
         max_points: options.limits.max_points,
         max_layers: options.layers,
         sessions: Mutex::new(sessions),
+        surveys: Surveys::default(),
         #[cfg(test)]
         memo: std::sync::OnceLock::new(),
     });
@@ -93,6 +95,7 @@ pub(super) fn furnish<C: BusClient>(
     let rules = IntakeRules {
         topics,
         limits: options.limits,
+        unsaid: options.unsaid(),
         response_prefixes: options.response_prefixes.clone(),
         previews: options.previews > 0,
         receptions: Receptions::new(),
@@ -146,13 +149,19 @@ fn take_up(
     if !waiting.is_empty() {
         tracing::info!(requests = waiting.len(), "taking up requests from before the restart");
     }
+    let unsaid = options.unsaid();
     for request in waiting {
-        match recover(request, topics, &options.limits, context.store.clock_ms()) {
+        match recover(request, topics, &options.limits, &unsaid, context.store.clock_ms()) {
             Recovered::Run(job) if job.seq.is_some_and(|seq| context.attempts.ends(seq) >= MOST_ENDS) => {
                 // The receiver is still held by the caller.
                 let _ = clerk.send(Input::Performed(job.clone(), Box::new(Performed::given_up(&job))));
             }
-            Recovered::Run(job) => queue.restore(job),
+            Recovered::Run(mut job) => {
+                if let Some(seq) = job.seq.filter(|_| job.is_background()) {
+                    job.under_way = !context.store.progress(seq)?.is_empty();
+                }
+                queue.restore(job);
+            }
             Recovered::Answer(job, performed) => {
                 // The receiver is still held by the caller.
                 let _ = clerk.send(Input::Performed(job, performed));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::accelerator::{AcceleratorOptions, SelfCheckOptions};
-use crate::api::Limits;
+use crate::api::{Limits, PromptItem};
 use crate::durable::Disk;
 use crate::engine::EngineChoice;
 use crate::session::SessionLimits;
@@ -27,6 +27,8 @@ pub struct ServiceOptions {
     pub state: PathBuf,
     /// Bounds on one request.
     pub limits: Limits,
+    /// Chips that an object is followed over where its request does not say; `None` stays on one.
+    pub stitch: Option<u16>,
     /// Patterns of MQTT 5 response topics that may be answered on.
     pub response_prefixes: Vec<String>,
     /// Requests waiting for a worker.
@@ -69,6 +71,13 @@ pub struct ServiceOptions {
     pub look_interval: Duration,
 }
 
+impl ServiceOptions {
+    /// What a request asks for that does not say.
+    pub(super) fn unsaid(&self) -> PromptItem {
+        PromptItem { stitch: self.stitch, ..PromptItem::default() }
+    }
+}
+
 impl Default for ServiceOptions {
     fn default() -> Self {
         Self {
@@ -79,6 +88,7 @@ impl Default for ServiceOptions {
             models: PathBuf::from("models"),
             state: PathBuf::from("state"),
             limits: Limits::default(),
+            stitch: None,
             response_prefixes: vec![
                 "{root}/{device}/response/{client}/".to_owned(),
                 "{root}/fleet/{group}/response/{client}/".to_owned(),

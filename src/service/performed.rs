@@ -63,6 +63,15 @@ impl Performed {
         Self { keep: true, ..Self::answer(response) }
     }
 
+    /// The answer to a request that its client has taken back.
+    pub fn cancelled(job: &Job) -> Self {
+        let text = match job.is_background() {
+            true => "the request was taken back by its client; what it has found is in the layer",
+            false => "the request was taken back by its client",
+        };
+        Self::answer(Response::error(job.id(), ErrorCode::Cancelled, text))
+    }
+
     /// An answer with a list that is written already, its items joined by commas: nothing of it is held twice.
     pub fn with_list(id: Option<RequestId>, members: Map<String, Value>, name: &str, items: &[u8]) -> Self {
         let mut answer = serde_json::to_vec(&Response::reply(id, members)).unwrap_or_default();

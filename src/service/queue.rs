@@ -70,9 +70,29 @@ impl RequestQueue {
     /// (cancelled, expired) kept nobody waiting.
     pub fn finished(&self, job: &Job) {
         if job.begun {
-            self.state().schedule.finished(&job.address.client, job.serial());
+            let mut state = self.state();
+            state.schedule.finished(&job.address.client, job.serial());
+            if job.is_background() {
+                state.schedule.background_over();
+            }
+            drop(state);
             self.bell.notify_all();
         }
+    }
+
+    /// Takes back what was worked on in the background, for its next step; not before that moment.
+    pub fn put_back(&self, job: Box<Job>, not_before: Option<Instant>) {
+        let mut state = self.state();
+        state.schedule.background_over();
+        state.schedule.restore(Ticket { not_before, ..ticket(Box::new(Job { begun: false, ..*job })) });
+        drop(state);
+        self.bell.notify_one();
+    }
+
+    /// Whether what is in the background should leave the decoder to others.
+    pub fn is_wanted(&self) -> bool {
+        let state = self.state();
+        state.stopping || state.schedule.is_wanted()
     }
 
     /// Takes out what a client has waiting, as far as the filter says.
@@ -132,6 +152,8 @@ fn ticket(job: Box<Job>) -> Ticket<Box<Job>> {
         durable: job.is_durable(),
         volatile: if job.seq.is_none() { job.bytes } else { 0 },
         deadline: job.deadline(),
+        background: job.is_background(),
+        not_before: None,
         work: job,
     }
 }

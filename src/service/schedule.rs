@@ -9,7 +9,8 @@
 //! 4. Of one client's waiting previews only the newest is kept; the older ones are displaced.
 //! 5. The queue is bounded as a whole, by client, and in bytes of memory; what does not fit is refused at once.
 //! 6. A request whose deadline has passed is taken out and answered without being run.
-//! 7. While nothing can be made durable, what would have to be is held, and the rest goes on.
+//! 7. What is worked on in the background runs when nothing else can, one at a time, and comes back after each step: prompts go first.
+//! 8. While nothing can be made durable, what would have to be is held, and the rest goes on.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
@@ -34,6 +35,10 @@ pub struct Ticket<T> {
     pub volatile: usize,
     /// When nobody waits for the answer any more.
     pub deadline: Option<Instant>,
+    /// Whether it is worked on step by step in the background.
+    pub background: bool,
+    /// When its next step may be tried.
+    pub not_before: Option<Instant>,
     /// The request.
     pub work: T,
 }
@@ -74,15 +79,25 @@ pub struct Schedule<T> {
     /// The client whose turn it is first.
     lines: VecDeque<Line<T>>,
     previews: VecDeque<Ticket<T>>,
+    /// In the order in which they came, the one whose last step is longest ago first.
+    background: VecDeque<Ticket<T>>,
     running: Running,
+    in_background: bool,
     held: bool,
 }
 
 impl<T> Schedule<T> {
     /// An empty schedule.
     pub fn new(bounds: Bounds) -> Self {
-        let (lines, previews) = (VecDeque::new(), VecDeque::new());
-        Self { bounds, lines, previews, running: HashSet::new(), held: false }
+        Self {
+            bounds,
+            lines: VecDeque::new(),
+            previews: VecDeque::new(),
+            background: VecDeque::new(),
+            running: HashSet::new(),
+            in_background: false,
+            held: false,
+        }
     }
 
     /// Requests waiting, previews included.
@@ -91,7 +106,7 @@ impl<T> Schedule<T> {
     }
 
     fn waiting(&self) -> usize {
-        self.lines.iter().map(VecDeque::len).sum()
+        self.lines.iter().map(VecDeque::len).sum::<usize>() + self.background.len()
     }
 
     /// Holds what would have to be made durable, or lets it go on; says whether it was held.
@@ -107,7 +122,9 @@ impl<T> Schedule<T> {
             return self.previews.len() < self.bounds.previews
                 || self.previews.iter().any(|t| t.client == client);
         }
-        let share = of_client + self.lines.iter().find(|line| is_of(line, client)).map_or(0, VecDeque::len);
+        let behind = self.background.iter().filter(|ticket| ticket.client == client).count();
+        let share =
+            of_client + behind + self.lines.iter().find(|line| is_of(line, client)).map_or(0, VecDeque::len);
         self.waiting() + promised < self.bounds.queue && share < self.bounds.per_client
     }
 
@@ -116,7 +133,7 @@ impl<T> Schedule<T> {
     /// # Errors
     /// Gives the request back when the queue, or its client's share of it, is full.
     pub fn offer(&mut self, ticket: Ticket<T>) -> Result<Option<Ticket<T>>, Ticket<T>> {
-        let tickets = self.lines.iter().flatten().chain(&self.previews);
+        let tickets = self.lines.iter().flatten().chain(&self.previews).chain(&self.background);
         let volatile = tickets.map(|t| t.volatile).sum::<usize>() + ticket.volatile;
         if volatile > self.bounds.volatile || !self.has_room(&ticket.client, ticket.preview, 0, 0) {
             return Err(ticket);
@@ -126,6 +143,10 @@ impl<T> Schedule<T> {
 
     /// Takes a request in regardless of bounds: for what was accepted before a restart.
     pub fn restore(&mut self, ticket: Ticket<T>) -> Option<Ticket<T>> {
+        if ticket.background {
+            self.background.push_back(ticket);
+            return None;
+        }
         if !ticket.preview {
             match self.lines.iter_mut().find(|line| is_of(line, &ticket.client)) {
                 Some(line) => line.push_back(ticket),
@@ -144,7 +165,8 @@ impl<T> Schedule<T> {
         if let Some(ticket) = self.take_expired(now) {
             return Some(Next::Expired(ticket));
         }
-        let ticket = self.take_real().or_else(|| self.take_preview())?;
+        let ticket =
+            self.take_real().or_else(|| self.take_preview()).or_else(|| self.take_background(now))?;
         self.running.extend(ticket.serial.clone().map(|key| (ticket.client.clone(), key)));
         Some(Next::Run(ticket))
     }
@@ -159,8 +181,32 @@ impl<T> Schedule<T> {
         if let Some((at, position)) = found {
             return self.take(at, position, false);
         }
+        if let Some(position) = self.background.iter().position(expired) {
+            return self.background.remove(position);
+        }
         let position = self.previews.iter().position(expired)?;
         self.previews.remove(position)
+    }
+
+    fn take_background(&mut self, now: Instant) -> Option<Ticket<T>> {
+        if self.held || self.in_background {
+            return None;
+        }
+        let may_run = |ticket: &Ticket<T>| ticket.not_before.is_none_or(|not_before| not_before <= now);
+        let position = self.background.iter().position(may_run)?;
+        let ticket = self.background.remove(position)?;
+        self.in_background = true;
+        Some(ticket)
+    }
+
+    /// The step in the background is over; what it is a step of comes back by [`Schedule::restore`], or is finished.
+    pub const fn background_over(&mut self) {
+        self.in_background = false;
+    }
+
+    /// Whether something waits that goes before what is in the background.
+    pub fn is_wanted(&self) -> bool {
+        self.lines.iter().chain([&self.previews]).any(|line| free(line, &self.running, self.held).is_some())
     }
 
     fn take_real(&mut self) -> Option<Ticket<T>> {
@@ -198,7 +244,7 @@ impl<T> Schedule<T> {
     /// Takes out what a client has waiting, as far as the filter says.
     pub fn cancel(&mut self, client: &str, wanted: impl Fn(&T) -> bool) -> Vec<Ticket<T>> {
         let mut cancelled = Vec::new();
-        for queue in self.lines.iter_mut().chain([&mut self.previews]) {
+        for queue in self.lines.iter_mut().chain([&mut self.previews, &mut self.background]) {
             let (out, keep): (VecDeque<_>, VecDeque<_>) =
                 std::mem::take(queue).into_iter().partition(|t| t.client == client && wanted(&t.work));
             *queue = keep;

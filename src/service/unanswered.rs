@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::job::{Job, address_of, reply_of};
 use super::performed::Performed;
-use crate::api::{Limits, Response, parse_request};
+use crate::api::{Limits, PromptItem, Response, parse_request_with};
 use crate::bus::Topics;
 use crate::store::Waiting;
 
@@ -20,7 +20,14 @@ pub(super) enum Recovered {
 }
 
 /// Reads a request from the inbox again. Its time to live goes on from its receipt, on the store's clock.
-pub(super) fn recover(waiting: Waiting, topics: &Topics, limits: &Limits, clock_ms: u64) -> Recovered {
+/// `unsaid` is what a request asks for that does not say.
+pub(super) fn recover(
+    waiting: Waiting,
+    topics: &Topics,
+    limits: &Limits,
+    unsaid: &PromptItem,
+    clock_ms: u64,
+) -> Recovered {
     let entry = waiting.entry;
     let Some(address) = address_of(&entry) else { return Recovered::Drop(waiting.seq) };
     let reply = reply_of(&entry, &address, topics);
@@ -28,10 +35,12 @@ pub(super) fn recover(waiting: Waiting, topics: &Topics, limits: &Limits, clock_
     let now = Instant::now();
     // A clock that cannot go back so far only makes the request look younger.
     let received = now.checked_sub(waited).unwrap_or(now);
-    let (request, refusal) = match parse_request(&entry.payload, limits) {
+    let (request, refusal) = match parse_request_with(&entry.payload, limits, unsaid) {
         Ok(request) => (request, None),
         Err((id, error)) => {
-            let Ok(mut empty) = parse_request(b"{}", limits) else { return Recovered::Drop(waiting.seq) };
+            let Ok(mut empty) = parse_request_with(b"{}", limits, unsaid) else {
+                return Recovered::Drop(waiting.seq);
+            };
             empty.item.id.clone_from(&id);
             let response = Response::error(id, error.code(), error.to_string());
             (empty, Some(response))
@@ -39,7 +48,8 @@ pub(super) fn recover(waiting: Waiting, topics: &Topics, limits: &Limits, clock_
     };
     let (seq, key) = (Some(waiting.seq), entry.key);
     let bytes = entry.payload.len();
-    let job = Box::new(Job { seq, address, request, reply, key, bytes, received, begun: false });
+    let (begun, under_way) = (false, false);
+    let job = Box::new(Job { seq, address, request, reply, key, bytes, received, begun, under_way });
     match refusal {
         None => Recovered::Run(job),
         Some(response) => Recovered::Answer(job, Box::new(Performed::answer(response))),
@@ -62,7 +72,7 @@ mod tests {
                 ..InboxEntry::default()
             };
             let waiting = Waiting { seq: 1, received_clock_ms: 7000, entry };
-            match recover(waiting, &topics, &Limits::default(), 7000 + waited_ms) {
+            match recover(waiting, &topics, &Limits::default(), &PromptItem::default(), 7000 + waited_ms) {
                 Recovered::Run(job) => job.deadline().unwrap(),
                 _ => panic!("it is a request"),
             }

@@ -1,10 +1,13 @@
 //! What each verb does: the part of a request that workers run. Reads folders, sessions and layers; changes
 //! nothing itself, but says what is to be changed, so that the clerk can make it durable with the answer.
 
+mod everything;
 mod prompting;
 mod reading;
 mod saving;
 mod segment;
+
+pub(super) use everything::{Slice, Stepped};
 
 use super::context::Context;
 use super::job::Job;
@@ -28,6 +31,10 @@ impl Context {
             Verb::Unsave => self.unsave(job),
             Verb::List => self.list(job),
             Verb::Fetch => self.fetch(job),
+            // Workers run it step by step.
+            Verb::Everything => {
+                Err(Refusal(ErrorCode::Internal, "everything is not run as a whole".to_owned()))
+            }
             // The clerk has answered it.
             Verb::Cancel => Err(Refusal(ErrorCode::Internal, "cancel is not run by workers".to_owned())),
         };

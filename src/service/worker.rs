@@ -10,6 +10,7 @@ use super::job::Job;
 use super::performed::Performed;
 use super::pulse::{Organ, Pulse};
 use super::queue::{RequestQueue, Turn};
+use super::verbs::Slice;
 use crate::ErrorCode;
 use crate::api::Response;
 
@@ -25,6 +26,27 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
                 let response = Response::error(job.id(), ErrorCode::Expired, text);
                 (job, Performed::answer(response))
             }
+            Turn::Run(job) if job.is_background() => {
+                let running = context.attempts.begin(job.seq);
+                let slice = step(context, &job, &|| queue.is_wanted());
+                drop(running);
+                let input = match slice {
+                    Slice::Paused => {
+                        queue.put_back(job, None);
+                        continue;
+                    }
+                    Slice::Later(moment) => {
+                        queue.put_back(job, Some(moment));
+                        continue;
+                    }
+                    Slice::Step(stepped) => Input::Stepped(job, stepped),
+                    Slice::Over(performed) => Input::Performed(job, performed),
+                };
+                if clerk.send(input).is_err() {
+                    return;
+                }
+                continue;
+            }
             Turn::Run(job) => {
                 let _running = context.attempts.begin(job.seq);
                 let performed = perform(context, &job);
@@ -37,13 +59,26 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
     }
 }
 
+/// A step of a request that takes many, with the same care.
+fn step(context: &Context, job: &Job, wanted: &dyn Fn() -> bool) -> Slice {
+    let run = std::panic::catch_unwind(AssertUnwindSafe(|| context.everything(job, wanted)));
+    run.unwrap_or_else(|_| {
+        if let Some(seq) = job.seq {
+            context.surveys.forget(seq);
+        }
+        Slice::Over(Box::new(failed_inside(job)))
+    })
+}
+
 /// Runs a request. A fault of ours in one request is its answer, not the end of the appliance.
 fn perform(context: &Context, job: &Job) -> Performed {
     // Locks inside are recovered where they are taken; nothing else outlives the call half changed.
     let run = std::panic::catch_unwind(AssertUnwindSafe(|| context.perform(job)));
-    run.unwrap_or_else(|_| {
-        tracing::error!(client = job.address.client, verb = %job.address.verb, "a request failed inside");
-        let text = "the request failed inside the program; please report it with its log";
-        Performed::answer(Response::error(job.id(), ErrorCode::Internal, text))
-    })
+    run.unwrap_or_else(|_| failed_inside(job))
+}
+
+fn failed_inside(job: &Job) -> Performed {
+    tracing::error!(client = job.address.client, verb = %job.address.verb, "a request failed inside");
+    let text = "the request failed inside the program; please report it with its log";
+    Performed::answer(Response::error(job.id(), ErrorCode::Internal, text))
 }

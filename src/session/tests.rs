@@ -20,6 +20,7 @@ fn item(points: &[([f64; 2], bool)], bbox: Option<[f64; 4]>) -> PromptItem {
         },
         output: OutputOptions::default(),
         stitch: None,
+        properties: None,
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Change {
     Receive(Box<InboxEntry>),
     /// A request has been answered.
     Finish(Box<Finish>),
+    /// A request that is answered step by step has come one step further.
+    Advance(Box<Advance>),
     /// A message that belongs to no request, such as an event.
     Publish(OutboxMessage),
     /// The broker has acknowledged these messages of the outbox.
@@ -93,6 +95,20 @@ pub struct Finish {
     pub layers: Vec<LayerChange>,
 }
 
+/// One step of a request that takes many; it takes place as a whole or not at all.
+#[derive(Debug, Clone, Default)]
+pub struct Advance {
+    /// The request in the inbox. If it is not there (any more), nothing of this takes place.
+    pub inbox: u64,
+    /// What is to be known of it after a restart: rows by a number of their own, as the request's verb writes them; one without a
+    /// state is forgotten. All are forgotten when the request is finished.
+    pub rows: Vec<(u64, Option<Vec<u8>>)>,
+    /// Messages to publish.
+    pub messages: Vec<OutboxMessage>,
+    /// Changes of layers, in order.
+    pub layers: Vec<LayerChange>,
+}
+
 /// An answer that is kept for when its request comes again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptAnswer {
@@ -131,7 +147,7 @@ pub struct LayerChange {
     pub op: LayerOp,
     /// Client.
     pub client: String,
-    /// Session.
+    /// Session; empty for a change that `unsave` does not take back.
     pub session: String,
 }
 

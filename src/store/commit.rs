@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redb::ReadableTable as _;
 
 use super::change::{
-    Change, Committed, DropCause, Dropped, Finish, InboxEntry, LayerChange, OutboxMessage, Outcome,
+    Advance, Change, Committed, DropCause, Dropped, Finish, InboxEntry, LayerChange, OutboxMessage, Outcome,
     SessionChange,
 };
 use super::index::{Index, Known, Place, inbox_weight};
@@ -85,6 +85,7 @@ impl<'a, 'txn> Batch<'a, 'txn> {
         match change {
             Change::Receive(entry) => return self.receive(*entry),
             Change::Finish(finish) => return self.finish(*finish),
+            Change::Advance(advance) => return self.advance(*advance),
             Change::Publish(message) => {
                 let outbox = self.stage(message, &mut Vec::new())?.into_iter().collect();
                 return Ok(Outcome::Finished { outbox });
@@ -152,6 +153,7 @@ impl<'a, 'txn> Batch<'a, 'txn> {
         if let Some(seq) = finish.inbox {
             if self.index.inbox_remove(seq) {
                 self.tables.inbox.remove(seq)?;
+                self.forget_progress(seq)?;
             } else if !self.is_orphan(seq, &finish) {
                 return Ok(Outcome::NotInInbox);
             }
@@ -173,6 +175,37 @@ impl<'a, 'txn> Batch<'a, 'txn> {
             self.layer(change)?;
         }
         Ok(Outcome::Finished { outbox })
+    }
+
+    fn advance(&mut self, advance: Advance) -> Done<Outcome> {
+        let Advance { inbox: seq, rows, messages, layers } = advance;
+        let is_waiting = self.index.is_in_inbox(seq);
+        // Of one that was lost with its database nothing can be kept, but what it has done counts.
+        if !is_waiting && !self.index.is_orphan(seq) {
+            return Ok(Outcome::NotInInbox);
+        }
+        self.changed = true;
+        for (row, state) in rows.into_iter().filter(|_| is_waiting) {
+            match state {
+                Some(state) => drop(self.tables.progress.insert((seq, row), state.as_slice())?),
+                None => drop(self.tables.progress.remove((seq, row))?),
+            }
+        }
+        for message in messages {
+            self.stage(message, &mut Vec::new())?;
+        }
+        for change in layers {
+            self.layer(change)?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn forget_progress(&mut self, seq: u64) -> Done {
+        let range = (seq, 0)..=(seq, u64::MAX);
+        if self.tables.progress.range(range.clone())?.next().is_some() {
+            self.tables.progress.retain_in(range, |_, _| false)?;
+        }
+        Ok(())
     }
 
     /// Whether a request was lost with its database and not answered since.
@@ -292,11 +325,13 @@ impl<'a, 'txn> Batch<'a, 'txn> {
         let LayerChange { op, client, session } = change;
         let line = match &op {
             LayerOp::Append { layer, id, line } => {
-                let (layer, id) = (layer.clone(), id.clone());
-                let header = SavedHeader { layer, client, session, id };
-                let seq = self.index.take_seq();
-                self.index.saved_add(seq, &header);
-                self.tables.saved.insert(seq, record(&header, &[])?.as_slice())?;
+                if !session.is_empty() {
+                    let (layer, id) = (layer.clone(), id.clone());
+                    let header = SavedHeader { layer, client, session, id };
+                    let seq = self.index.take_seq();
+                    self.index.saved_add(seq, &header);
+                    self.tables.saved.insert(seq, record(&header, &[])?.as_slice())?;
+                }
                 line.as_str()
             }
             LayerOp::Remove { layer, id } => {

@@ -170,6 +170,16 @@ impl Index {
         true
     }
 
+    /// Whether a request waits for its answer.
+    pub fn is_in_inbox(&self, seq: u64) -> bool {
+        self.inbox.contains_key(&seq)
+    }
+
+    /// Whether a request was waiting in a database that was lost.
+    pub fn is_orphan(&self, seq: u64) -> bool {
+        self.orphans.contains(&seq)
+    }
+
     /// Takes over what is known of requests that are under way from the index before this one; its inbox too, if the
     /// database was lost.
     pub fn take_orphans(&mut self, before: &mut Self, lost: bool) {

@@ -10,7 +10,8 @@
 //!    returns `Ok`. It costs one sync of the card ([`Store::syncs`]), or none if it changes nothing; one more each
 //!    time the file grows, which it does by doubling.
 //! 2. A request leaves the inbox only in the batch that puts its answer into the outbox ([`Finish`]).
-//! 3. A [`Finish`] takes place only if its request is still in the inbox: a request run twice answers, changes
+//! 3. An [`Advance`] takes place only if its request is still in the inbox, and what it keeps of it is forgotten with the [`Finish`].
+//!    A [`Finish`] takes place only if its request is still in the inbox: a request run twice answers, changes
 //!    its session and saves once.
 //! 4. A message leaves the outbox only by [`Change::Acked`], by [`Change::Discard`], or by the cap; the last two
 //!    are in [`Committed::dropped`] and in a lasting counter ([`drop_counter`]).
@@ -40,6 +41,7 @@
 //! | `sessions` | name | state, as the session module writes it |
 //! | `journal` | seq | header: layer, id, append or remove; body: the feature's line |
 //! | `saved` | seq | header: layer, client, session, id; what `unsave` may take back |
+//! | `progress` | seq of the request, number | state of a request that is answered step by step, as its verb writes it |
 //! | `counters` | name | number |
 //!
 //! A row with a header is `length (u32 LE) | JSON | body`. Caps count a row as its payload
@@ -113,8 +115,8 @@ mod tables;
 mod tests;
 
 pub use change::{
-    Change, Class, Committed, DropCause, Dropped, Finish, InboxEntry, KeptAnswer, LayerChange, Lookup,
-    OutboxEntry, OutboxMessage, Outcome, SessionChange, Waiting,
+    Advance, Change, Class, Committed, DropCause, Dropped, Finish, InboxEntry, KeptAnswer, LayerChange,
+    Lookup, OutboxEntry, OutboxMessage, Outcome, SessionChange, Waiting,
 };
 pub use error::StoreError;
 pub use key::RequestKey;

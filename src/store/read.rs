@@ -10,7 +10,8 @@ use super::error::StoreError;
 use super::record::decode;
 use super::state::Store;
 use super::tables::{
-    BODIES, COUNTERS, INBOX, InboxHeader, JOURNAL, OUTBOX, OutboxHeader, SAVED, SESSIONS, SavedHeader,
+    BODIES, COUNTERS, INBOX, InboxHeader, JOURNAL, OUTBOX, OutboxHeader, PROGRESS, SAVED, SESSIONS,
+    SavedHeader,
 };
 use crate::layers::{JournalEntry, LayerOp};
 
@@ -111,6 +112,26 @@ impl Store {
                 sessions.insert(name.value().to_owned(), state.value().to_vec());
             }
             Ok(sessions)
+        })
+    }
+
+    /// What is known of a request that is answered step by step ([`super::Advance`]), in the order of its rows.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn progress(&self, seq: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.read(|txn| {
+            let table = match txn.open_table(PROGRESS) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                Err(error) => return Err(error.into()),
+            };
+            let mut rows = Vec::new();
+            for entry in table.range((seq, 0)..=(seq, u64::MAX))? {
+                let (key, state) = entry?;
+                rows.push((key.value().1, state.value().to_vec()));
+            }
+            Ok(rows)
         })
     }
 

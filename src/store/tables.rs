@@ -22,6 +22,10 @@ pub(super) const ANSWERS: Rows = TableDefinition::new("answers");
 pub(super) const JOURNAL: Rows = TableDefinition::new("journal");
 pub(super) const SAVED: Rows = TableDefinition::new("saved");
 
+/// What is known of requests that are answered step by step: their place, and a number of their own. Databases of older versions are
+/// without it until something is written.
+pub(super) const PROGRESS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("progress");
+
 /// Tables whose rows stand under a place in the order.
 pub(super) const ROW_TABLES: [Rows; 6] = [INBOX, OUTBOX, BODIES, ANSWERS, JOURNAL, SAVED];
 
@@ -114,6 +118,7 @@ pub(super) struct Tables<'txn> {
     pub answers: Table<'txn, u64, &'static [u8]>,
     pub journal: Table<'txn, u64, &'static [u8]>,
     pub saved: Table<'txn, u64, &'static [u8]>,
+    pub progress: Table<'txn, (u64, u64), &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -128,6 +133,7 @@ impl<'txn> Tables<'txn> {
             answers: txn.open_table(ANSWERS)?,
             journal: txn.open_table(JOURNAL)?,
             saved: txn.open_table(SAVED)?,
+            progress: txn.open_table(PROGRESS)?,
         })
     }
 }

@@ -96,3 +96,22 @@ pub fn mask_of(answer: &Value) -> MultiPolygon {
     let features = answer["result"]["features"].as_array().unwrap();
     features.iter().flat_map(|feature| outline(&feature["geometry"], None)).collect()
 }
+
+/// A folder of the two chips that abut, in the manifest's order or the other way round.
+pub fn abutting(manifest: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = super::fixtures().join(format!("abutting/{manifest}.parquet"));
+    std::fs::copy(manifest, folder.path().join("manifest.parquet")).unwrap();
+    std::fs::create_dir(folder.path().join("features")).unwrap();
+    for chip in ["chip_000000.pt", "chip_000002.pt"] {
+        let from = demo().join("features/features").join(chip);
+        std::fs::copy(from, folder.path().join("features").join(chip)).unwrap();
+    }
+    folder
+}
+
+/// Bounds of the chips of a folder, in its CRS.
+pub fn extent_of(folder: &Path) -> Bounds {
+    let folder = Folder::discover(folder).unwrap().into_folders().unwrap().remove(0);
+    folder.chips().map(|chip| footprint(&chip)).reduce(|all, chip| all.union(&chip)).unwrap()
+}

@@ -16,12 +16,12 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
+use super::features::FeatureWriter;
 use super::output::note;
 use super::segment::Asker;
 use crate::api::PromptItem;
 use objects::{Object, objects};
 pub use read::PromptsError;
-use write::Writer;
 
 /// Asks for all objects of a file; `defaults` is what it does not say. `false` where one was not answered.
 pub(super) fn answer(
@@ -56,7 +56,7 @@ pub(super) fn answer(
     // A chip is read and prepared once.
     asked.sort_unstable_by_key(|&(chip, number, _)| (chip, number));
 
-    let mut writer = Writer::create(output)?;
+    let mut writer = FeatureWriter::create(output)?;
     let bar = ProgressBar::new(asked.len() as u64);
     let style = ProgressStyle::with_template("asking [{wide_bar}] {pos}/{len} objects, {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -67,7 +67,9 @@ pub(super) fn answer(
             Ok((masks, _)) if masks.is_empty() => {
                 refused.push((number, "the mask is empty: nothing was found there".to_owned()));
             }
-            Ok((masks, answer)) => writer.write(object, answer.collection().crs.as_ref(), masks)?,
+            Ok((masks, answer)) => {
+                write::write(&mut writer, object, answer.collection().crs.as_ref(), &masks)?;
+            }
             Err(error @ CliError::Engine(_)) => refused.push((number, error.to_string())),
             Err(error) => return Err(error),
         }

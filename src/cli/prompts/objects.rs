@@ -1,16 +1,10 @@
 //! Features to objects: each one, or all those that share a value of the property `object`.
 
-use std::collections::HashMap;
-
 use serde_json::{Map, Value, json};
 
-use super::read::Drawn;
-use crate::api::{PromptItem, parse_request_with};
+use super::read::{Drawn, DrawnFeature};
+use crate::api::{ObjectGroup, PromptItem, bare_feature, group_by_object, parse_request_with, properties_of};
 use crate::cli::segment::LIMITS;
-
-/// The property that says which object a feature belongs to, and the one that says of a point whether it lies on it.
-const OBJECT: &str = "object";
-const LABEL: &str = "label";
 
 /// One object to ask for.
 #[derive(Debug)]
@@ -34,33 +28,14 @@ struct Group {
 
 /// The objects in the order of their first features.
 pub(super) fn objects(drawn: Drawn, defaults: &PromptItem) -> Vec<Object> {
-    let mut groups: Vec<Group> = Vec::new();
-    let mut named: HashMap<String, usize> = HashMap::new();
-    for drawn in drawn.features {
-        let name = drawn.feature.as_ref().ok().and_then(name_of);
-        let group = match &name {
-            Some(name) => *named.entry(name.clone()).or_insert(groups.len()),
-            None => groups.len(),
-        };
-        if group == groups.len() {
-            groups.push(Group { name, places: Vec::new(), features: Vec::new() });
-        }
-        if let Some(group) = groups.get_mut(group) {
-            group.places.push(drawn.place);
-            group.features.push(drawn.feature);
-        }
-    }
-    groups.into_iter().map(|group| object(group, defaults)).collect()
-}
-
-/// The value of `object` as text; none where it is missing or null.
-fn name_of(feature: &Value) -> Option<String> {
-    match &feature["properties"][OBJECT] {
-        Value::Null => None,
-        Value::String(text) if text.is_empty() => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
+    let groups = group_by_object(drawn.features.iter().map(|drawn| drawn.feature.as_ref().ok()));
+    let mut features: Vec<Option<DrawnFeature>> = drawn.features.into_iter().map(Some).collect();
+    let group = |group: ObjectGroup| {
+        let own = group.features.iter().filter_map(|&place| features.get_mut(place)?.take());
+        let (places, features) = own.map(|drawn| (drawn.place, drawn.feature)).unzip();
+        object(Group { name: group.name, places, features }, defaults)
+    };
+    groups.into_iter().map(group).collect()
 }
 
 fn object(group: Group, defaults: &PromptItem) -> Object {
@@ -70,39 +45,12 @@ fn object(group: Group, defaults: &PromptItem) -> Object {
         (Some(name), [first, .., last]) => format!("object {name:?} ({first} to {last})"),
         (Some(name), []) => format!("object {name:?}"),
     };
-    let mut properties = Map::new();
-    let mut id = None;
-    for feature in group.features.iter().flatten() {
-        id = id.or_else(|| feature.get("id").filter(|id| !id.is_null()).cloned());
-        for (name, value) in feature["properties"].as_object().into_iter().flatten() {
-            if name != LABEL && !properties.contains_key(name) {
-                properties.insert(name.clone(), value.clone());
-            }
-        }
-    }
-    let features: Result<Vec<Value>, String> = group.features.into_iter().map(|f| f.map(bare)).collect();
+    let properties = properties_of(group.features.iter().flatten());
+    let mut ids = group.features.iter().flatten().filter_map(|feature| feature.get("id"));
+    let id = ids.find(|id| !id.is_null()).cloned();
+    let features: Result<Vec<Value>, String> =
+        group.features.into_iter().map(|feature| feature.map(bare_feature)).collect();
     Object { place, id, properties, prompt: features.and_then(|features| prompt(features, defaults)) }
-}
-
-/// A feature without what the interface would take for a part of the prompt or refuse.
-fn bare(mut feature: Value) -> Value {
-    let mut bare = json!({"type": "Feature", "geometry": feature["geometry"].take()});
-    let label = &feature["properties"][LABEL];
-    // Other programs keep numbers as they like: 1.0, "1", true.
-    let label = match label {
-        Value::Number(number) if number.as_f64() == Some(1.0) => json!(1),
-        Value::Number(number) if number.as_f64() == Some(0.0) => json!(0),
-        Value::Bool(label) => json!(u8::from(*label)),
-        Value::String(text) if text.trim() == "1" => json!(1),
-        Value::String(text) if text.trim() == "0" => json!(0),
-        Value::String(text) if text.trim().is_empty() => Value::Null,
-        other => other.clone(),
-    };
-    bare["properties"] = json!({LABEL: label});
-    if let Some(crs) = feature.get_mut("crs") {
-        bare["crs"] = crs.take();
-    }
-    bare
 }
 
 fn prompt(mut features: Vec<Value>, defaults: &PromptItem) -> Result<PromptItem, String> {
@@ -121,19 +69,10 @@ fn prompt(mut features: Vec<Value>, defaults: &PromptItem) -> Result<PromptItem,
 
 #[cfg(test)]
 mod tests {
-    use super::super::read::DrawnFeature;
     use super::*;
-    use crate::api::PromptSet;
 
     fn defaults() -> PromptItem {
-        PromptItem {
-            id: None,
-            folder: None,
-            crs: crate::api::CrsChoice::WGS84,
-            prompt: PromptSet::default(),
-            output: crate::api::OutputOptions::default(),
-            stitch: None,
-        }
+        PromptItem::default()
     }
 
     fn of(features: &[Value]) -> Vec<Object> {

@@ -1,79 +1,23 @@
 //! Answers as Features, one an object: the outline of its mask, its own properties and those of the mask.
 
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 
 use super::objects::Object;
 use crate::api::{Feature, LegacyCrs};
 use crate::cli::CliError;
-use crate::cli::output::{Output, note};
+use crate::cli::features::FeatureWriter;
 
-/// Where the Features go.
-pub(super) struct Writer {
-    output: Output,
-    /// A FeatureCollection, which is whole only at its end, in place of lines.
-    is_collection: bool,
-    is_begun: bool,
-    crs: Option<LegacyCrs>,
-}
-
-impl Writer {
-    /// Lines that are seen as they come; into a file that ends in `.geojson` or `.json` one FeatureCollection.
-    pub(super) fn create(path: &Path) -> Result<Self, CliError> {
-        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-        let is_collection = ending == "geojson" || ending == "json";
-        let output = if is_collection { Output::create(path) } else { Output::growing(path) }?;
-        Ok(Self { output, is_collection, is_begun: false, crs: None })
+/// Writes the masks of an object, whose coordinates are in this CRS.
+pub(super) fn write(
+    writer: &mut FeatureWriter,
+    object: &Object,
+    crs: Option<&LegacyCrs>,
+    masks: &[Feature],
+) -> Result<(), CliError> {
+    for mask in masks {
+        writer.write(&text(object, mask), crs)?;
     }
-
-    /// Writes the masks of an object, whose coordinates are in this CRS; there is one at least.
-    pub(super) fn write(
-        &mut self,
-        object: &Object,
-        crs: Option<&LegacyCrs>,
-        masks: Vec<Feature>,
-    ) -> Result<(), CliError> {
-        if !self.is_begun {
-            self.begin(crs)?;
-        }
-        for mask in masks {
-            let feature = text(object, &mask);
-            if self.is_collection {
-                let comma = if self.is_begun { ",\n" } else { "\n" };
-                self.output.bytes(format!("{comma}{feature}").as_bytes())?;
-            } else {
-                self.output.line(&feature)?;
-            }
-            self.is_begun = true;
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, crs: Option<&LegacyCrs>) -> Result<(), CliError> {
-        self.crs = crs.cloned();
-        if self.is_collection {
-            let crs = crs.map(|crs| format!("\"crs\":{},", Value::from(crs.clone()))).unwrap_or_default();
-            self.output.bytes(format!("{{\"type\":\"FeatureCollection\",{crs}\"features\":[").as_bytes())?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn finish(mut self) -> Result<(), CliError> {
-        if self.is_collection {
-            if !self.is_begun {
-                self.begin(None)?;
-            }
-            self.output.bytes(b"\n]}\n")?;
-        } else if let Some(crs) = &self.crs {
-            note(&format_args!(
-                "note: the coordinates are in {}, which lines of GeoJSON cannot say; tell it to who reads them, or \
-                 write to a file that ends in .geojson",
-                crs.name
-            ));
-        }
-        self.output.finish()
-    }
+    Ok(())
 }
 
 /// A mask of an object as the text of a Feature, with the object's own properties. "type" comes first: by it GDAL knows lines of

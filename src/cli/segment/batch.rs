@@ -108,7 +108,7 @@ fn answer_item(
     advice: impl FnOnce() -> String,
     tally: &mut Tally,
 ) -> Result<Response, CliError> {
-    let response = match asker.segment(item, name) {
+    let mut response = match asker.segment(item, name) {
         Ok(segmentation) => segmentation.into_response(item.id.clone()),
         Err(CliError::Engine(error)) => {
             Response::error(item.id.clone(), error.code(), format!("{error}{}", advice()))
@@ -116,6 +116,7 @@ fn answer_item(
         Err(other) => return Err(other),
     };
     tally.count(response.is_ok());
+    response.properties.clone_from(&item.properties);
     Ok(response)
 }
 
@@ -138,6 +139,6 @@ fn advice(text: &[u8]) -> String {
         tree["type"] == "FeatureCollection" && tree["features"].as_array().is_some_and(|list| list.len() > 1)
     });
     let told = "; a FeatureCollection is one prompt here: where each feature is an object of its own, give the file \
-                as --prompts";
+                as --prompts, or say \"geosam\": {\"objects\": \"each\"}";
     if several { told.to_owned() } else { String::new() }
 }

@@ -22,7 +22,7 @@ pub(super) const LIMITS: Limits =
     Limits { max_payload_bytes: 64 << 20, max_points: 1000, max_prompts: 100_000, max_depth: 64 };
 
 /// Prepared chips kept between requests: some 25 chips of SAM, 11 of SAM 2.
-const CACHE_BYTES: usize = 256 << 20;
+pub(super) const CACHE_BYTES: usize = 256 << 20;
 
 pub(super) fn run(args: &Args) -> Result<bool, CliError> {
     let folders = open_folders(&args.folder)?;
@@ -65,6 +65,7 @@ fn tell_stitch(report: &StitchReport) {
     let reason = |why: &Incomplete| match why {
         Incomplete::RasterEdge => "no chip lies beyond",
         Incomplete::MaxChips => "--max-chips is reached",
+        Incomplete::Area => "the area ends there",
         Incomplete::Disagreement => "the chip beyond answers with another object",
     };
     let reasons: Vec<&str> = report.incomplete_because.iter().map(reason).collect();
@@ -76,7 +77,7 @@ fn tell_stitch(report: &StitchReport) {
     }
 }
 
-fn all_cores() -> usize {
+pub(super) fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -23,7 +23,7 @@ const AGREE: f64 = 0.7;
 /// Intersection over the larger share below which they do not.
 const RESEMBLE: f64 = 0.3;
 /// Pixels by which two chips' outlines may differ where they cross a seam.
-const SLIP: i64 = 3;
+pub(in crate::engine) const SLIP: i64 = 3;
 /// A shorter piece of a border that a part covers and does not have is a matter of outlines.
 const UNMET: i64 = 6;
 /// How often one chip is asked.
@@ -207,17 +207,29 @@ fn go_on(
         }
     };
     let own = before.map(|part| &object.parts[part].mask);
-    let mask = connected_to(&answer, |row, cols| {
-        let mut meets = |mask: &Mask| cols.clone().any(|col| mask.get(row, col));
-        meets(&known)
-            || own.is_some_and(&mut meets)
-            || runs.iter().any(|run| continues(run, window, row, &cols))
-    });
+    let mask = hangs_together(&answer, window, runs, &known, own);
     match before {
         Some(part) => (object.parts[part].logits, object.parts[part].mask) = (logits, mask),
         None => object.parts.push(Part { window: *window, logits, mask, asked: 1 }),
     }
     Ok(())
+}
+
+/// Of a chip's answer what hangs together with the known object: with its pixels in the chip, with those that the chip had before, or
+/// across the runs.
+pub(in crate::engine) fn hangs_together(
+    answer: &Mask,
+    window: &Window,
+    runs: &[BorderRun],
+    known: &Mask,
+    own: Option<&Mask>,
+) -> Mask {
+    connected_to(answer, |row, cols| {
+        let mut meets = |mask: &Mask| cols.clone().any(|col| mask.get(row, col));
+        meets(known)
+            || own.is_some_and(&mut meets)
+            || runs.iter().any(|run| continues(run, window, row, &cols))
+    })
 }
 
 /// Whether pixels of a row of the chip lie beyond the run.
@@ -234,7 +246,14 @@ fn continues(run: &BorderRun, window: &Window, row: usize, cols: &std::ops::Rang
         && end > first_col - across
 }
 
-fn agrees(window: &Window, runs: &[BorderRun], known: &Mask, covered: &Mask, answer: &Mask) -> bool {
+/// Whether a chip's answer means the object that was followed into it from some runs.
+pub(in crate::engine) fn agrees(
+    window: &Window,
+    runs: &[BorderRun],
+    known: &Mask,
+    covered: &Mask,
+    answer: &Mask,
+) -> bool {
     let [mut ours, mut theirs, mut both] = [0u64; 3];
     for row in 0..known.height() {
         for ((&known, &covered), &answer) in
@@ -268,7 +287,8 @@ fn agrees(window: &Window, runs: &[BorderRun], known: &Mask, covered: &Mask, ans
     is_enough(both.len() as u64, ours.len() as u64, theirs.len() as u64)
 }
 
-fn is_enough(both: u64, ours: u64, theirs: u64) -> bool {
+/// Whether two shares of an object with this intersection mean the same.
+pub(in crate::engine) fn is_enough(both: u64, ours: u64, theirs: u64) -> bool {
     let (both, least, most) = (both as f64, ours.min(theirs) as f64, ours.max(theirs) as f64);
     theirs > 0 && both >= AGREE * least && both >= RESEMBLE * most
 }

@@ -62,7 +62,7 @@ impl Object {
                 .filter(|&other| other != index && self.parts[other].window.shared(&own).is_some())
                 .collect();
             for row in 0..part.mask.height() {
-                for col in set_columns(&part.mask, row) {
+                for col in part.mask.set_columns(row) {
                     let (c, r) = (own.col + col as i64, own.row + row as i64);
                     let mut heard = others.iter().filter(|&&other| voices[other].0.contains(c, r)).peekable();
                     let is_set = heard.peek().is_none() || {
@@ -98,7 +98,7 @@ fn said((window, logits): &(Window, Enlarged<'_>), col: i64, row: i64) -> f64 {
 fn bounds(part: &Part) -> Option<[i64; 4]> {
     let mut found: Option<[usize; 4]> = None;
     for row in 0..part.mask.height() {
-        let mut columns = set_columns(&part.mask, row);
+        let mut columns = part.mask.set_columns(row);
         if let Some(first) = columns.next() {
             let last = columns.last().unwrap_or(first) + 1;
             found = Some(match found {
@@ -109,16 +109,4 @@ fn bounds(part: &Part) -> Option<[i64; 4]> {
     }
     let (col, row) = (part.window.col, part.window.row);
     found.map(|[l, t, r, b]| [col + l as i64, row + t as i64, col + r as i64, row + b as i64])
-}
-
-/// The set pixels of a row.
-fn set_columns(mask: &Mask, row: usize) -> impl Iterator<Item = usize> + '_ {
-    mask.row_words(row).iter().enumerate().flat_map(|(index, &word)| {
-        let mut left = word;
-        std::iter::from_fn(move || {
-            let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
-            left &= left - 1;
-            Some(index * 64 + bit)
-        })
-    })
 }

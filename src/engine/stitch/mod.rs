@@ -20,6 +20,11 @@ mod seeds;
 mod tests;
 mod window;
 
+pub(super) use self::grow::{SLIP, agrees, hangs_together, is_enough};
+pub(super) use self::part::{BorderRun, Side, border_runs};
+pub(super) use self::seeds::seeds;
+pub(super) use self::window::{Grid, Window};
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,12 +33,11 @@ use ndarray::{Array2, Axis};
 use self::grow::{Chips, Ends, grow};
 use self::join::Joined;
 use self::part::{Object, Part};
-use self::window::{Grid, Window};
 use super::answer::{DrawnMask, Writer};
 use super::locate::{candidates, locate, prompt_in};
-use super::segment::milliseconds;
+use super::segment::{milliseconds, selected};
 use super::{Engine, EngineError, Segmentation, ServedFolder};
-use crate::api::{Incomplete, PromptItem, StitchReport, Timing};
+use crate::api::{Incomplete, Multimask, PromptItem, StitchReport, Timing};
 use crate::catalog::{CatalogError, PromptGeometry};
 use crate::decoder::{FramePoint, FramePrompt};
 use crate::geo::{Affine, Bounds};
@@ -76,6 +80,7 @@ impl Engine {
             folder: &folder,
             grid,
             foreground: &item.prompt.foreground,
+            multimask: item.output.multimask,
             points: prompt.points.iter().map(|&point| to_pixel(grid.affine, point)).collect(),
             load: 0.0,
             decode: 0.0,
@@ -99,7 +104,10 @@ impl Engine {
         let score = asker.scores.first().copied().unwrap_or_default();
         let start = Instant::now();
         let Drawn { mask, polygons, affine } = draw(&folder, &grid, &object, &ends)?;
-        let drawn = DrawnMask { score, pixels: mask.count(), polygons };
+        let drawn = match &object.parts[..] {
+            [_] => DrawnMask::of(score, &mask, polygons),
+            _ => DrawnMask { score, pixels: mask.count(), polygons, cut_at: Vec::new() },
+        };
         let main = object.parts.first().map_or(begin, |part| part.window.chip);
         let mut writer = Writer::over(&folder, main, affine, item.output.crs)?;
         let collection = writer.write(std::slice::from_ref(&drawn), &item.output)?;
@@ -193,6 +201,8 @@ struct Asker<'a> {
     folder: &'a ServedFolder,
     grid: Grid<'a>,
     foreground: &'a [bool],
+    /// The single mask, or the best of the three.
+    multimask: Multimask,
     /// The request's points in pixels of the grid.
     points: Vec<(f64, f64)>,
     load: f64,
@@ -297,7 +307,7 @@ impl Asker<'_> {
         let (decoded, family, [load, decode]) = self.engine.decode(self.folder, window.chip, &prompt)?;
         self.load += load;
         self.decode += decode;
-        let selected = decoded.select(family, false);
+        let selected = selected(&decoded, family, self.multimask);
         // One mask at least.
         let (index, score) = selected.first().map_or((0, 0.0), |mask| (mask.index, mask.score));
         self.scores.push(score);

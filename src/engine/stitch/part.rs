@@ -20,7 +20,7 @@ pub(super) struct Part {
 
 /// A side of a chip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Side {
+pub(in crate::engine) enum Side {
     Top,
     Left,
     Right,
@@ -43,7 +43,7 @@ impl Side {
 
 /// Neighbouring pixels of an object on the border of a chip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BorderRun {
+pub(in crate::engine) struct BorderRun {
     /// Which part.
     pub part: usize,
     pub side: Side,
@@ -102,29 +102,38 @@ impl Object {
 
     /// Runs of the object on the border of a part.
     pub fn border_runs(&self, index: usize) -> Vec<BorderRun> {
-        let window = self.parts[index].window;
-        let mut runs = Vec::new();
-        for side in Side::ALL {
-            let (col, row) = match side {
-                Side::Top | Side::Left => (window.col, window.row),
-                Side::Right => (window.col + window.width - 1, window.row),
-                Side::Bottom => (window.col, window.row + window.height - 1),
-            };
-            let along = matches!(side, Side::Top | Side::Bottom);
-            let length = if along { window.width } else { window.height };
-            let mut open: Option<BorderRun> = None;
-            for k in 0..=length {
-                let (c, r) = if along { (col + k, row) } else { (col, row + k) };
-                let is_set = k < length && self.parts[index].contains(c, r);
-                match (&mut open, is_set) {
-                    (Some(run), true) => run.length += 1,
-                    (None, true) => open = Some(BorderRun { part: index, side, col: c, row: r, length: 1 }),
-                    (_, false) => runs.extend(open.take()),
-                }
+        let part = &self.parts[index];
+        border_runs(&part.window, index, |col, row| part.contains(col, row))
+    }
+}
+
+/// Runs on the border of a chip of what `contains` says, by pixels of the grid; they are called part `part`'s.
+pub(in crate::engine) fn border_runs(
+    window: &Window,
+    part: usize,
+    contains: impl Fn(i64, i64) -> bool,
+) -> Vec<BorderRun> {
+    let mut runs = Vec::new();
+    for side in Side::ALL {
+        let (col, row) = match side {
+            Side::Top | Side::Left => (window.col, window.row),
+            Side::Right => (window.col + window.width - 1, window.row),
+            Side::Bottom => (window.col, window.row + window.height - 1),
+        };
+        let along = matches!(side, Side::Top | Side::Bottom);
+        let length = if along { window.width } else { window.height };
+        let mut open: Option<BorderRun> = None;
+        for k in 0..=length {
+            let (c, r) = if along { (col + k, row) } else { (col, row + k) };
+            let is_set = k < length && contains(c, r);
+            match (&mut open, is_set) {
+                (Some(run), true) => run.length += 1,
+                (None, true) => open = Some(BorderRun { part, side, col: c, row: r, length: 1 }),
+                (_, false) => runs.extend(open.take()),
             }
         }
-        runs
     }
+    runs
 }
 
 impl Part {

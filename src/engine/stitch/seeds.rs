@@ -14,7 +14,7 @@ const NARROW: i64 = 12;
 ///
 /// `known` and `covered`: the object's pixels in the chip as its neighbours have them, and those that they cover at all. Where those
 /// tell too little, a pixel beyond the border is pointed at: half as far as what crosses is wide, `most` pixels at the most.
-pub(super) fn seeds(
+pub(in crate::engine) fn seeds(
     window: &Window,
     runs: &[BorderRun],
     known: &Mask,

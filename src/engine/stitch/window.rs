@@ -9,7 +9,7 @@ const OFF_GRID: f64 = 0.05;
 
 /// The pixels of a chip on the common grid, that of the chip which a prompt met first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Window {
+pub(in crate::engine) struct Window {
     /// Position of the chip in the manifest.
     pub chip: usize,
     /// Column of its first pixel.
@@ -24,6 +24,12 @@ impl Window {
     /// Whether a pixel of the grid is one of the chip's.
     pub const fn contains(&self, col: i64, row: i64) -> bool {
         col >= self.col && row >= self.row && col < self.col + self.width && row < self.row + self.height
+    }
+
+    /// The same with so many more pixels on each side.
+    pub const fn grown(&self, by: i64) -> Self {
+        let Self { chip, col, row, width, height } = *self;
+        Self { chip, col: col - by, row: row - by, width: width + 2 * by, height: height + 2 * by }
     }
 
     /// The pixels shared with another chip: columns and rows, each first and one past the last; `None` where there are none.
@@ -51,7 +57,7 @@ impl Window {
 
 /// The common grid: that of one chip of a folder.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Grid<'a> {
+pub(in crate::engine) struct Grid<'a> {
     folder: &'a Folder,
     /// Pixels of the grid to the folder's CRS.
     pub affine: Affine,

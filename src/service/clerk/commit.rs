@@ -1,14 +1,16 @@
 //! The commit: what is staged becomes durable, and only then follows what depends on it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::reception::busy;
 use super::{Clerk, Then};
 use crate::ErrorCode;
 use crate::api::Response;
-use crate::bus::{AckToken, BusClient};
+use crate::bus::{AckToken, BusClient, QoS};
 use crate::service::job::Job;
+use crate::service::publisher::outgoing;
 use crate::store::{Change, Class, Committed, DropCause, Finish, Outcome};
 
 impl<C: BusClient> Clerk<C> {
@@ -84,10 +86,34 @@ impl<C: BusClient> Clerk<C> {
                 Then::Acknowledge(ack) => self.acknowledge(ack),
                 Then::TakenOut(out) => self.publisher.taken_out(&out),
                 Then::Accept(job, ack) => self.accepted(job, ack, outcome),
+                Then::GoOn(job, progress) => self.go_on(job, &progress, &outcome),
                 Then::Settle(job) => self.queue.finished(&job),
                 Then::Cancel(cancellation, ack) => self.cancel(*cancellation, ack),
             }
         }
+    }
+
+    /// A step of a request that takes many is durable.
+    fn go_on(&mut self, mut job: Box<Job>, progress: &Arc<[u8]>, outcome: &Outcome) {
+        if *outcome == Outcome::NotInInbox {
+            // It was answered meanwhile.
+            if let Some(seq) = job.seq {
+                self.context.surveys.forget(seq);
+            }
+            self.queue.finished(&job);
+            return;
+        }
+        job.under_way = true;
+        if self.publisher.is_connected() {
+            for message in job.reply.messages(progress) {
+                let mut message = outgoing(&message);
+                message.qos = QoS::AtMostOnce;
+                if let Err(cause) = self.publisher.publish_now(message) {
+                    tracing::debug!(%cause, "progress is not told");
+                }
+            }
+        }
+        self.queue.put_back(job, None);
     }
 
     fn accepted(&mut self, job: Box<Job>, ack: Option<AckToken>, outcome: Outcome) {

@@ -97,12 +97,17 @@ impl<C: BusClient> Clerk<C> {
     /// Takes back what a client has waiting.
     pub(super) fn cancel(&mut self, cancellation: Cancellation, ack: Option<AckToken>) {
         let cancelled = self.queue.cancel(&cancellation.client, |job| cancellation.wants(job));
+        // What is worked on step by step may be between the queue and its next step.
+        let waiting: Vec<u64> = cancelled.iter().filter_map(|job| job.seq).collect();
+        let under_way = self.context.surveys.cancel(&cancellation, &waiting);
         let mut members = serde_json::Map::new();
-        members.insert("cancelled".to_owned(), cancelled.len().into());
+        members.insert("cancelled".to_owned(), (cancelled.len() + under_way).into());
         for job in cancelled {
-            let text = "the request was taken back by its client";
-            let response = Response::error(job.id(), ErrorCode::Cancelled, text);
-            self.performed(job, &Performed::answer(response));
+            if let Some(seq) = job.seq {
+                self.context.surveys.forget(seq);
+            }
+            let performed = Performed::cancelled(&job);
+            self.performed(job, &performed);
         }
         self.refuse(&cancellation.reply, &Response::reply(cancellation.id, members), ack);
     }

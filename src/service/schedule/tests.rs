@@ -15,6 +15,8 @@ fn ticket(client: &str, work: u32) -> Ticket<u32> {
         durable: true,
         volatile: 0,
         deadline: None,
+        background: false,
+        not_before: None,
         work,
     }
 }
@@ -229,4 +231,33 @@ proptest! {
         prop_assert_eq!(taken, all);
         prop_assert_eq!(s.len(), 0);
     }
+}
+
+#[test]
+fn what_is_in_the_background_runs_when_nothing_else_can_one_at_a_time_and_by_turns() {
+    let mut s = schedule();
+    let background = |client: &str, work| Ticket { background: true, ..ticket(client, work) };
+    s.offer(background("a", 1)).unwrap();
+    s.offer(background("b", 2)).unwrap();
+    s.offer(Ticket { preview: true, ..ticket("c", 3) }).unwrap();
+    assert!(s.is_wanted());
+    assert_eq!((run(&mut s), run(&mut s)), (Some(3), Some(1)));
+    assert!(!s.is_wanted(), "only what is in the background waits");
+    assert_eq!(run(&mut s), None, "one at a time");
+    // It comes back after its step, behind the other.
+    s.background_over();
+    s.restore(background("a", 1));
+    assert_eq!(run(&mut s), Some(2));
+    s.offer(ticket("b", 4)).unwrap();
+    assert!(s.is_wanted());
+    assert_eq!(run(&mut s), Some(4), "prompts are not held up by it");
+    s.background_over();
+    s.restore(Ticket { not_before: Some(Instant::now() + Duration::from_secs(60)), ..background("b", 2) });
+    assert_eq!(run(&mut s), Some(1));
+    s.background_over();
+    assert_eq!(run(&mut s), None, "its time has not come");
+    assert_eq!(s.cancel("b", |_| true).len(), 1);
+    s.hold(true);
+    s.restore(background("a", 5));
+    assert_eq!(run(&mut s), None, "nothing can be made durable");
 }

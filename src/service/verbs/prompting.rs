@@ -49,6 +49,7 @@ impl Context {
             prompt: session.prompt_set(),
             output: job.request.item.output,
             stitch: job.request.item.stitch,
+            properties: None,
         };
         self.bounded(&item, 1)
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, json};
 
 use crate::ErrorCode;
-use crate::api::{CrsChoice, Response};
+use crate::api::{CrsChoice, Multimask, Response};
 use crate::engine::MaskObject;
 use crate::layers::LayerOp;
 use crate::service::context::Context;
@@ -13,7 +13,7 @@ use crate::service::saved_feature::{self, Origin};
 use crate::store::{Class, LayerChange, OutboxMessage};
 
 /// Bytes of objects that may wait for their layer files to be writable again; the card is small.
-const MOST_WAITING: u64 = 4 << 20;
+pub(super) const MOST_WAITING: u64 = 4 << 20;
 
 impl Context {
     pub(super) fn save(&self, job: &Job) -> Result<Performed, Refusal> {
@@ -37,20 +37,21 @@ impl Context {
         let mut item = self.item_of(job, &session);
         item.output.crs = CrsChoice::WGS84;
         // A saved object is one mask.
-        item.output.multimask = false;
+        if item.output.multimask == Multimask::All {
+            item.output.multimask = Multimask::Off;
+        }
         // The bound is for the object, which is not written as the Features of an answer are.
         let options = item.output;
         item.output.max_bytes = None;
         let segmentation = self.decode(&item)?;
-        let models = self.engine.decoders().models();
-        let sha256 = models.iter().find(|m| m.source_file.eq_ignore_ascii_case(segmentation.checkpoint()));
+        let sha256 = self.model_sha256(segmentation.checkpoint());
         let id = Self::object_id(job);
         let origin = Origin {
             id: &id,
             client: &key.client,
             session: &key.session,
             layer: &layer,
-            model_sha256: sha256.map_or("", |m| m.sha256.as_str()),
+            model_sha256: &sha256,
             saved_at: std::time::SystemTime::now(),
         };
         let feature = |object: &MaskObject| {
@@ -106,7 +107,14 @@ impl Context {
         })
     }
 
-    fn saved_message(&self, layer: &str, payload: Vec<u8>) -> OutboxMessage {
+    /// The checksum of a model; empty where it is not there (any more).
+    pub(super) fn model_sha256(&self, checkpoint: &str) -> String {
+        let models = self.engine.decoders().models();
+        let model = models.into_iter().find(|m| m.source_file.eq_ignore_ascii_case(checkpoint));
+        model.map(|model| model.sha256).unwrap_or_default()
+    }
+
+    pub(super) fn saved_message(&self, layer: &str, payload: Vec<u8>) -> OutboxMessage {
         OutboxMessage {
             content_type: Some("application/geo+json".to_owned()),
             ..OutboxMessage::new(Class::Saved, self.topics.saved(layer), payload)
@@ -116,7 +124,7 @@ impl Context {
     /// A new object's id. It becomes durable together with the object, so a request that is run again
     /// after a crash may choose another one. The place in the inbox is given once in the life of the
     /// state, and the clock tells one life from another.
-    fn object_id(job: &Job) -> String {
+    pub(super) fn object_id(job: &Job) -> String {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         match job.seq {
             Some(seq) => format!("{:x}-{seq}", now.as_millis()),

@@ -36,7 +36,7 @@ impl Context {
                 let text = "the answers before it are all that one message may hold; ask for it in a batch of its own";
                 Err(Refusal(ErrorCode::TooLarge, text.to_owned()))
             };
-            let response = match decoded {
+            let mut response = match decoded {
                 Ok(segmentation) => {
                     messages.extend(self.mask_message(job, &segmentation, &item.output));
                     let taken = segmentation.stitch().map_or(0, |report| report.chips.len());
@@ -50,6 +50,7 @@ impl Context {
                     Response::error(item.id.clone(), code, text)
                 }
             };
+            response.properties.clone_from(&item.properties);
             if !results.is_empty() {
                 results.push(b',');
             }
@@ -81,26 +82,17 @@ impl Context {
     }
 
     pub(super) fn decode(&self, item: &PromptItem) -> Result<Segmentation, Refusal> {
+        let view = self.ready_view(item)?;
+        self.segmented(&view, item).map_err(|error| explained(&view, item, &error))
+    }
+
+    /// The folders, where those that an item may be answered from are ready.
+    pub(super) fn ready_view(&self, item: &PromptItem) -> Result<Arc<FolderView>, Refusal> {
         let view = self.served.view();
-        if let Some(refusal) = not_ready(&view, item) {
-            return Err(refusal);
+        match not_ready(&view, item) {
+            Some(refusal) => Err(refusal),
+            None => Ok(view),
         }
-        self.segmented(&view, item).map_err(|error| {
-            let code = error.code();
-            let card = matches!(code, ErrorCode::ChipUnreadable | ErrorCode::CardError);
-            let gone = view
-                .ready
-                .values()
-                .filter(|f| item.folder.as_ref().is_none_or(|name| *name == f.name))
-                .find(|f| !f.folder.manifest().exists());
-            match gone.filter(|_| card) {
-                Some(folder) => Refusal(
-                    ErrorCode::CardError,
-                    format!("the card with folder {} is gone; put it back in and ask again", folder.name),
-                ),
-                None => Refusal(code, format!("{error}{}", left_out(&view, item, code))),
-            }
-        })
     }
 
     #[cfg(not(test))]
@@ -132,6 +124,24 @@ impl Context {
             content_type: Some("application/geo+json".to_owned()),
             ..OutboxMessage::new(Class::Mask, self.topics.mask(done.folder_name()), payload)
         })
+    }
+}
+
+/// A refusal, with what the folders that are not ready have to do with it.
+pub(super) fn explained(view: &FolderView, item: &PromptItem, error: &EngineError) -> Refusal {
+    let code = error.code();
+    let card = matches!(code, ErrorCode::ChipUnreadable | ErrorCode::CardError);
+    let gone = view
+        .ready
+        .values()
+        .filter(|f| item.folder.as_ref().is_none_or(|name| *name == f.name))
+        .find(|f| !f.folder.manifest().exists());
+    match gone.filter(|_| card) {
+        Some(folder) => Refusal(
+            ErrorCode::CardError,
+            format!("the card with folder {} is gone; put it back in and ask again", folder.name),
+        ),
+        None => Refusal(code, format!("{error}{}", left_out(view, item, code))),
     }
 }
 

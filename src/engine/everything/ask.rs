@@ -1,0 +1,240 @@
+//! The decoder's part: masks of points, and pieces followed into the chips beside them.
+
+use std::collections::{HashMap, VecDeque};
+
+use ndarray::Axis;
+
+use super::super::stitch::{BorderRun, Side, Window, agrees, border_runs, hangs_together, seeds};
+use super::candidates::{Candidate, stability_score, within_chip};
+use super::sheet::Piece;
+use super::{Survey, is_of_the_chip};
+use crate::decoder::{FramePoint, FramePrompt};
+use crate::engine::{Engine, EngineError};
+use crate::mask::{Mask, MaskRuns, upscale};
+
+/// Shorter stretches of a border are a matter of outlines.
+const SHORTEST: i64 = 4;
+/// Pieces of one chip and its neighbours that are followed at the most.
+const MOST_FOLLOWED: usize = 64;
+/// How far beyond a border is pointed at, in pixels, at the first and at the second time.
+const DEPTHS: [i64; 2] = [8, 2];
+/// How far an outline may be off where it crosses a border.
+const SLIP: i64 = super::super::stitch::SLIP;
+
+impl Engine {
+    /// The masks of some points that pass the filters, up to three a point.
+    pub(super) fn ask_points(
+        &self,
+        survey: &Survey,
+        window: &Window,
+        points: &[(f64, f64)],
+    ) -> Result<Vec<Candidate>, EngineError> {
+        let chip = survey.folder.chip(window.chip)?;
+        let options = &survey.options;
+        let mut found = Vec::new();
+        for &point in points {
+            let prompt = frame_prompt(&[point], chip.shape, chip.dst_shape);
+            let (decoded, family, _) = self.decode(&survey.folder, window.chip, &prompt)?;
+            for mask in decoded.select(family, true) {
+                if mask.score < options.pred_iou_thresh {
+                    continue;
+                }
+                let logits = decoded.logits.index_axis(Axis(0), mask.index);
+                let seen = within_chip(logits, chip.shape, chip.dst_shape);
+                let stability = stability_score(seen, options.stability_score_offset);
+                if stability < options.stability_score_thresh {
+                    continue;
+                }
+                let runs = MaskRuns::of(&upscale(logits, chip.shape, chip.dst_shape, chip.shape)?);
+                if runs.pixels() > 0 {
+                    found.push(Candidate { score: mask.score, stability, runs });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Follows what a border cuts: the pieces of a chip into the chips beside it that are done, theirs into this one.
+    pub(super) fn go_on(
+        &self,
+        survey: &mut Survey,
+        place: usize,
+        neighbours: &[usize],
+    ) -> Result<(), EngineError> {
+        let mut open = VecDeque::new();
+        for &other in neighbours.iter().filter(|&&other| other < place) {
+            open.extend(survey.sheet.at(other).iter().map(|piece| (piece.id, place)));
+            open.extend(survey.sheet.at(place).iter().map(|piece| (piece.id, other)));
+        }
+        let mut followed = 0;
+        while let Some((piece, to)) = open.pop_front() {
+            let Some((window, runs)) = open_toward(survey, piece, to) else { continue };
+            if followed == MOST_FOLLOWED {
+                break;
+            }
+            followed += 1;
+            let new = match self.follow(survey, piece, to, &window, &runs) {
+                Ok(new) => new,
+                Err(error) if is_of_the_chip(&error) => continue,
+                Err(error) => return Err(error),
+            };
+            let Some(new) = new else { continue };
+            for other in survey.plan.neighbours(&survey.folder.folder, to) {
+                if other <= place {
+                    survey.sheet.relate_piece(new, other);
+                    open.push_back((new, other));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a chip to go on with a piece from some runs on its border; the new piece, where there is one that is
+    /// believed.
+    fn follow(
+        &self,
+        survey: &mut Survey,
+        piece: u64,
+        to: usize,
+        window: &Window,
+        runs: &[BorderRun],
+    ) -> Result<Option<u64>, EngineError> {
+        let (height, width) = (window.height as usize, window.width as usize);
+        let (mut known, mut covered) = (Mask::blank(height, width)?, Mask::blank(height, width)?);
+        for part in survey.sheet.object(survey.sheet.object_of(piece)).filter(|part| part.place != to) {
+            let shift = (part.window.col - window.col, part.window.row - window.row);
+            if let Some((cols, rows)) = part.window.shared(window) {
+                part.runs.draw_at(&mut known, shift);
+                for row in rows[0]..rows[1] {
+                    covered.set_run(
+                        (row - window.row) as usize,
+                        (cols[0] - window.col) as usize..(cols[1] - window.col) as usize,
+                    );
+                }
+            }
+        }
+        let (shape, frame) = {
+            let chip = survey.folder.chip(window.chip)?;
+            (chip.shape, chip.dst_shape)
+        };
+        for depth in DEPTHS {
+            let points = seeds(window, runs, &known, &covered, depth);
+            let prompt = frame_prompt(&points, shape, frame);
+            let (decoded, family, _) = self.decode(&survey.folder, window.chip, &prompt)?;
+            let selected = decoded.select(family, false);
+            let Some(selected) = selected.first() else { return Ok(None) };
+            let logits = decoded.logits.index_axis(Axis(0), selected.index);
+            let answer = upscale(logits, shape, frame, shape)?;
+            if !agrees(window, runs, &known, &covered, &answer) {
+                continue;
+            }
+            let runs = MaskRuns::of(&hangs_together(&answer, window, runs, &known, None));
+            let there = survey.sheet.at(to);
+            let nms_thresh = f64::from(survey.options.nms_thresh);
+            // The chip had found it, but did not seem to mean the same.
+            let same = there.iter().find(|other| other.runs.iou(&runs) > nms_thresh).map(|other| other.id);
+            if let Some(same) = same {
+                survey.sheet.link(same, piece);
+                return Ok(None);
+            }
+            let seen = within_chip(logits, shape, frame);
+            let stability = stability_score(seen, survey.options.stability_score_offset);
+            let (score, goes_on_from) = (selected.score, Some(piece));
+            let new = Piece { id: 0, place: to, window: *window, runs, score, stability, goes_on_from };
+            return Ok(Some(survey.sheet.add(new)));
+        }
+        Ok(None)
+    }
+}
+
+/// Foreground points in a chip's pixels, as a prompt in the encoder's frame.
+fn frame_prompt(
+    points: &[(f64, f64)],
+    (height, width): (usize, usize),
+    frame: (usize, usize),
+) -> FramePrompt {
+    let gain = (frame.0 as f64 / height as f64).min(frame.1 as f64 / width as f64);
+    let point = |&(x, y): &(f64, f64)| FramePoint { x: x * gain, y: y * gain, foreground: true };
+    FramePrompt { points: points.iter().map(point).collect(), ..FramePrompt::default() }
+}
+
+/// The stretches of a piece's border beyond which the chip in a place lies, and no piece of its object; `None` where
+/// there are none.
+fn open_toward(survey: &Survey, piece: u64, to: usize) -> Option<(Window, Vec<BorderRun>)> {
+    let target = survey.plan.window(to)?;
+    let object = survey.sheet.object_of(piece);
+    let own = survey.sheet.object(object).find(|part| part.id == piece)?;
+    if own.place == to || !reaches_border(own) {
+        return None;
+    }
+    let others: Vec<&Piece> = survey.sheet.object(object).filter(|part| part.id != piece).collect();
+    let mut runs: Vec<BorderRun> =
+        open_runs(own, &others).into_iter().flat_map(|run| part_within(&run, &target)).collect();
+    runs.retain(|run| run.length >= SHORTEST);
+    (!runs.is_empty()).then_some((target, runs))
+}
+
+/// Whether a piece touches a side of its chip.
+pub(super) fn reaches_border(piece: &Piece) -> bool {
+    let (bounds, (height, width)) = (piece.runs.bounds(), piece.runs.shape());
+    bounds.min_x == 0
+        || bounds.min_y == 0
+        || bounds.max_x as usize == width
+        || bounds.max_y as usize == height
+}
+
+/// The stretches of a piece's border that no other piece of its object goes on from.
+pub(super) fn open_runs(own: &Piece, others: &[&Piece]) -> Vec<BorderRun> {
+    let around = own.window.grown(SLIP + 1);
+    let near: Vec<&&Piece> = others.iter().filter(|other| around.shared(&other.window).is_some()).collect();
+    let masks: HashMap<u64, Mask> =
+        near.iter().filter_map(|piece| Some((piece.id, piece.runs.to_mask().ok()?))).collect();
+    let Ok(mask) = own.runs.to_mask() else { return Vec::new() };
+    let has = |window: &Window, mask: &Mask, col: i64, row: i64| {
+        window.contains(col, row) && mask.get((row - window.row) as usize, (col - window.col) as usize)
+    };
+    let is_met = |(col, row): (i64, i64), side: Side| {
+        near.iter().any(|other| {
+            masks.get(&other.id).is_some_and(|mask| {
+                (-SLIP..=SLIP).any(|k| match side {
+                    Side::Top | Side::Bottom => has(&other.window, mask, col + k, row),
+                    Side::Left | Side::Right => has(&other.window, mask, col, row + k),
+                })
+            })
+        })
+    };
+    let mut open = Vec::new();
+    for run in border_runs(&own.window, 0, |col, row| has(&own.window, &mask, col, row)) {
+        open.extend(stretches(&run, |k| !is_met(run.beyond(k), run.side)));
+    }
+    open
+}
+
+/// The part of a run beyond which a chip lies.
+fn part_within(run: &BorderRun, target: &Window) -> Vec<BorderRun> {
+    stretches(run, |k| {
+        let (col, row) = run.beyond(k);
+        target.contains(col, row)
+    })
+}
+
+/// The stretches of a run whose pixels are wanted.
+fn stretches(run: &BorderRun, wanted: impl Fn(i64) -> bool) -> Vec<BorderRun> {
+    let (mut found, mut last): (Vec<BorderRun>, Option<BorderRun>) = (Vec::new(), None);
+    let (dc, dr) = run.side.outward();
+    for k in 0..run.length {
+        if !wanted(k) {
+            found.extend(last.take());
+            continue;
+        }
+        match &mut last {
+            Some(stretch) => stretch.length += 1,
+            None => {
+                let (col, row) = run.beyond(k);
+                last = Some(BorderRun { col: col - dc, row: row - dr, length: 1, ..*run });
+            }
+        }
+    }
+    found.extend(last);
+    found
+}

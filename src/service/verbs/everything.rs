@@ -1,0 +1,239 @@
+//! `everything`: all objects of a folder, or of a part of it, into a layer, step by step.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+use super::saving::MOST_WAITING;
+use super::segment::explained;
+use crate::ErrorCode;
+use crate::api::{CrsChoice, EverythingOptions, PromptItem, PromptSet, Response};
+use crate::engine::{EngineError, FoundObject, Step, Survey};
+use crate::layers::LayerOp;
+use crate::service::context::Context;
+use crate::service::job::Job;
+use crate::service::performed::{Performed, Refusal};
+use crate::service::saved_feature;
+use crate::service::surveys::Run;
+use crate::store::{Advance, LayerChange};
+
+/// How long a step waits that the card, or a layer, does not let go on.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Chips that could not be read and are told in the answer.
+const MOST_TOLD: usize = 10;
+
+/// Properties that the objects have of their own; a client's may not take their place.
+const OWN: &[&str] = &[
+    "id",
+    "client",
+    "request_id",
+    "layer",
+    "folder",
+    "model",
+    "model_type",
+    "model_sha256",
+    "score",
+    "stability_score",
+    "area_m2",
+    "pixels",
+    "touches_chip_edge",
+    "tolerance",
+    "chips",
+    "complete",
+    "incomplete_because",
+    "software",
+    "saved_at",
+];
+
+/// What came of a step.
+#[derive(Debug)]
+pub(in crate::service) enum Slice {
+    /// Others wait; it may go on when they are done.
+    Paused,
+    /// It may be tried again at that moment.
+    Later(Instant),
+    /// A chip is done. When this is durable, it may go on.
+    Step(Box<Stepped>),
+    /// It is answered.
+    Over(Box<Performed>),
+}
+
+/// A chip is done.
+#[derive(Debug)]
+pub(in crate::service) struct Stepped {
+    /// What is to be made durable.
+    pub advance: Advance,
+    /// The message that tells how far it has come.
+    pub progress: Arc<[u8]>,
+}
+
+impl Context {
+    /// Goes on with a search, to the end of a chip or until `wanted` says that somebody else waits for the decoder.
+    pub(in crate::service) fn everything(&self, job: &Job, wanted: &dyn Fn() -> bool) -> Slice {
+        let Some(seq) = job.seq else {
+            let text = "everything is run from the inbox only";
+            return Slice::Over(Box::new(Self::refusal(job, Refusal(ErrorCode::Internal, text.to_owned()))));
+        };
+        let id = job.id();
+        let (run, cancelled) = self.surveys.take(seq, &job.address.client, id.as_ref());
+        let is_cancelled = || cancelled.load(Ordering::Relaxed);
+        let slice = if is_cancelled() {
+            Ok(Slice::Over(Box::new(Performed::cancelled(job))))
+        } else {
+            match run.map_or_else(|| self.open_survey(job, seq), Ok) {
+                Ok(run) => self.step(job, seq, run, &|| is_cancelled() || wanted()),
+                Err(refusal) => Err(refusal),
+            }
+        };
+        let slice = slice.unwrap_or_else(|refusal| {
+            // What has begun waits for the card to come back; what has not is refused as a prompt is.
+            if job.under_way && !matches!(refusal.0, ErrorCode::BadRequest | ErrorCode::Internal) {
+                tracing::warn!(code = %refusal.0, text = refusal.1, "everything waits: the next chip cannot be asked");
+                return Slice::Later(Instant::now() + PATIENCE);
+            }
+            Slice::Over(Box::new(Self::refusal(job, refusal)))
+        });
+        if matches!(slice, Slice::Over(_)) {
+            self.surveys.forget(seq);
+        }
+        slice
+    }
+
+    fn refusal(job: &Job, Refusal(code, text): Refusal) -> Performed {
+        Performed::answer(Response::error(job.id(), code, text))
+    }
+
+    /// Begins a search, or goes on with one from before a restart.
+    fn open_survey(&self, job: &Job, seq: u64) -> Result<Run, Refusal> {
+        let request = &job.request;
+        if let Some(name) = request.properties.keys().find(|name| OWN.contains(&name.as_str())) {
+            let text =
+                format!("\"properties\" has the key \"{name}\", which found objects have of their own");
+            return Err(Refusal(ErrorCode::BadRequest, text));
+        }
+        let item = self.bounded(&request.item, 1);
+        // Layers are in WGS84.
+        let output = crate::api::OutputOptions { crs: CrsChoice::WGS84, ..item.output };
+        let prompt = PromptSet { bbox: item.prompt.bbox, ..PromptSet::default() };
+        let item = PromptItem { output, prompt, ..item };
+        let options: EverythingOptions = request.everything.unwrap_or_default();
+        let view = self.ready_view(&item)?;
+        let survey = self.engine.survey(&view.folders(), &item, options);
+        let mut survey = survey.map_err(|error| explained(&view, &item, &error))?;
+        let rows = self.store.progress(seq)?;
+        let mut found = 0;
+        if rows.is_empty() {
+            self.layers.admit(request.layer.as_deref().unwrap_or_default(), self.max_layers)?;
+        } else {
+            let (own, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(row, _)| *row == FOUND_ROW);
+            found = own.first().and_then(|(_, state)| serde_json::from_slice(state).ok()).unwrap_or(0);
+            if !survey.resume(&rows)? {
+                let text = "the folder is another one than when it was begun, or what was kept of it is damaged; what was \
+                            found is in the layer; ask again under a new id";
+                return Err(Refusal(ErrorCode::BadRequest, text.to_owned()));
+            }
+        }
+        Ok(Run { survey: Box::new(survey), found })
+    }
+
+    fn step(&self, job: &Job, seq: u64, mut run: Run, pause: &dyn Fn() -> bool) -> Result<Slice, Refusal> {
+        if self.store.depths().journal_bytes > MOST_WAITING {
+            // Its layer, or another one, cannot be written; what it finds would wait in the store.
+            self.surveys.keep(seq, run);
+            return Ok(Slice::Later(Instant::now() + PATIENCE));
+        }
+        match self.engine.advance(&mut run.survey, pause).map_err(|error| told(&run.survey, &error))? {
+            Step::Paused => {
+                self.surveys.keep(seq, run);
+                Ok(Slice::Paused)
+            }
+            Step::Done => Ok(Slice::Over(Box::new(Self::everything_found(job, &run)))),
+            Step::Chip(objects) => {
+                let (mut messages, mut layers) = (Vec::new(), Vec::new());
+                let layer = job.request.layer.clone().unwrap_or_default();
+                let sha256 = self.model_sha256(run.survey.folder().folder.checkpoint());
+                for object in objects {
+                    run.found += 1;
+                    let id = format!("{}-{}", Self::object_id(job), run.found);
+                    let feature = self.found_feature(job, &run.survey, &object, &id, &sha256);
+                    let line = saved_feature::line(&feature);
+                    let op = LayerOp::append(&layer, &id, line.clone())?;
+                    messages.push(self.saved_message(&layer, line.into_bytes()));
+                    // `unsave` takes back what a session has saved.
+                    layers.push(LayerChange {
+                        op,
+                        client: job.address.client.clone(),
+                        session: String::new(),
+                    });
+                }
+                let mut rows = run.survey.changed_rows();
+                rows.push((FOUND_ROW, Some(run.found.to_string().into_bytes())));
+                let (done, total) = run.survey.progress();
+                let progress = json!({"id": job.id(), "status": "progress", "done": done, "total": total, "objects": run.found});
+                self.surveys.keep(seq, run);
+                let advance = Advance { inbox: seq, rows, messages, layers };
+                Ok(Slice::Step(Box::new(Stepped {
+                    advance,
+                    progress: progress.to_string().into_bytes().into(),
+                })))
+            }
+        }
+    }
+
+    fn everything_found(job: &Job, run: &Run) -> Performed {
+        let (skipped, count) = run.survey.skipped();
+        let mut found = json!({
+            "layer": job.request.layer,
+            "folder": run.survey.folder().name,
+            "objects": run.found,
+            "chips": run.survey.progress().1,
+            "chips_skipped": count,
+        });
+        if count > 0 {
+            let told = skipped.iter().take(MOST_TOLD);
+            found["skipped"] =
+                told.map(|(chip, problem)| json!({"chip_id": chip, "problem": problem})).collect::<Value>();
+        }
+        let members = Map::from_iter([("everything".to_owned(), found)]);
+        Performed::answer(Response::reply(job.id(), members))
+    }
+
+    fn found_feature(
+        &self,
+        job: &Job,
+        survey: &Survey,
+        object: &FoundObject,
+        id: &str,
+        sha256: &str,
+    ) -> Value {
+        let mut properties = job.request.properties.clone();
+        properties.extend(object.properties(survey.folder()));
+        let own = json!({
+            "id": id,
+            "client": job.address.client,
+            "request_id": job.id(),
+            "layer": job.request.layer,
+            "model_sha256": sha256,
+            "software": format!("geosam-edge {}", env!("CARGO_PKG_VERSION")),
+            "saved_at": humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
+        });
+        if let Value::Object(own) = own {
+            properties.extend(own);
+        }
+        json!({"type": "Feature", "id": id, "geometry": object.object.geometry, "properties": properties})
+    }
+}
+
+/// The row of our own beside the survey's: how many objects are in the layer.
+const FOUND_ROW: u64 = u64::MAX;
+
+fn told(survey: &Survey, error: &EngineError) -> Refusal {
+    let folder = survey.folder();
+    if !folder.folder.manifest().exists() {
+        let text = format!("the card with folder {} is gone; put it back in", folder.name);
+        return Refusal(ErrorCode::CardError, text);
+    }
+    Refusal(error.code(), error.to_string())
+}
