@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import peers  # noqa: E402
 from measure import HEADER, REPOSITORY, Row, machine  # noqa: E402
 
-SECTIONS = ["decode", "prompts", "polygons", "service", "million", "pack"]
+SECTIONS = ["decode", "prompts", "everything", "polygons", "service", "million", "pack"]
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -85,6 +85,7 @@ def main():
     if not options.no_build:
         build(options)
 
+    import everything
     import pack
     import polygons
     import prompts
@@ -108,6 +109,9 @@ def main():
     if "prompts" in options.only:
         for threads in options.threads:
             tell(prompts.measure(program, options.work, options.corpus, threads, options.rounds, options.cold_rounds))
+    if "everything" in options.only:
+        for threads in options.threads:
+            tell(everything.measure(program, options.work, threads, options.cold_rounds))
     if "polygons" in options.only:
         tell(polygons.measure(examples / "polygonize_time", options.sides, 3))
     if "service" in options.only:

@@ -23,6 +23,7 @@ pub struct Response {
 /// What became of a request.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, and mostly the large one")]
 pub enum Outcome {
     /// One segmented object.
     Mask {
