@@ -100,7 +100,8 @@ pub fn mask_of(answer: &Value) -> MultiPolygon {
 /// A folder of the two chips that abut, in the manifest's order or the other way round.
 pub fn abutting(manifest: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let manifest = super::fixtures().join(format!("abutting/{manifest}.parquet"));
+    let manifest =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/abutting/{manifest}.parquet"));
     std::fs::copy(manifest, folder.path().join("manifest.parquet")).unwrap();
     std::fs::create_dir(folder.path().join("features")).unwrap();
     for chip in ["chip_000000.pt", "chip_000002.pt"] {
