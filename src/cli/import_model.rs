@@ -41,6 +41,11 @@ pub struct Args {
     /// weights were halves to begin with.
     #[arg(long)]
     pub half: bool,
+
+    /// Take the place of a model of that name that was imported from other weights. One of the same weights is replaced
+    /// without being asked.
+    #[arg(long)]
+    pub replace: bool,
 }
 
 impl Args {
@@ -49,7 +54,7 @@ impl Args {
         let bar = ProgressBar::no_length();
         let style = ProgressStyle::with_template("{msg:8} [{wide_bar}] {percent}%");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let options = ImportOptions { name: self.name.clone(), half: self.half };
+        let options = ImportOptions { name: self.name.clone(), half: self.half, replace: self.replace };
         let imported = import_checkpoint_with(&self.checkpoint, &models, &options, &mut |progress| {
             let (step, done, total) = match progress {
                 ImportProgress::Reading { done, total } => ("reading", done as u64, total as u64),
@@ -63,6 +68,24 @@ impl Args {
         bar.finish_and_clear();
         if !imported.exact {
             note(&"warning: weights were rounded to half precision; masks may differ slightly");
+        }
+        if let Some(there) = &imported.replaced {
+            note(&format_args!(
+                "replaced a model of other weights, which came from {} (SHA-256 {}); this one has SHA-256 {}",
+                there.source_file, there.sha256, imported.info.sha256
+            ));
+        }
+        for name in &imported.namesakes {
+            note(&format_args!(
+                "warning: the model {name} comes from a file named {} too, with other weights: folders of that checkpoint \
+                 are not answered until one of the two is removed",
+                imported.info.source_file
+            ));
+        }
+        if !imported.takes_masks {
+            note(
+                &"the checkpoint has no parameters for masks as prompts: answers of this model cannot be refined",
+            );
         }
         say(&format_args!(
             "{}: family {}, {} parameters, {:.1} MB, from {}",
