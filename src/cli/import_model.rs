@@ -42,8 +42,7 @@ pub struct Args {
     #[arg(long)]
     pub half: bool,
 
-    /// Take the place of a model of that name that was imported from other weights. One of the same weights is replaced
-    /// without being asked.
+    /// Take the place of a model of that name that was imported from other weights.
     #[arg(long)]
     pub replace: bool,
 }

@@ -50,8 +50,8 @@ use crate::family::Family;
 pub(super) use self::chip::ManyWeights;
 pub(super) use self::state::Model;
 
-/// Prompts from which it pays to prepare the chip for them.
-pub(super) const FEWEST: usize = 8;
+/// Prompts from which it pays to prepare the chip for them: 8, once the answers have been compared.
+pub(super) const FEWEST: usize = usize::MAX;
 /// Prompts that a thread takes at a time.
 pub(super) const BATCH: usize = 4;
 
