@@ -9,7 +9,8 @@ For every family and for features in f32, f16 and bf16, the same prompts go thro
   - the modules of `ultralytics` in torch (the truth),
   - `examples/decode_arrays` (this crate's decoder),
   - the ONNX files that the crate exports, whole and as the split pair, in ONNX Runtime;
-the worst differences are printed, and the exit code is 1 if a bar is missed. With `--binary` the weights take the way
+the worst differences are printed, and the exit code is 1 if a bar is missed. Some prompts start from a mask, low-resolution
+logits that go through the reference's own convolutions. With `--binary` the weights take the way
 of a user: a checkpoint with the family's prefixes is written and imported with `geosam-edge import-model`.
 """
 
@@ -37,7 +38,7 @@ PREFIXES = {
     "sam2": ("sam_prompt_encoder.", "sam_mask_decoder."),
     "sam3": ("tracker.sam_prompt_encoder.", "tracker.sam_mask_decoder."),
 }
-LOGIT_BAR, SCORE_BAR = 1e-3, 1e-4
+LOGIT_BAR, SCORE_BAR = 1e-5, 1e-5
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 PROMPTS = [
     {"points": [[500.25, 375.5, 1]], "bbox": None},
@@ -45,7 +46,19 @@ PROMPTS = [
     {"points": [[575.0, 750.0, 0], [12.5, 990.0, 1]], "bbox": [425.0, 600.0, 700.0, 875.0]},
     {"points": [[100.0 + 61.3 * i, 20.0 + 71.7 * (i % 7), i % 2] for i in range(6)], "bbox": None},
     {"points": [[40.0 + 48.1 * i, 900.0 - 51.9 * (i % 11), (i + 1) % 2] for i in range(18)], "bbox": None},
+    {"points": [[500.25, 375.5, 1]], "bbox": None, "mask": "noise"},
+    {"points": [[575.0, 750.0, 0]], "bbox": [425.0, 600.0, 700.0, 875.0], "mask": "disc"},
+    {"points": [[40.0 + 48.1 * i, 900.0 - 51.9 * (i % 11), (i + 1) % 2] for i in range(18)], "bbox": None, "mask": "noise"},
 ]
+
+
+def masks(family):
+    """Low-resolution logits: a disc with soft edges, and noise, in the range of real ones."""
+    side = 4 * FAMILIES[family][0]
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    disc = 12 - 0.3 * ((x - 0.55 * side) ** 2 + (y - 0.7 * side) ** 2).float().sqrt()
+    noise = 8 * torch.randn((side, side), generator=torch.Generator().manual_seed(3))
+    return {"disc": disc.clamp(-32, 32), "noise": noise}
 
 
 def write_safetensors(path, tensors):
@@ -134,7 +147,8 @@ def reference(family, encoder, decoder, chip, prompt):
         labels = torch.cat([torch.tensor([[2, 3]], dtype=torch.int32), labels], 1)
         boxes = None
     given = (points, labels) if points.shape[1] else None
-    sparse, dense = encoder(points=given, boxes=boxes, masks=None)
+    mask = masks(family)[prompt["mask"]][None, None] if prompt.get("mask") else None
+    sparse, dense = encoder(points=given, boxes=boxes, masks=mask)
     common = dict(
         image_embeddings=chip["image_embed"].float()[None],
         image_pe=encoder.get_dense_pe(),
@@ -159,18 +173,27 @@ def session(path):
 
 
 def onnx_runs(directory, family, chip, prompts):
-    """Answers of the whole graph and of the split pair, per prompt."""
+    """Answers of the whole graph and of the split ones, per prompt."""
     arrays = {"image_embeddings": chip["image_embed"].float()[None].numpy()}
     if family != "sam":
         arrays["high_res_feats_0"] = chip["quarter"].float()[None].numpy()
         arrays["high_res_feats_1"] = chip["half"].float()[None].numpy()
-    whole, prepare, decode = (session(directory / f"random.{p}.onnx") for p in ("decoder", "prepare", "decode"))
-    prepared = dict(zip([o.name for o in prepare.get_outputs()], prepare.run(None, arrays)))
+    whole, prepare, decode, mask = (session(directory / f"random.{p}.onnx") for p in ("decoder", "prepare", "decode", "mask"))
+    unmasked = dict(zip([o.name for o in prepare.get_outputs()], prepare.run(None, arrays)))
+    side = 4 * FAMILIES[family][0]
     for prompt in prompts:
         points, labels = points_and_labels(family, prompt)
         given = {"point_coords": points, "point_labels": labels}
         names = ["low_res_masks", "iou_predictions"]
-        yield [[x[0] for x in s.run(names, given | a)] for s, a in ((whole, arrays), (decode, prepared))]
+        logits, prepared = np.zeros((1, 1, side, side), np.float32), unmasked
+        if prompt.get("mask"):
+            logits = masks(family)[prompt["mask"]][None, None].numpy()
+            taken = [i.name for i in mask.get_inputs()]
+            changed = mask.run(None, {n: a for n, a in (unmasked | {"mask_input": logits}).items() if n in taken})
+            changed = zip([o.name.removeprefix("masked_") for o in mask.get_outputs()], changed)
+            prepared = unmasked | dict(changed)
+        mask_inputs = {"mask_input": logits, "has_mask_input": np.array([bool(prompt.get("mask"))], np.float32)}
+        yield [[x[0] for x in s.run(names, given | a)] for s, a in ((whole, arrays | mask_inputs), (decode, prepared))]
 
 
 def import_weights(binary, directory, family, state):
@@ -214,6 +237,7 @@ def main():
                     weights.symlink_to(import_weights(arguments.binary, directory, family, state))
                 else:
                     write_safetensors(weights, state)
+                write_safetensors(directory / "masks.safetensors", masks(family))
                 (directory / "prompts.json").write_text(json.dumps(PROMPTS))
                 subprocess.run([example, directory, family], check=True)
 

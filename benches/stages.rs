@@ -105,7 +105,7 @@ fn prompts(c: &mut Criterion) {
     let features = read_chip(&path, Crc::Skip).expect("a sound chip");
     let prepared = decoder.prepare(&features).expect("a chip of this family");
     let point = FramePoint { x: 512.0, y: 512.0, foreground: true };
-    let frame = FramePrompt { points: vec![point], bbox: None };
+    let frame = FramePrompt { points: vec![point], ..FramePrompt::default() };
 
     let mut group = c.benchmark_group("demo");
     group.sample_size(20);

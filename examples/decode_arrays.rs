@@ -3,7 +3,9 @@
 //! `decode_arrays DIRECTORY FAMILY` reads, in DIRECTORY:
 //! - `weights.safetensors`: the parameters by canonical name, f32;
 //! - `chip.safetensors`: `image_embed [256, g, g]` and, for SAM 2 and 3, `quarter` and `half`, as f32, f16 or bf16;
-//! - `prompts.json`: a list of `{"points": [[x, y, label], ...], "bbox": [l, t, r, b] or null}` in frame pixels;
+//! - `prompts.json`: a list of `{"points": [[x, y, label], ...], "bbox": [l, t, r, b] or null, "mask": name or null}` in
+//!   frame pixels;
+//! - `masks.safetensors`, if prompts name masks: low-resolution logits `[side, side]` by name;
 //!
 //! and writes `NN.safetensors` per prompt (`low_res_masks`, `iou_predictions`, `selected`), and the ONNX graphs as
 //! `random.*.onnx`.
@@ -18,7 +20,7 @@ use geosam_edge::decoder::{
     FramePoint, FramePrompt, FusedDecoder, MaskDecoder, WeightSource, Weights, graph,
 };
 use geosam_edge::features::{ChipFeatures, HighRes};
-use ndarray::{Array3, ArrayD, ArrayViewD, IxDyn};
+use ndarray::{Array2, Array3, ArrayD, ArrayViewD, IxDyn};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 struct Arrays(HashMap<String, ArrayD<f32>>);
@@ -58,6 +60,8 @@ impl Arrays {
 struct Prompt {
     points: Vec<[f64; 3]>,
     bbox: Option<[f64; 4]>,
+    #[serde(default)]
+    mask: Option<String>,
 }
 
 fn main() -> Result<()> {
@@ -85,10 +89,16 @@ fn main() -> Result<()> {
     };
     let prepared = decoder.prepare(&chip)?;
 
+    let masks = directory.join("masks.safetensors");
+    let masks = if masks.exists() { Arrays::read(&masks)?.0 } else { HashMap::new() };
+    let mask_of = |name: String| -> Result<Array2<f32>> {
+        Ok(masks.get(&name).context(name)?.clone().into_dimensionality()?)
+    };
     let prompts: Vec<Prompt> = serde_json::from_str(&fs::read_to_string(directory.join("prompts.json"))?)?;
     for (i, prompt) in prompts.into_iter().enumerate() {
         let points = prompt.points.iter().map(|&[x, y, label]| FramePoint { x, y, foreground: label > 0.5 });
-        let prompt = FramePrompt { points: points.collect(), bbox: prompt.bbox };
+        let mask = prompt.mask.map(mask_of).transpose()?;
+        let prompt = FramePrompt { points: points.collect(), bbox: prompt.bbox, mask };
         let decoded = decoder.decode(&prepared, &prompt)?;
         let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
         let logits = bytes(decoded.logits.as_slice().context("logits in order")?);

@@ -58,6 +58,10 @@ class OnnxRuntime:
         )
         names = [i.name for i in self.session.get_inputs()]
         self.inputs = {n: np.load(directory / f"{n}.npy")[None] for n in names if (directory / f"{n}.npy").exists()}
+        # The usual export takes a mask, as everybody's does; none is given.
+        for i in self.session.get_inputs():
+            if i.name in ("mask_input", "has_mask_input"):
+                self.inputs[i.name] = np.zeros(i.shape, np.float32)
         coordinates = [[100.0 + 37.5 * i, 900.25 - 41.0 * i] for i in range(points)] + [[0.0, 0.0]]
         self.inputs["point_coords"] = np.array([coordinates], np.float32)
         self.inputs["point_labels"] = np.array([[1.0] * points + [-1.0]], np.float32)

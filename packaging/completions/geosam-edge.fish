@@ -41,6 +41,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "export" -d 
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l models -d 'Directory of imported models [default: /var/lib/geosam-edge/models]' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l name -d 'Name of the model\'s directory [default: the checkpoint\'s name without its extension]' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l half -d 'Store the weights in half precision: half the space, but masks may change slightly unless the weights were halves to begin with'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l replace -d 'Take the place of a model of that name that was imported from other weights'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export-onnx" -l models -d 'Directory of imported models [default: /var/lib/geosam-edge/models]' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export-onnx" -l output -d 'Directory to write into' -r -F

@@ -6,14 +6,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Instant;
 
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 
 use super::probe;
 use super::report::Report;
 use super::trial::model_in;
 use super::wire::{Ask, Tell, receive, send};
 use crate::decoder::onnxruntime::{OnnxRuntimeOptions, OrtDecoder, facts};
-use crate::decoder::{DecoderError, FusedDecoder, MaskDecoder, PreparedChip};
+use crate::decoder::{DecoderError, FramePrompt, FusedDecoder, MaskDecoder, PreparedChip};
 use crate::family::Family;
 use crate::features::{ChipFeatures, HighRes};
 use crate::models::load_weights;
@@ -75,6 +75,7 @@ fn engine(
         decode_ms,
         fused_decode_ms,
         difference,
+        takes_masks: decoder.takes_masks(),
     };
     Ok((decoder, report))
 }
@@ -101,8 +102,13 @@ fn answer(
                 chips.remove(&chip);
             }
             let chip = chips.get(&chip).ok_or_else(|| refused("a chip that is not kept".to_owned()))?;
-            let decoded = decoder.decode(chip, &prompt.into())?;
             let side = decoder.family().low_resolution();
+            let mut prompt = FramePrompt::from(prompt);
+            if let Some(mask) = arrays.into_iter().next() {
+                let mask = Array2::from_shape_vec((side, side), mask);
+                prompt.mask = Some(mask.map_err(|error| refused(error.to_string()))?);
+            }
+            let decoded = decoder.decode(chip, &prompt)?;
             let (logits, _) = decoded.logits.into_raw_vec_and_offset();
             Ok((Tell::Decoded { scores: decoded.scores, side }, Some(logits)))
         }

@@ -175,9 +175,15 @@ impl MaskDecoder for RemoteDecoder {
         if !coordinates.into_iter().all(f64::is_finite) {
             return Err(DecoderError::PromptNotFinite);
         }
+        // Here and not there: what is wrong with a prompt must not look like a failure of the engine.
+        let mask = prompt.mask_values(self.family)?;
+        if mask.is_some() && !self.report.takes_masks {
+            return Err(DecoderError::NoMaskParameters { family: self.family });
+        }
+        let arrays: Vec<&[f32]> = mask.iter().map(AsRef::as_ref).collect();
         let forget = std::mem::take(&mut *lock(&self.forgotten));
         let ask = Ask::Decode { chip: chip.number, prompt: prompt.into(), forget };
-        let (answer, mut arrays) = self.ask("decode a prompt", &ask, &[])?;
+        let (answer, mut arrays) = self.ask("decode a prompt", &ask, &arrays)?;
         let (Tell::Decoded { scores, side }, Some(logits)) = (answer, arrays.pop()) else {
             return Err(engine_error(&AcceleratorError::Confused));
         };
@@ -186,6 +192,10 @@ impl MaskDecoder for RemoteDecoder {
             .filter(|_| side == self.family.low_resolution())
             .ok_or_else(|| engine_error(&AcceleratorError::Confused))?;
         Ok(Decoded { logits, scores })
+    }
+
+    fn takes_masks(&self) -> bool {
+        self.report.takes_masks
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Report {
     pub fused_decode_ms: f64,
     /// How far the two are apart.
     pub difference: Difference,
+    /// Whether a prompt may hold a mask.
+    pub takes_masks: bool,
 }
 
 impl Report {

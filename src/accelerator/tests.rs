@@ -36,6 +36,7 @@ fn report(difference: f32) -> Report {
         decode_ms: 1.0,
         fused_decode_ms: 1.0,
         difference: Difference { logits: difference, ..Difference::default() },
+        takes_masks: true,
     }
 }
 

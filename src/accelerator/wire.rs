@@ -39,7 +39,8 @@ pub(super) enum Ask {
     Try { engine: CpuEngine, subject: Subject, threads: usize },
     /// Prepare a chip and keep it under this number. Arrays: the embedding, then the maps of stride 4 and 8.
     Prepare { chip: u64, family: Family },
-    /// Decode a prompt on a chip that is kept; first forget those that the service has given up.
+    /// Decode a prompt on a chip that is kept; first forget those that the service has given up. An array if the prompt
+    /// has a mask: `[L, L]`.
     Decode { chip: u64, prompt: Prompt, forget: Vec<u64> },
 }
 
@@ -61,7 +62,7 @@ pub(super) enum Tell {
     Failed(String),
 }
 
-/// A [`FramePrompt`] on its way.
+/// A [`FramePrompt`] on its way, without its mask, which travels as an array.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Prompt {
     points: Vec<(f64, f64, bool)>,
@@ -78,7 +79,7 @@ impl From<&FramePrompt> for Prompt {
 impl From<Prompt> for FramePrompt {
     fn from(prompt: Prompt) -> Self {
         let point = |(x, y, foreground)| FramePoint { x, y, foreground };
-        Self { points: prompt.points.into_iter().map(point).collect(), bbox: prompt.bbox }
+        Self { points: prompt.points.into_iter().map(point).collect(), bbox: prompt.bbox, mask: None }
     }
 }
 
@@ -150,6 +151,7 @@ mod tests {
         let prompt = FramePrompt {
             points: vec![FramePoint { x: 0.1 + 0.2, y: 1e-17, foreground: false }],
             bbox: Some([1.0, 2.0, 3.0, 1.0 / 3.0]),
+            mask: None,
         };
         let ask = Ask::Decode { chip: 7, prompt: (&prompt).into(), forget: vec![1, 2] };
         let arrays: [&[f32]; 2] = [&[1.5, -0.0], &[]];

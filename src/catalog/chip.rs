@@ -9,8 +9,8 @@ use super::chips::ChipTable;
 use super::crs::FolderCrs;
 use super::files;
 use super::footprint::Footprint;
-use super::model::{file_name, same_model};
 use crate::Family;
+use crate::features::{file_name_of, same_model};
 use crate::geo::{Affine, Bounds};
 
 /// What all chips of a folder share.
@@ -162,7 +162,7 @@ pub fn check_against_manifest(
         return differs("the model type", family.to_string(), chip.family().to_string());
     }
     if !same_model(checkpoint, chip.checkpoint()) {
-        return differs("the checkpoint", file_name(checkpoint).to_owned(), chip.checkpoint().to_owned());
+        return differs("the checkpoint", file_name_of(checkpoint).to_owned(), chip.checkpoint().to_owned());
     }
     let text = |(height, width)| format!("{height} x {width}");
     if src_shape != chip.shape {

@@ -15,7 +15,6 @@ mod folder;
 mod footprint;
 mod index;
 mod manifest;
-mod model;
 mod names;
 mod prompt;
 mod ring;

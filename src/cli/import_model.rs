@@ -41,6 +41,10 @@ pub struct Args {
     /// weights were halves to begin with.
     #[arg(long)]
     pub half: bool,
+
+    /// Take the place of a model of that name that was imported from other weights.
+    #[arg(long)]
+    pub replace: bool,
 }
 
 impl Args {
@@ -49,7 +53,7 @@ impl Args {
         let bar = ProgressBar::no_length();
         let style = ProgressStyle::with_template("{msg:8} [{wide_bar}] {percent}%");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let options = ImportOptions { name: self.name.clone(), half: self.half };
+        let options = ImportOptions { name: self.name.clone(), half: self.half, replace: self.replace };
         let imported = import_checkpoint_with(&self.checkpoint, &models, &options, &mut |progress| {
             let (step, done, total) = match progress {
                 ImportProgress::Reading { done, total } => ("reading", done as u64, total as u64),
@@ -64,16 +68,23 @@ impl Args {
         if !imported.exact {
             note(&"warning: weights were rounded to half precision; masks may differ slightly");
         }
-        if let Some(before) = &imported.replaced {
-            let sum = |sha256: &str| sha256.get(..12).unwrap_or(sha256).to_owned();
+        if let Some(there) = &imported.replaced {
             note(&format_args!(
-                "warning: this replaced a model of other weights, {} (SHA-256 {}...; now {} with {}...): a folder is matched by \
-                 the checkpoint's file name alone, so encode again what the older one had encoded, or its masks are wrong",
-                before.source_file,
-                sum(&before.sha256),
-                imported.info.source_file,
-                sum(&imported.info.sha256),
+                "replaced a model of other weights, which came from {} (SHA-256 {}); this one has SHA-256 {}",
+                there.source_file, there.sha256, imported.info.sha256
             ));
+        }
+        for name in &imported.namesakes {
+            note(&format_args!(
+                "warning: the model {name} comes from a file named {} too, with other weights: folders of that checkpoint \
+                 are not answered until one of the two is removed",
+                imported.info.source_file
+            ));
+        }
+        if !imported.takes_masks {
+            note(
+                &"the checkpoint has no parameters for masks as prompts: answers of this model cannot be refined",
+            );
         }
         say(&format_args!(
             "{}: family {}, {} parameters, {:.1} MB, from {}",

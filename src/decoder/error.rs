@@ -73,11 +73,39 @@ pub enum DecoderError {
         tensor: &'static str,
     },
     /// A prompt without points and without a box.
-    #[error("the prompt has neither points nor a box: give at least one")]
+    #[error(
+        "the prompt has neither points nor a box: give at least one (a mask alone says where to start, not what is meant)"
+    )]
     EmptyPrompt,
     /// A coordinate of the prompt is NaN or infinite.
     #[error("the prompt holds a coordinate that is not finite")]
     PromptNotFinite,
+    /// The mask of a prompt has another size than the family's low-resolution logits.
+    #[error(
+        "the prompt's mask has {} x {} values where {family} needs {expected} x {expected}: give the low-resolution \
+         logits of an earlier answer",
+        found.0, found.1
+    )]
+    MaskShape {
+        /// The family of the decoder.
+        family: Family,
+        /// Rows and columns of the mask.
+        found: (usize, usize),
+        /// The side that the family fixes.
+        expected: usize,
+    },
+    /// The mask of a prompt holds NaN or infinity.
+    #[error("the prompt's mask holds a value that is not finite")]
+    MaskNotFinite,
+    /// The model was imported before masks could be prompts.
+    #[error(
+        "this {family} model cannot start from a mask: it holds no prompt_encoder.mask_downscaling parameters; \
+         import the checkpoint again"
+    )]
+    NoMaskParameters {
+        /// The family of the decoder.
+        family: Family,
+    },
     /// The prepared chip was made by another engine or family.
     #[error(
         "the prepared chip was made by another decoder than the {decoder} one it was given to: prepare it again"
@@ -127,9 +155,12 @@ impl DecoderError {
             Self::MissingParameter { .. }
             | Self::ParameterShape { .. }
             | Self::ParameterNotFinite { .. }
+            | Self::NoMaskParameters { .. }
             | Self::FamilyMismatch { .. } => ErrorCode::ModelMismatch,
             Self::ChipShape { .. } | Self::ChipNotFinite { .. } => ErrorCode::ChipUnreadable,
-            Self::EmptyPrompt | Self::PromptNotFinite => ErrorCode::BadRequest,
+            Self::EmptyPrompt | Self::PromptNotFinite | Self::MaskShape { .. } | Self::MaskNotFinite => {
+                ErrorCode::BadRequest
+            }
             Self::ForeignPreparedChip { .. }
             | Self::NotFinite { .. }
             | Self::Engine { .. }

@@ -17,6 +17,8 @@ mod cpu_engine;
 mod error;
 mod fused;
 pub mod graph;
+mod keep;
+mod mask_products;
 pub mod onnxruntime;
 mod prompt;
 mod select;
@@ -36,6 +38,7 @@ pub use error::DecoderError;
 #[cfg(debug_assertions)]
 pub use fused::{BREAK_A_KERNEL, break_a_kernel};
 pub use fused::{FusedDecoder, instruction_set};
+pub use keep::Keep;
 pub use prompt::{FramePoint, FramePrompt, PromptEncoder};
 pub use select::{Decoded, SelectedMask};
 #[cfg(any(test, feature = "tract"))]
@@ -60,8 +63,35 @@ pub trait MaskDecoder: Send + Sync {
     /// same weights, has prepared.
     ///
     /// # Errors
-    /// An empty prompt or one that is not finite, a chip prepared by another engine, or an answer that is not finite.
+    /// An empty prompt or one that is not finite, a mask prompt of another size or for weights that cannot take one, a
+    /// chip prepared by another engine, or an answer that is not finite.
     fn decode(&self, chip: &PreparedChip, prompt: &FramePrompt) -> Result<Decoded, DecoderError>;
+
+    /// Whether a prompt may hold a mask: not with a model that was imported before its parameters were kept.
+    fn takes_masks(&self) -> bool {
+        false
+    }
+
+    /// The masks of many prompts on one chip, in their order; `None` where the scores say that none is of use.
+    ///
+    /// Scores and logits are those of [`decode`](Self::decode) but for rounding. An answer takes 1 MB (four masks):
+    /// who has thousands of prompts asks for some dozens at a time, for every thread a few.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), for the first prompt that fails; then there is no answer to any.
+    fn decode_many(
+        &self,
+        chip: &PreparedChip,
+        prompts: &[FramePrompt],
+        keep: Keep,
+    ) -> Result<Vec<Option<Decoded>>, DecoderError> {
+        let family = self.family();
+        let one = |prompt| -> Result<Option<Decoded>, DecoderError> {
+            let decoded = self.decode(chip, prompt)?;
+            Ok(keep.wants(family, &decoded.scores).then_some(decoded))
+        };
+        prompts.iter().map(one).collect()
+    }
 }
 
 /// A chip as one engine has prepared it; what is in it is that engine's own affair.

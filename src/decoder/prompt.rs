@@ -5,10 +5,12 @@
 //! coordinates, moved to the pixel's centre and scaled to -1 ..= 1, times a matrix of random frequencies, as sines
 //! then cosines. Everything is computed in `f64`; only the finished tokens are `f32`.
 
+use std::borrow::Cow;
 use std::f64::consts::TAU;
 
 use ndarray::{Array2, ArrayView1, ArrayViewMut1, s};
 
+use super::chip::all_finite;
 use super::error::DecoderError;
 use super::weights::{CHANNELS, Weights};
 use crate::family::Family;
@@ -24,24 +26,28 @@ pub struct FramePoint {
     pub foreground: bool,
 }
 
-/// Points and at most one box, in pixels of the encoder frame.
+/// Points and at most one box, in pixels of the encoder frame, and perhaps a mask to start from.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FramePrompt {
     /// The points, in the order given.
     pub points: Vec<FramePoint>,
     /// Left, top, right, bottom.
     pub bbox: Option<[f64; 4]>,
+    /// Low-resolution logits of one mask of an earlier answer on the same chip, `[side, side]` with the side
+    /// [`Family::low_resolution`]: the answer starts from it. It refines a prompt and is none alone. Reference
+    /// implementations clip what they give back to -32 ..= 32; nothing is clipped here.
+    pub mask: Option<Array2<f32>>,
 }
 
 impl FramePrompt {
     /// A prompt of one foreground point.
     pub fn point(x: f64, y: f64) -> Self {
-        Self { points: vec![FramePoint { x, y, foreground: true }], bbox: None }
+        Self { points: vec![FramePoint { x, y, foreground: true }], ..Self::default() }
     }
 
     /// A prompt of one box.
     pub fn bbox(bbox: [f64; 4]) -> Self {
-        Self { points: Vec::new(), bbox: Some(bbox) }
+        Self { bbox: Some(bbox), ..Self::default() }
     }
 
     /// How many tokens the prompt has, padding and box corners included; 0 for an empty prompt.
@@ -59,6 +65,23 @@ impl FramePrompt {
         let corners = if self.bbox.is_some() { 2 } else { 0 };
         let padding = usize::from(self.bbox.is_none() || family != Family::Sam);
         self.points.len() + corners + padding
+    }
+
+    /// The mask's values row by row, if there is one.
+    ///
+    /// # Errors
+    /// A mask of another size than the family's, or with a value that is not finite.
+    pub(crate) fn mask_values(&self, family: Family) -> Result<Option<Cow<'_, [f32]>>, DecoderError> {
+        let Some(mask) = &self.mask else { return Ok(None) };
+        let expected = family.low_resolution();
+        if mask.dim() != (expected, expected) {
+            return Err(DecoderError::MaskShape { family, found: mask.dim(), expected });
+        }
+        let values = match mask.as_slice() {
+            Some(values) => Cow::Borrowed(values),
+            None => Cow::Owned(mask.iter().copied().collect()),
+        };
+        if all_finite(&values) { Ok(Some(values)) } else { Err(DecoderError::MaskNotFinite) }
     }
 
     /// The tokens in the family's order: coordinates, and what stands there.
@@ -142,28 +165,42 @@ impl PromptEncoder {
                 token.assign(&self.not_a_point.row(0));
             } else {
                 let embedding = self.labels.row(label as usize);
-                self.fourier((x + 0.5) / frame, (y + 0.5) / frame, Some(embedding), token);
+                self.fourier((x + 0.5) / frame, (y + 0.5) / frame, embedding, token);
             }
         }
         Ok(tokens)
     }
 
     /// The positional encoding of the image tokens, `[grid * grid, 256]`, row by row.
+    ///
+    /// An angle is a part of the column's and one of the row's, so sines and cosines of the two are enough:
+    /// 2 x grid x 128 of them instead of grid x grid x 128.
     pub fn dense(&self) -> Array2<f32> {
         let grid = self.family.grid();
-        let centre = |i: usize| (i as f64 + 0.5) / grid as f64;
+        let half = CHANNELS / 2;
+        let along = |axis: usize| {
+            Array2::from_shape_fn((grid, half), |(i, channel)| {
+                let position = 2.0 * (i as f64 + 0.5) / grid as f64 - 1.0;
+                (TAU * position * self.frequencies[[axis, channel]]).sin_cos()
+            })
+        };
+        let (columns, rows) = (along(0), along(1));
         let mut encoding = Array2::zeros((grid * grid, CHANNELS));
-        for (i, row) in encoding.rows_mut().into_iter().enumerate() {
-            self.fourier(centre(i % grid), centre(i / grid), None, row);
+        for (i, mut token) in encoding.rows_mut().into_iter().enumerate() {
+            let (column, row) = (columns.row(i % grid), rows.row(i / grid));
+            for (channel, ((sin_x, cos_x), (sin_y, cos_y))) in column.iter().zip(&row).enumerate() {
+                token[channel] = (sin_x * cos_y + cos_x * sin_y) as f32;
+                token[half + channel] = (cos_x * cos_y - sin_x * sin_y) as f32;
+            }
         }
         encoding
     }
 
     /// Writes the encoding of a position in 0 ..= 1, plus `offset`.
-    fn fourier(&self, x: f64, y: f64, offset: Option<ArrayView1<'_, f32>>, mut out: ArrayViewMut1<'_, f32>) {
+    fn fourier(&self, x: f64, y: f64, offset: ArrayView1<'_, f32>, mut out: ArrayViewMut1<'_, f32>) {
         let (x, y) = (2.0 * x - 1.0, 2.0 * y - 1.0);
         let half = CHANNELS / 2;
-        let offset = |i: usize| offset.map_or(0.0, |o| f64::from(o[i]));
+        let offset = |i: usize| f64::from(offset[i]);
         for (i, frequency) in self.frequencies.columns().into_iter().enumerate() {
             let (sine, cosine) = (TAU * (x * frequency[0] + y * frequency[1])).sin_cos();
             out[i] = (sine + offset(i)) as f32;
@@ -220,7 +257,7 @@ mod tests {
     fn points() -> FramePrompt {
         let foreground = FramePoint { x: 500.25, y: 375.5, foreground: true };
         let background = FramePoint { x: 12.5, y: 990.0, foreground: false };
-        FramePrompt { points: vec![foreground, background], bbox: None }
+        FramePrompt { points: vec![foreground, background], ..FramePrompt::default() }
     }
 
     fn points_and_box() -> FramePrompt {
@@ -293,6 +330,22 @@ mod tests {
         ];
         assert_rows(&seen(Family::Sam), &expected_64);
         assert_rows(&seen(Family::Sam3), &expected_72);
+    }
+
+    #[test]
+    fn the_grid_is_encoded_as_its_centres_are() {
+        let encoder = encoder(Family::Sam3);
+        let (dense, grid) = (encoder.dense(), Family::Sam3.grid());
+        let nothing = ndarray::Array1::zeros(CHANNELS);
+        let mut direct = ndarray::Array1::zeros(CHANNELS);
+        for (i, row) in dense.rows().into_iter().enumerate() {
+            let centre = |i: usize| (i as f64 + 0.5) / grid as f64;
+            encoder.fourier(centre(i % grid), centre(i / grid), nothing.view(), direct.view_mut());
+            for (a, b) in row.iter().zip(&direct) {
+                // Both are f64 until the end: at most the last bit of the f32 differs.
+                assert!((a - b).abs() <= f32::EPSILON * b.abs().max(1e-6), "{a} {b}");
+            }
+        }
     }
 
     #[test]

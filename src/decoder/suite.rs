@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use super::tests::{channels_last, chip, difference, prompt, usual};
+use super::tests::{channels_last, chip, difference, masked, prompt, usual};
 use super::*;
 use crate::models::{ModelInfo, ModelStore, load_weights};
 
@@ -108,6 +108,83 @@ fn agrees_on_a_folder(make: Make, model: &str, folder: &str) {
     }
 }
 
+/// A mask prompt, which the usual graph takes through its convolutions and the engines as a correction.
+fn starts_from_a_mask(make: Make, family: Family, tokens: &[usize]) {
+    let weights = Weights::random(family, 1);
+    let Some(decoder) = make(&weights, family) else { return };
+    assert!(decoder.takes_masks());
+    let chip = chip(family);
+    let prepared = decoder.prepare(&chip).unwrap();
+    for &n in tokens {
+        let prompt = masked(family, n);
+        let expected = usual(&weights, &chip, &prompt);
+        let without = reference(family, n);
+        assert!(difference(&expected, &without) > 0.1 * without.logits.std(0.0), "the mask says nothing");
+        let decoded = decoder.decode(&prepared, &prompt).unwrap();
+        assert_same(&decoded, &expected, &format!("{family}, {n} tokens and a mask"));
+        // And no trace of it stays behind.
+        let decoded = decoder.decode(&prepared, &self::prompt(family, n)).unwrap();
+        assert_same(&decoded, &without, &format!("{family}, {n} tokens after a mask"));
+    }
+}
+
+fn masks_that_do_not_fit_are_refused(make: Make) {
+    let family = Family::Sam;
+    let weights = Weights::random(family, 1);
+    let Some(decoder) = make(&weights, family) else { return };
+    let prepared = decoder.prepare(&chip(family)).unwrap();
+    let refused = |decoder: &dyn MaskDecoder, prepared: &PreparedChip, mask: ndarray::Array2<f32>| {
+        let prompt = FramePrompt { mask: Some(mask), ..prompt(family, 2) };
+        decoder.decode(prepared, &prompt).unwrap_err()
+    };
+    let error = refused(decoder.as_ref(), &prepared, ndarray::Array2::zeros((256, 255)));
+    assert_eq!(error.code(), crate::ErrorCode::BadRequest);
+    assert!(error.to_string().contains("256 x 255") && error.to_string().contains("256 x 256"), "{error}");
+    let mut damaged = ndarray::Array2::zeros((256, 256));
+    damaged[[3, 4]] = f32::NAN;
+    let error = refused(decoder.as_ref(), &prepared, damaged);
+    assert!(matches!(error, DecoderError::MaskNotFinite), "{error}");
+    // A mask says where to start, not what is meant.
+    let alone = FramePrompt { mask: Some(ndarray::Array2::zeros((256, 256))), ..FramePrompt::default() };
+    assert!(matches!(decoder.decode(&prepared, &alone), Err(DecoderError::EmptyPrompt)));
+
+    let Some(old) = make(&weights.without_masks(), family) else { return };
+    assert!(!old.takes_masks());
+    let prepared = old.prepare(&chip(family)).unwrap();
+    let error = refused(old.as_ref(), &prepared, ndarray::Array2::zeros((256, 256)));
+    assert_eq!(error.code(), crate::ErrorCode::ModelMismatch);
+    assert!(error.to_string().contains("import the checkpoint again"), "{error}");
+    assert_same(&old.decode(&prepared, &prompt(family, 2)).unwrap(), &reference(family, 2), "an old import");
+}
+
+/// Many prompts at a time, of several lengths, one with a mask.
+fn many_prompts_are_decoded_as_each_alone(make: Make, family: Family) {
+    let Some(decoder) = make(&Weights::random(family, 1), family) else { return };
+    let prepared = decoder.prepare(&chip(family)).unwrap();
+    let prompts =
+        [prompt(family, 2), masked(family, 3), prompt(family, 2), prompt(family, 20), prompt(family, 6)];
+    let alone: Vec<Decoded> =
+        prompts.iter().map(|prompt| decoder.decode(&prepared, prompt).unwrap()).collect();
+    let all = decoder.decode_many(&prepared, &prompts, Keep::ALL).unwrap();
+    assert_eq!(all.len(), prompts.len());
+    for (many, alone) in all.iter().zip(&alone) {
+        assert_same(many.as_ref().unwrap(), alone, &format!("{family}, one of many"));
+    }
+    // A bound that some reach.
+    let best = |decoded: &Decoded| decoded.scores[1..].iter().copied().fold(f32::MIN, f32::max);
+    let mut scores: Vec<f32> = alone.iter().map(best).collect();
+    scores.sort_by(f32::total_cmp);
+    let keep = Keep { predicted_iou: (scores[2] + scores[3]) / 2.0, multimask: true };
+    let kept = decoder.decode_many(&prepared, &prompts, keep).unwrap();
+    for (i, (kept, alone)) in kept.iter().zip(&alone).enumerate() {
+        assert_eq!(kept.is_some(), keep.wants(family, &alone.scores), "prompt {i} of {scores:?}");
+    }
+    assert!(decoder.decode_many(&prepared, &[], keep).unwrap().is_empty());
+    let with_a_bad_one = [prompt(family, 2), FramePrompt::default()];
+    let error = decoder.decode_many(&prepared, &with_a_bad_one, keep).unwrap_err();
+    assert!(matches!(error, DecoderError::EmptyPrompt), "{error}");
+}
+
 fn memory_order_does_not_matter(make: Make) {
     let family = Family::Sam2;
     let Some(decoder) = make(&Weights::random(family, 1), family) else { return };
@@ -198,6 +275,24 @@ macro_rules! suite {
             fn it_agrees_with_the_usual_graph_for_sam3() {
                 // Its graph is that of SAM 2 on another grid.
                 agrees_with_the_usual_graph(MAKE, Family::Sam3, [2, 9, 40].into_iter());
+            }
+
+            #[test]
+            fn it_starts_from_a_mask_as_the_usual_graph_does() {
+                starts_from_a_mask(MAKE, Family::Sam, &[2, 3, 40]);
+                starts_from_a_mask(MAKE, Family::Sam2, &[2, 40]);
+                starts_from_a_mask(MAKE, Family::Sam3, &[9]);
+            }
+
+            #[test]
+            fn masks_that_do_not_fit_are_refused_by_name() {
+                masks_that_do_not_fit_are_refused(MAKE);
+            }
+
+            #[test]
+            fn many_prompts_have_the_answers_of_each_alone() {
+                many_prompts_are_decoded_as_each_alone(MAKE, Family::Sam);
+                many_prompts_are_decoded_as_each_alone(MAKE, Family::Sam2);
             }
 
             #[test]

@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2, ArrayD, ArrayViewD, IxDyn};
 
 use super::error::DecoderError;
 use crate::family::Family;
-use crate::models::{Parameter, parameters};
+use crate::models::{MASK_PROMPT, Parameter, parameters};
 
 /// Channels of the image embedding and of every token.
 pub const CHANNELS: usize = 256;
@@ -36,6 +36,11 @@ fn needed(family: Family) -> impl Iterator<Item = Parameter> {
     parameters(family).into_iter().filter(|parameter| parameter.required)
 }
 
+/// The parameters that a prompt with a mask needs besides.
+fn for_masks(family: Family) -> impl Iterator<Item = Parameter> {
+    parameters(family).into_iter().filter(|parameter| parameter.name.starts_with(MASK_PROMPT))
+}
+
 /// The decoder's own tokens, in the order in which they stand before the prompt's.
 pub(crate) fn output_tokens(family: Family) -> &'static [&'static str] {
     const TOKENS: [&str; 3] = [
@@ -62,7 +67,8 @@ pub(crate) const fn iou_token_index(family: Family) -> usize {
     }
 }
 
-/// A checked copy of exactly the parameters that a family's decoder needs (16 MB).
+/// A checked copy of exactly the parameters that a family's decoder needs (16 MB), and of those for mask prompts if all
+/// are there.
 #[derive(Debug, Clone)]
 pub struct Weights {
     family: Family,
@@ -76,7 +82,9 @@ impl Weights {
     /// A parameter that is missing, has another shape, or holds a value that is not finite.
     pub fn copied(source: &dyn WeightSource, family: Family) -> Result<Self, DecoderError> {
         let mut tensors = HashMap::new();
-        for Parameter { name, shape, .. } in needed(family) {
+        let takes_masks = for_masks(family).all(|parameter| source.tensor(&parameter.name).is_some());
+        let masks = for_masks(family).filter(|_| takes_masks);
+        for Parameter { name, shape, .. } in needed(family).chain(masks) {
             let Some(view) = source.tensor(&name) else {
                 return Err(DecoderError::MissingParameter { family, name });
             };
@@ -99,9 +107,16 @@ impl Weights {
     pub fn random(family: Family, seed: u64) -> Self {
         let mut random = XorShift::new(seed);
         let mut tensors = HashMap::new();
-        for Parameter { name, shape, .. } in needed(family) {
-            let (centre, reach) = if name.contains(".norm") || name.contains("output_upscaling.1.") {
+        let mask_norms = [1, 4].map(|i| format!("{MASK_PROMPT}.{i}."));
+        for Parameter { name, shape, .. } in needed(family).chain(for_masks(family)) {
+            let is_norm = name.contains(".norm")
+                || name.contains("output_upscaling.1.")
+                || mask_norms.iter().any(|norm| name.starts_with(norm));
+            let (centre, reach) = if is_norm {
                 (if name.ends_with(".weight") { 1.0 } else { 0.0 }, 0.3)
+            } else if name.starts_with(MASK_PROMPT) {
+                // All outputs of a convolution of few inputs: about what comes in.
+                (0.0, 1.0)
             } else if name.starts_with("prompt_encoder") || output_tokens(family).contains(&name.as_str()) {
                 // Embeddings and the Fourier matrix: about standard deviation 1.
                 (0.0, 1.7)
@@ -119,6 +134,18 @@ impl Weights {
     /// The family whose parameters these are.
     pub fn family(&self) -> Family {
         self.family
+    }
+
+    /// Whether the parameters are there that take a mask as a prompt.
+    pub fn takes_masks(&self) -> bool {
+        for_masks(self.family).all(|parameter| self.tensors.contains_key(&parameter.name))
+    }
+
+    /// The same without those parameters, as models were imported before they were kept.
+    #[cfg(test)]
+    pub(crate) fn without_masks(mut self) -> Self {
+        self.tensors.retain(|name, _| !name.starts_with(MASK_PROMPT));
+        self
     }
 
     /// A number that other weights are all but certain not to have.
@@ -190,7 +217,8 @@ mod tests {
     fn a_copy_of_complete_weights_holds_every_parameter() {
         for family in Family::ALL {
             let copy = Weights::copied(&Weights::random(family, 1), family).unwrap();
-            for Parameter { name, shape, .. } in needed(family) {
+            assert!(copy.takes_masks());
+            for Parameter { name, shape, .. } in parameters(family).into_iter().filter(|p| p.required) {
                 assert_eq!(copy.tensor(&name).unwrap().shape(), shape, "{name}");
             }
         }

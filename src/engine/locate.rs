@@ -243,7 +243,7 @@ impl Located {
             points.push(FramePoint { x: col * gain, y: row * gain, foreground });
         }
         let pixel_box = self.prompt.bbox.as_ref().map(|bounds| chip.box_to_pixel(bounds)).transpose()?;
-        Ok(FramePrompt { points, bbox: pixel_box.map(|sides| sides.map(|v| v * gain)) })
+        Ok(FramePrompt { points, bbox: pixel_box.map(|sides| sides.map(|v| v * gain)), mask: None })
     }
 }
 

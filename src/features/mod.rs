@@ -8,6 +8,7 @@
 //! a card that is pulled out would end the process with SIGBUS.
 
 pub(crate) mod bytes;
+mod checkpoint_name;
 mod chip;
 mod error;
 mod reader;
@@ -17,6 +18,8 @@ pub mod v1;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use checkpoint_name::same_model;
+pub(crate) use checkpoint_name::{advised_file, canonical, other_names};
 pub use chip::{ChipFeatures, Crc, HighRes, chip_of, has_checksums, read_chip};
 pub use error::FeaturesError;
 pub use reader::CardFile;

@@ -1,6 +1,6 @@
 //! A checkpoint's parameters: which family they belong to, and what they are called there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use ndarray::ArrayD;
@@ -70,6 +70,7 @@ pub(super) fn recognise<R: ReaderAt>(archive: &TorchArchive<R>) -> Result<Recogn
             first: first_missing,
         });
     }
+    refuse_more(naming, &found, &tensors, path)?;
     let mut recognised = Recognised { family, tensors: Vec::with_capacity(found.len()) };
     for (parameter, tensor) in found {
         let Some((name, tensor)) = tensor else { continue };
@@ -131,6 +132,33 @@ fn find<'a>(naming: &Naming, tensors: &HashMap<&str, &'a TensorSpec>) -> Found<'
             (parameter, tensor)
         })
         .collect()
+}
+
+/// Refuses a mask decoder that holds more than the family's: HQ-SAM's `hf_token`, for example, without which it is only
+/// what it was built on.
+fn refuse_more(
+    naming: &Naming,
+    found: &Found<'_>,
+    tensors: &HashMap<&str, &TensorSpec>,
+    path: &Path,
+) -> Result<(), ModelsError> {
+    let known: HashSet<&str> =
+        found.iter().filter_map(|(_, tensor)| tensor.as_ref().map(|(name, _)| name.as_str())).collect();
+    let of_the_decoder = |name: &str| {
+        naming
+            .prefixes
+            .iter()
+            .any(|prefix| name.strip_prefix(prefix).is_some_and(|name| name.starts_with("mask_decoder.")))
+    };
+    let more = tensors.keys().filter(|name| of_the_decoder(name) && !known.contains(*name));
+    let mut first: Vec<String> = more.map(|name| (*name).to_owned()).collect();
+    if first.is_empty() {
+        return Ok(());
+    }
+    first.sort();
+    let extra = first.len();
+    first.truncate(3);
+    Err(ModelsError::OtherDecoder { path: path.to_owned(), family: naming.family, extra, first })
 }
 
 /// What a foreign file holds, for its error.

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -95,17 +94,15 @@ pub(super) fn check_rights(models: &Path) -> Result<(), ModelsError> {
     access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| io("write to", models)(error.into()))
 }
 
-/// Lets who may read a directory read what was made in it, whatever the umask of who made it: a service has a user of its
-/// own. Best effort, since cards of FAT have neither modes nor owners.
-fn share(made: &Path, directory: &Path) {
-    let Ok(like) = fs::metadata(directory) else { return };
-    let mask = if made.is_dir() { 0o777 } else { 0o666 };
-    let own = if made.is_dir() { 0o700 } else { 0o600 };
-    let _ = chown(made, Some(like.uid()), Some(like.gid()));
-    let _ = fs::set_permissions(made, fs::Permissions::from_mode(like.mode() & mask | own));
+/// The model that has the name `<models>/<name>`, as far as it can be read.
+pub(super) fn occupant(models: &Path, name: &str) -> Option<Description> {
+    Description::read(&models.join(name)).ok()
 }
 
 /// Writes a model directory `<models>/<name>`, in place of one that is there.
+///
+/// Everybody may read it, whatever the umask: it is imported by one user, often root, and read by the service's. There is
+/// nothing secret in it.
 ///
 /// Both files are written and synced under a hidden name first. Between moving the old directory away and the
 /// new one in its place stands one rename; after a power cut exactly there, [`interrupted`] finds the old one.
@@ -116,10 +113,7 @@ pub(super) fn write_model(
     decoder: &[u8],
 ) -> Result<PathBuf, ModelsError> {
     let target = models.join(name);
-    if !models.exists() {
-        fs::create_dir_all(models).map_err(io("create", models))?;
-        share(models, &models.join(".."));
-    }
+    create_models(models)?;
     if target.exists() && !target.join(DESCRIPTION).exists() {
         return Err(ModelsError::Occupied { dir: target });
     }
@@ -127,14 +121,11 @@ pub(super) fn write_model(
     let old = models.join(format!(".{name}.replaced"));
     remove(&fresh)?;
     fs::create_dir(&fresh).map_err(io("create", &fresh))?;
-    share(&fresh, models);
+    readable(&fresh, 0o755)?;
     let text = toml::to_string(description)
         .map_err(|e| ModelsError::Damaged { path: target.join(DESCRIPTION), detail: e.to_string() })?;
     write_synced(&fresh.join(DECODER), decoder)?;
     write_synced(&fresh.join(DESCRIPTION), text.as_bytes())?;
-    for file in [DECODER, DESCRIPTION] {
-        share(&fresh.join(file), models);
-    }
     sync_dir(&fresh)?;
     if target.exists() {
         remove(&old)?;
@@ -159,13 +150,45 @@ fn remove(dir: &Path) -> Result<(), ModelsError> {
     }
 }
 
+/// Makes the directory of models and those above it, if need be, for everybody to read.
+fn create_models(models: &Path) -> Result<(), ModelsError> {
+    let missing: Vec<&Path> = models
+        .ancestors()
+        .take_while(|dir| !dir.as_os_str().is_empty() && matches!(dir.try_exists(), Ok(false)))
+        .collect();
+    fs::create_dir_all(models).map_err(io("create", models))?;
+    missing.into_iter().try_for_each(|made| readable(made, 0o755))
+}
+
+/// Sets the mode of what was just made. A file system without modes (FAT) refuses or ignores it, and shows its files to
+/// whom its mount says.
+#[cfg(unix)]
+fn readable(path: &Path, mode: u32) -> Result<(), ModelsError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
+        Err(error)
+            if error.kind() != io::ErrorKind::PermissionDenied
+                && error.kind() != io::ErrorKind::Unsupported =>
+        {
+            Err(io("set the mode of", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn readable(_: &Path, _: u32) -> Result<(), ModelsError> {
+    Ok(())
+}
+
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), ModelsError> {
     let write = || {
         let mut file = File::create(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
-    write().map_err(io("write", path))
+    write().map_err(io("write", path))?;
+    readable(path, 0o644)
 }
 
 fn sync_dir(dir: &Path) -> Result<(), ModelsError> {

@@ -74,6 +74,24 @@ pub enum ModelsError {
         /// Its shape in the family's decoder.
         expected: Vec<usize>,
     },
+    /// The mask decoder holds more than that of its family: it is another architecture, built on it.
+    #[error(
+        "{} holds {extra} parameters that the mask decoder of {family} does not have: {}{}; it is another model built on \
+         {family}, as HQ-SAM and RobustSAM are, and would be decoded as plain {family}: such models are not supported",
+        path.display(),
+        first.join(", "),
+        if *extra > first.len() { ", ..." } else { "" }
+    )]
+    OtherDecoder {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The family that it is built on.
+        family: Family,
+        /// How many parameters are too many.
+        extra: usize,
+        /// The first of them, as the file names them.
+        first: Vec<String>,
+    },
     /// A parameter cannot be used or written as asked.
     #[error("{}: parameter {parameter} {detail}", path.display())]
     BadParameter {
@@ -98,6 +116,20 @@ pub enum ModelsError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The place of the new model is taken by one of other weights.
+    #[error(
+        "{} is a model of other weights, imported from {there}, and this is {new}: folders that were encoded with the \
+         first would be answered by the second; give --replace if that is meant, or another name with --name",
+        dir.display()
+    )]
+    OtherWeights {
+        /// The directory.
+        dir: PathBuf,
+        /// The checkpoint that the model there was imported from: its file name and the beginning of its SHA-256.
+        there: String,
+        /// The new checkpoint, likewise.
+        new: String,
+    },
     /// A model directory is damaged or from a newer version.
     #[error("{} cannot be used: {detail}", path.display())]
     Damaged {
@@ -111,8 +143,8 @@ pub enum ModelsError {
         "no model in {} was imported from {checkpoint}{} ({family}); {there}. On a machine that has the file, run: \
          geosam-edge import-model {} --models {}",
         models.display(),
-        super::identity::other_names(checkpoint),
-        super::identity::advised_file(checkpoint),
+        crate::features::other_names(checkpoint),
+        crate::features::advised_file(checkpoint),
         models.display()
     )]
     ModelMissing {
@@ -157,10 +189,10 @@ pub enum ModelsError {
 
 /// What helps where the system refuses, as a clause of its own; empty where nothing is known.
 fn advice(action: &str, path: &Path, source: &io::Error) -> String {
-    let is_read = matches!(action, "read" | "list");
+    let is_read = matches!(action, "read" | "list" | "look into");
     match source.kind() {
         io::ErrorKind::PermissionDenied if is_read => {
-            let directory = if action == "list" { Some(path) } else { path.parent() };
+            let directory = if action != "read" { Some(path) } else { path.parent() };
             let directory = directory.unwrap_or(path).display();
             format!("; let everybody read it, as its owner or root: chmod -R a+rX {directory}")
         }

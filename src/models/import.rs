@@ -15,7 +15,8 @@ use sha2::{Digest, Sha256};
 use super::checkpoint::{self, Recognised};
 use super::disk::{self, Description, Precision};
 use super::error::ModelsError;
-use super::store::ModelInfo;
+use super::parameters::{MASK_PROMPT, parameters};
+use super::store::{ModelInfo, ModelStore};
 use crate::api::check_name;
 use crate::features::bytes::le_bytes;
 use crate::features::torch::TorchArchive;
@@ -32,6 +33,8 @@ pub struct ImportOptions {
     pub name: Option<String>,
     /// Write half precision: 8 MB instead of 16. Exact only where every parameter is a half already.
     pub half: bool,
+    /// Take the place of a model of other weights that has the name. One of the same weights is replaced in any case.
+    pub replace: bool,
 }
 
 /// How far an import is.
@@ -66,8 +69,13 @@ pub struct ImportedModel {
     pub bytes: usize,
     /// Whether every parameter is stored exactly; half precision may round.
     pub exact: bool,
-    /// The model of other weights that was in its place.
+    /// The model of other weights whose place it has taken, if there was one.
     pub replaced: Option<ModelInfo>,
+    /// Names of other models that say they come from a checkpoint of this name, with other weights. A folder of that
+    /// checkpoint is not answered while there are any ([`ModelsError::Ambiguous`]).
+    pub namesakes: Vec<String>,
+    /// Whether prompts may hold a mask: the checkpoint has all parameters for it.
+    pub takes_masks: bool,
 }
 
 /// Imports a checkpoint of Ultralytics or Meta, single precision.
@@ -80,17 +88,19 @@ pub fn import_checkpoint(
     name: Option<&str>,
     progress: &mut dyn FnMut(ImportProgress),
 ) -> Result<ImportedModel, ModelsError> {
-    let options = ImportOptions { name: name.map(str::to_owned), half: false };
+    let options = ImportOptions { name: name.map(str::to_owned), ..ImportOptions::default() };
     import_checkpoint_with(checkpoint, models, &options, progress)
 }
 
-/// Imports a checkpoint of Ultralytics or Meta into `<models>/<name>`, in place of a model of that name.
+/// Imports a checkpoint of Ultralytics or Meta into `<models>/<name>`, in place of a model of the same weights, or of
+/// other weights if that is asked for.
 ///
 /// The family is recognised by the parameters in it. A 2.4 GB checkpoint takes some 60 MB of memory.
 ///
 /// # Errors
-/// Checkpoints that cannot be read, are of no known family, lack parameters, or have them in other shapes; names
-/// that are none; and failing writes. Nothing is replaced unless everything was read.
+/// Checkpoints that cannot be read, are of no known family, lack parameters, have them in other shapes, or have more of
+/// them in the mask decoder; names that are none, or are those of a model of other weights; and failing writes. Nothing is
+/// replaced unless everything was read.
 pub fn import_checkpoint_with(
     checkpoint: &Path,
     models: &Path,
@@ -116,6 +126,15 @@ pub fn import_checkpoint_with(
     progress(ImportProgress::Reading { done: total, total });
     drop(archive);
     let sha256 = sha256(checkpoint, progress)?;
+    let source_file = checkpoint.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let replaced = disk::occupant(models, name).filter(|there| there.source_sha256 != sha256);
+    if let Some(there) = replaced.as_ref().filter(|_| !options.replace) {
+        return Err(ModelsError::OtherWeights {
+            dir: models.join(name),
+            there: named(&there.source_file, &there.source_sha256),
+            new: named(&source_file, &sha256),
+        });
+    }
 
     progress(ImportProgress::Writing);
     let dtype = if options.half { Dtype::F16 } else { Dtype::F32 };
@@ -133,18 +152,25 @@ pub fn import_checkpoint_with(
         format: disk::FORMAT,
         family,
         grid: family.grid(),
-        source_file: checkpoint.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        source_file,
         source_sha256: sha256,
         precision: if options.half { Precision::F16 } else { Precision::F32 },
         decoder_crc32: format!("{:08x}", crc32fast::hash(&decoder)),
         created_by: concat!("geosam-edge ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    let before = Description::read(&models.join(name)).ok();
-    let before = before.filter(|before| before.source_sha256 != description.source_sha256);
-    let replaced = before.map(|before| ModelInfo::of(name.to_owned(), models.join(name), before));
     let dir = disk::write_model(models, name, &description, &decoder)?;
+    let replaced = replaced.map(|there| ModelInfo::of(name.to_owned(), dir.clone(), there));
     let info = ModelInfo::of(name.to_owned(), dir, description);
-    Ok(ImportedModel { info, parameters: total, bytes: decoder.len(), exact, replaced })
+    let namesakes = ModelStore::open(models).map_or_else(|_| Vec::new(), |store| store.namesakes(&info));
+    let masks = stored.iter().filter(|(parameter, _)| parameter.name.starts_with(MASK_PROMPT)).count();
+    let all = parameters(family).iter().filter(|parameter| parameter.name.starts_with(MASK_PROMPT)).count();
+    let (parameters, bytes, takes_masks) = (total, decoder.len(), masks == all);
+    Ok(ImportedModel { info, parameters, bytes, exact, replaced, namesakes, takes_masks })
+}
+
+/// A checkpoint for a message.
+fn named(source_file: &str, sha256: &str) -> String {
+    format!("{source_file} (SHA-256 {}...)", sha256.get(..12).unwrap_or(sha256))
 }
 
 /// A parameter's bytes in the file, and whether they are exactly its values.

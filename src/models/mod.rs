@@ -8,7 +8,6 @@
 mod checkpoint;
 mod disk;
 mod error;
-mod identity;
 mod import;
 mod parameters;
 mod store;
@@ -21,9 +20,10 @@ mod tests;
 
 pub use disk::Precision;
 pub use error::ModelsError;
-pub use identity::same_model;
 pub use import::{ImportOptions, ImportProgress, ImportedModel, import_checkpoint, import_checkpoint_with};
-pub(crate) use parameters::mlp_names;
+pub(crate) use parameters::{MASK_PROMPT, mlp_names};
 pub use parameters::{Parameter, parameters};
 pub use store::{ModelInfo, ModelProblem, ModelStore};
 pub use weights::{DecoderWeights, load_weights};
+
+pub use crate::features::same_model;

@@ -2,7 +2,7 @@
 //!
 //! Names are Meta's, as Ultralytics keeps them, after the checkpoint's prefix. They differ between families
 //! only where Meta's do: SAM 2's transformer calls its MLP `mlp.layers.0` and `.1`, SAM's and SAM 3's `mlp.lin1`
-//! and `mlp.lin2`. The convolutions that take a mask as a prompt are left out: no prompt here is a mask.
+//! and `mlp.lin2`.
 
 use crate::family::Family;
 
@@ -13,8 +13,9 @@ pub struct Parameter {
     pub name: String,
     /// Shape as torch has it: `[out, in]` for linear layers, `[in, out, 2, 2]` for transposed convolutions.
     pub shape: Vec<usize>,
-    /// Whether decoding needs it. The others (`conv_s0`, `conv_s1`, which are already applied to what is in a
-    /// chip, and the object-score head) are kept where they are there.
+    /// Whether decoding needs it. The others are kept where they are there: the convolutions that take a mask as a
+    /// prompt ([`MASK_PROMPT`]), which models imported by earlier versions lack; `conv_s0`, `conv_s1`, which are
+    /// already applied to what is in a chip; and the object-score head.
     pub required: bool,
 }
 
@@ -26,6 +27,10 @@ const INNER: usize = 128;
 const MLP: usize = 2048;
 /// Masks that the decoder makes: one for a clear prompt, three for an ambiguous one.
 const MASKS: usize = 4;
+
+/// What the names of the ten parameters begin with that take a mask as a prompt: two convolutions of kernel and stride
+/// 2, each with a norm, and one of kernel 1.
+pub(crate) const MASK_PROMPT: &str = "prompt_encoder.mask_downscaling";
 
 /// All parameters of a family's decoder, in a fixed order.
 pub fn parameters(family: Family) -> Vec<Parameter> {
@@ -72,6 +77,14 @@ pub fn parameters(family: Family) -> Vec<Parameter> {
         table.head("mask_decoder.pred_obj_score_head", 1);
         table.0[needed..].iter_mut().for_each(|parameter| parameter.required = false);
     }
+    // Last, so that what stands before keeps its place.
+    let needed = table.0.len();
+    table.weight_and_bias(&format!("{MASK_PROMPT}.0"), &[4, 1, 2, 2], 4);
+    table.norm(&format!("{MASK_PROMPT}.1"), 4);
+    table.weight_and_bias(&format!("{MASK_PROMPT}.3"), &[16, 4, 2, 2], 16);
+    table.norm(&format!("{MASK_PROMPT}.4"), 16);
+    table.weight_and_bias(&format!("{MASK_PROMPT}.6"), &[CHANNELS, 16, 1, 1], CHANNELS);
+    table.0[needed..].iter_mut().for_each(|parameter| parameter.required = false);
     table.0
 }
 
@@ -124,9 +137,8 @@ mod tests {
 
     #[test]
     fn the_families_have_the_parameters_that_ultralytics_counts() {
-        // Without the ten mask_downscaling parameters: 137 and 148 with them.
         for (family, all, required) in
-            [(Family::Sam, 127, 127), (Family::Sam2, 138, 128), (Family::Sam3, 138, 128)]
+            [(Family::Sam, 137, 127), (Family::Sam2, 148, 128), (Family::Sam3, 148, 128)]
         {
             let table = parameters(family);
             assert_eq!(

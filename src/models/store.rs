@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{self, Description, Precision};
 use super::error::ModelsError;
-use super::identity::{canonical, same_model};
 use crate::family::Family;
-use crate::features::file_name_of;
+use crate::features::{canonical, file_name_of, same_model};
 
 /// One imported model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,16 +107,23 @@ impl ModelStore {
             }
             return;
         }
-        if let Err(source) = dir.join(disk::DESCRIPTION).metadata()
-            && source.kind() == io::ErrorKind::PermissionDenied
-        {
-            // It may be a model or not: who may not look into it should know that it is there.
-            let error = ModelsError::Io { action: "read", path: dir.join(disk::DESCRIPTION), source };
-            self.problems.push(ModelProblem { name, error });
-            return;
-        }
-        let has = |file: &str| dir.join(file).exists();
-        match (has(disk::DESCRIPTION), has(disk::DECODER)) {
+        // One that may not be looked into is there all the same: to say that there is no model would send its owner to
+        // import it again, which changes nothing.
+        let has = |file: &str| {
+            let path = dir.join(file);
+            path.try_exists().map_err(|source| ModelsError::Io {
+                action: "look into",
+                path: dir.to_owned(),
+                source,
+            })
+        };
+        let (described, decoder) = match (has(disk::DESCRIPTION), has(disk::DECODER)) {
+            (Ok(described), Ok(decoder)) => (described, decoder),
+            // fsck's own, which only root may read.
+            (Err(_), _) | (_, Err(_)) if name == "lost+found" => return,
+            (Err(error), _) | (_, Err(error)) => return self.problems.push(ModelProblem { name, error }),
+        };
+        match (described, decoder) {
             (false, false) => {}
             (true, true) => match Description::read(dir) {
                 Ok(description) => self.models.push(ModelInfo::of(name, dir.to_owned(), description)),
@@ -185,6 +191,17 @@ impl ModelStore {
                 there: self.what_is_there(checkpoint),
             }),
         }
+    }
+
+    /// Names of the models that come from a checkpoint of the same name as this one, but with other weights.
+    pub(super) fn namesakes(&self, model: &ModelInfo) -> Vec<String> {
+        let same_name = |other: &&ModelInfo| {
+            other.name != model.name
+                && other.sha256 != model.sha256
+                && other.family == model.family
+                && same_model(&other.source_file, &model.source_file)
+        };
+        self.models.iter().filter(same_name).map(|other| other.name.clone()).collect()
     }
 
     /// The part of a missing model's message that says what there is instead.

@@ -90,7 +90,7 @@ fn an_import_says_what_it_wrote_and_where_it_came_from() {
     let imported =
         import_checkpoint(&path, &place.models(), Some("mine"), &mut |progress| steps.push(progress))
             .unwrap();
-    assert_eq!(steps[0], ImportProgress::Reading { done: 0, total: 127 });
+    assert_eq!(steps[0], ImportProgress::Reading { done: 0, total: 137 });
     let total = bytes.len() as u64;
     assert_eq!(
         steps[steps.len() - 2..],
@@ -104,7 +104,7 @@ fn an_import_says_what_it_wrote_and_where_it_came_from() {
     assert_eq!((description["format"].as_integer(), description["grid"].as_integer()), (Some(1), Some(64)));
     assert!(description["created_by"].as_str().unwrap().starts_with("geosam-edge "));
     assert_eq!(imported.info, place.store().list()[0]);
-    assert_eq!(imported.parameters, 127);
+    assert_eq!(imported.parameters, 137);
     // Nothing hidden is left behind.
     assert_eq!(fs::read_dir(place.models()).unwrap().count(), 1);
 }
@@ -117,13 +117,13 @@ fn the_sha_256_is_that_of_the_whole_checkpoint() {
         (
             "mobile_sam.pt",
             Family::Sam,
-            127,
+            137,
             "71c70bee01610502cffd0279e2d7ed98a6db454a38e69f10f38c5c12d30af8a5",
         ),
         (
             "sam2.1_t.pt",
             Family::Sam2,
-            138,
+            148,
             "9a03330f2d2dafe751e2e7dc1767e75dbfe10731c30fe907192845c16c061c57",
         ),
     ] {
@@ -148,7 +148,7 @@ fn the_sha_256_is_that_of_the_whole_checkpoint() {
 #[test]
 fn half_precision_takes_half_the_space_and_says_whether_it_is_exact() {
     let place = Place::new();
-    let half = ImportOptions { name: None, half: true };
+    let half = ImportOptions { half: true, replace: true, ..ImportOptions::default() };
     let path = place.checkpoint("sam_b.pt", &file_of(Family::Sam, ""));
     let imported = import_checkpoint_with(&path, &place.models(), &half, &mut |_| {}).unwrap();
     assert!(imported.exact && imported.bytes < 9 << 20, "{}", imported.bytes);
@@ -189,7 +189,7 @@ fn missing_parameters_are_counted_and_the_first_named() {
     };
     let (state, storages) = state_dict(Family::Sam2, lean);
     let imported = place.import(&place.checkpoint("sam2_t.pt", &torch_file(&state, storages))).unwrap();
-    assert_eq!(imported.parameters, 128);
+    assert_eq!(imported.parameters, 138);
     assert!(load_weights(&imported.info).unwrap().tensor("mask_decoder.conv_s0.weight").is_none());
 }
 
@@ -231,7 +231,19 @@ fn a_model_is_replaced_whole_and_other_directories_are_left_alone() {
     let path = place.checkpoint("sam2_t.pt", &file_of(Family::Sam2, "sam_"));
     // A leftover of an import that was cut off does not stand in the way.
     fs::create_dir(place.models().join(".sam_b.importing")).unwrap();
-    import_checkpoint(&path, &place.models(), Some("sam_b"), &mut |_| {}).unwrap();
+    let refused = import_checkpoint(&path, &place.models(), Some("sam_b"), &mut |_| {}).unwrap_err();
+    assert!(matches!(refused, ModelsError::OtherWeights { .. }), "{refused}");
+    for part in ["sam_b.pt", "sam2_t.pt", &first.sha256[..12], "--replace"] {
+        assert!(refused.to_string().contains(part), "{refused}");
+    }
+    assert_eq!(place.store().list(), std::slice::from_ref(&first));
+    let replaced =
+        ImportOptions { name: Some("sam_b".to_owned()), replace: true, ..ImportOptions::default() };
+    let imported = import_checkpoint_with(&path, &place.models(), &replaced, &mut |_| {}).unwrap();
+    assert_eq!(imported.replaced.unwrap().sha256, first.sha256);
+    // The same weights again need no word.
+    let again = import_checkpoint(&path, &place.models(), Some("sam_b"), &mut |_| {}).unwrap();
+    assert!(again.replaced.is_none());
     let store = place.store();
     assert_eq!(store.list().len(), 1);
     assert_ne!(store.list()[0], first);
@@ -249,31 +261,32 @@ fn a_model_is_replaced_whole_and_other_directories_are_left_alone() {
 }
 
 #[test]
-fn a_model_of_other_weights_that_is_replaced_is_told() {
+fn a_decoder_that_holds_more_than_its_family_is_refused_by_name() {
     let place = Place::new();
-    let first = place.checkpoint("best.pt", &file_of(Family::Sam, ""));
-    assert_eq!(place.import(&first).unwrap().replaced, None);
-    let sha256 = place.store().list()[0].sha256.clone();
-    assert_eq!(place.import(&first).unwrap().replaced, None, "the same weights again");
-    let second = place.checkpoint("best.pt", &file_of(Family::Sam2, "sam_"));
-    let imported = place.import(&second).unwrap();
-    let replaced = imported.replaced.unwrap();
-    assert_eq!((replaced.source_file.as_str(), replaced.sha256), ("best.pt", sha256));
-    assert_ne!(imported.info.sha256, place.import(&first).unwrap().info.sha256);
-}
-
-#[test]
-fn a_model_may_be_read_by_who_may_read_its_directory_whatever_the_umask() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let place = Place::new();
-    let checkpoint = place.checkpoint("sam_b.pt", &file_of(Family::Sam, ""));
-    fs::create_dir(place.models()).unwrap();
-    for (directory, expected) in [(0o755, [0o755, 0o644]), (0o700, [0o700, 0o600]), (0o750, [0o750, 0o640])] {
-        fs::set_permissions(place.models(), fs::Permissions::from_mode(directory)).unwrap();
-        let dir = place.import(&checkpoint).unwrap().info.dir;
-        let found = [mode(&dir), mode(&dir.join("decoder.safetensors"))];
-        assert_eq!((found, mode(&dir.join("model.toml"))), (expected, expected[1]), "{directory:o}");
+    for (file, family, prefix, extra) in [
+        ("sam_hq_vit_b.pth", Family::Sam, "", "mask_decoder.hf_token.weight"),
+        ("sam2.1_hq_hiera_large.pt", Family::Sam2, "sam_", "sam_mask_decoder.hf_mlp.layers.0.weight"),
+        ("robustsam.pth", Family::Sam, "", "mask_decoder.fourier_mask_features.conv1.weight"),
+        (
+            "adapted.pt",
+            Family::Sam3,
+            "tracker.sam_",
+            "tracker.sam_mask_decoder.transformer.layers.0.adapter.weight",
+        ),
+    ] {
+        let (state, storages) = state_dict(family, prefixed(prefix));
+        let Py::OrderedDict(mut items) = state else { unreachable!() };
+        items.push((extra.to_owned(), Py::Tensor(PyTensor::contiguous("0", &[1]))));
+        // What stands beside the decoder is of no concern.
+        items.push((
+            format!("{prefix}image_encoder.neck.weight"),
+            Py::Tensor(PyTensor::contiguous("0", &[1])),
+        ));
+        let path = place.checkpoint(file, &torch_file(&Py::OrderedDict(items), storages));
+        let error = place.import(&path).unwrap_err();
+        assert!(matches!(error, ModelsError::OtherDecoder { extra: 1, .. }), "{error}");
+        assert!(error.to_string().contains(extra), "{error}");
+        assert!(place.store().list().is_empty());
     }
 }
 
@@ -287,6 +300,45 @@ fn a_refusal_of_the_system_says_what_to_do() {
     assert!(refused("create", PermissionDenied).contains("run it with sudo"));
     assert!(refused("write to", ReadOnlyFilesystem).contains("--models"));
     assert!(!refused("read", NotFound).contains("chmod"));
+}
+
+#[test]
+fn a_checkpoint_without_the_parameters_of_mask_prompts_is_imported_and_says_so() {
+    let place = Place::new();
+    let all = place.import(&place.checkpoint("whole.pt", &file_of(Family::Sam, ""))).unwrap();
+    assert!(all.takes_masks);
+    let without = |name: &str| (!name.contains("mask_downscaling")).then(|| name.to_owned());
+    let (state, storages) = state_dict(Family::Sam, without);
+    let imported = place.import(&place.checkpoint("cut.pt", &torch_file(&state, storages))).unwrap();
+    assert_eq!((imported.parameters, imported.takes_masks), (127, false));
+    assert!(
+        load_weights(&imported.info).unwrap().tensor("prompt_encoder.mask_downscaling.0.weight").is_none()
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_model_that_may_not_be_looked_into_is_no_missing_one() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    place.import(&place.checkpoint("sam_b.pt", &file_of(Family::Sam, ""))).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let dir = place.models().join("sam_b");
+    assert_eq!([&place.models(), &dir].map(|dir| mode(dir)), [0o755; 2]);
+    assert_eq!(["decoder.safetensors", "model.toml"].map(|file| mode(&dir.join(file))), [0o644; 2]);
+
+    for dir in [dir.clone(), place.models().join("lost+found")] {
+        fs::create_dir_all(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    if fs::read_dir(&dir).is_ok() {
+        return; // Run by root, whom no mode stops.
+    }
+    let store = place.store();
+    let error = store.find("sam_b.pt", Family::Sam).unwrap_err().to_string();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(error.contains("sam_b that cannot be used") && error.contains("ermission denied"), "{error}");
+    assert_eq!(store.problems().len(), 1);
 }
 
 #[test]
@@ -324,7 +376,7 @@ fn two_models_of_one_name_and_different_weights_are_not_chosen_from() {
     let (state, mut storages) = state_dict(Family::Sam, prefixed(""));
     storages[0].1[0] ^= 1;
     let path = place.checkpoint("sam_b.pt", &torch_file(&state, storages));
-    import(&path, "other");
+    assert_eq!(import(&path, "other").namesakes, ["one", "same"]);
     let error = place.store().find("sam_b.pt", Family::Sam).unwrap_err();
     assert_eq!(error.code(), ErrorCode::ModelMismatch);
     assert!(error.to_string().contains("one and other"), "{error}");

@@ -21,9 +21,9 @@ use super::CatalogError;
 use super::chips::{ChipTable, ChipTableBuilder, MAX_NAME, NewChip, Shapes};
 use super::crs::{FolderCrs, GeoMetadata};
 use super::files::{place_of, split_file};
-use super::model::{family, file_name, same_model};
 use super::wkb::read_polygon;
 use crate::Family;
+use crate::features::{file_name_of, same_model};
 use crate::geo::{Affine, Bounds};
 
 /// What a manifest tells.
@@ -158,7 +158,7 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
                 "is empty, and the GeoParquet metadata has none".to_owned(),
             ));
         }
-        let checkpoint = file_name(&self.checkpoint.text).to_owned();
+        let checkpoint = file_name_of(&self.checkpoint.text).to_owned();
         if checkpoint.is_empty() {
             return Err(self.bad_row_at(0, "checkpoint_path", "does not name a file".to_owned()));
         }
@@ -232,7 +232,7 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
 
     fn read_source(&mut self) {
         if self.columns.source(&mut self.source) && self.rasters.len() < MOST_RASTERS {
-            let name = file_name(&String::from_utf8_lossy(&self.source)).to_owned();
+            let name = file_name_of(&String::from_utf8_lossy(&self.source)).to_owned();
             if !name.is_empty() && name.len() <= MAX_NAME && !self.rasters.contains(&name) {
                 self.rasters.push(name);
             }
@@ -275,6 +275,11 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
         agree(Text::ModelType, "model_type", model_type, &same_family)?;
         agree(Text::Crs, "crs", crs, &same_crs)
     }
+}
+
+/// The family named by `model_type`, exactly as geosam writes it or in another case.
+fn family(model_type: &str) -> Option<Family> {
+    Family::from_name(model_type.trim().to_ascii_lowercase().as_str())
 }
 
 /// Whether the first chip's footprint lies where its affine puts it. The footprints of a manifest that was reprojected

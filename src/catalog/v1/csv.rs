@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::CatalogError;
-use super::super::model::file_name;
+use crate::features::file_name_of;
 use crate::geo::Bounds;
 
 /// One row of the index.
@@ -61,7 +61,7 @@ impl CsvColumns {
             return Err(bad("maxx", "or maxy is not greater than minx or miny".to_owned()));
         }
         let text = |i: usize| record.get(i).unwrap_or("").trim();
-        let file = file_name(text(self.file)).to_owned();
+        let file = file_name_of(text(self.file)).to_owned();
         let optional = |i: Option<usize>| i.map(text).filter(|text| !text.is_empty());
         Ok(CsvRow {
             row,

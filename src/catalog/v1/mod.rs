@@ -16,8 +16,8 @@ use self::csv::{CsvRow, open_csv, read_csv};
 use super::CatalogError;
 use super::chips::{ChipTable, ChipTableBuilder, MAX_NAME, NewChip, Place, Shapes};
 use super::crs::{FolderCrs, GeoMetadata};
-use super::model::{same_model, v1_checkpoint};
-use crate::features::v1::{V1Header, read_header};
+use crate::features::same_model;
+use crate::features::v1::{V1Header, checkpoint_of, read_header};
 use crate::geo::{Affine, Bounds};
 
 /// Bands of a v1 feature file: the channels of SAM's embedding.
@@ -68,7 +68,7 @@ pub(super) fn recognise(
         }
     }
     // Without an index, a directory of other rasters must not be taken for features.
-    let first = tiffs.iter().find(|name| v1_checkpoint(name).is_some()).or_else(|| tiffs.first());
+    let first = tiffs.iter().find(|name| checkpoint_of(name).is_some()).or_else(|| tiffs.first());
     let is_feature = first.is_some_and(|name| is_feature(read_header(&directory.join(name)).ok().as_ref()));
     Ok(is_feature.then(|| V1Source { directory: directory.to_owned(), index: None }))
 }
@@ -198,7 +198,7 @@ impl<'a> V1Reader<'a> {
 
     /// Checks the model of a chip, told by `model_type` or the file's name.
     fn agree_model(&mut self, row: usize, text: &str) -> Result<(), CatalogError> {
-        match (self.model, v1_checkpoint(text)) {
+        match (self.model, checkpoint_of(text)) {
             (None, Some(model)) => self.model = Some((model, row)),
             (Some((first, first_row)), Some(other)) if !same_model(first, other) => {
                 return Err(CatalogError::Mixed {
@@ -242,7 +242,7 @@ impl<'a> V1Reader<'a> {
         let in_file = || {
             let (stem, suffix) = chips.file(0);
             let header = read_header(&self.source.directory.join(format!("{stem}{suffix}"))).ok()?;
-            v1_checkpoint(&header.model_type?)
+            checkpoint_of(&header.model_type?)
         };
         let checkpoint = self.model.map(|(checkpoint, _)| checkpoint).or_else(in_file);
         let checkpoint = checkpoint.ok_or(CatalogError::V1ModelUnknown { path })?;

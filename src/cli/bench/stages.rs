@@ -123,7 +123,7 @@ fn one_by_one(
     let (height, width) = chip.shape;
     let gain = (chip.dst_shape.0 as f64 / height as f64).min(chip.dst_shape.1 as f64 / width as f64);
     let point = FramePoint { x: width as f64 / 2.0 * gain, y: height as f64 / 2.0 * gain, foreground: true };
-    let frame_prompt = FramePrompt { points: vec![point], bbox: None };
+    let frame_prompt = FramePrompt { points: vec![point], ..FramePrompt::default() };
     let segmentation = engine.segment(std::slice::from_ref(folder), &prompt(folder, index)?)?;
     for _ in 0..rounds {
         let features = time(&mut times.read, || folder.read_features(index, Crc::Skip))?;

@@ -13,9 +13,9 @@ use super::workspace::{Chunk, Scratch, Sizes};
 use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HEADS};
 
 /// Below every score.
-const NO_SCORE: f32 = -1e30;
+pub(super) const NO_SCORE: f32 = -1e30;
 /// Epsilon of the transformer's norms.
-const EPSILON: f32 = 1e-5;
+pub(super) const LAYER_EPSILON: f32 = 1e-5;
 
 /// Attention from tokens to image on prepared keys and values, for one chunk.
 pub(super) struct FirstPass<'a> {
@@ -105,7 +105,7 @@ impl Work for FirstPass<'_> {
 /// Scores of the tokens' queries or keys by head `[8][padded / 4][16][4]` against `[128]` rows in each of `NP` panels:
 /// `each(token, head, scores)`.
 #[inline(always)]
-fn head_scores<S: Simd, const V: usize, const NP: usize>(
+pub(super) fn head_scores<S: Simd, const V: usize, const NP: usize>(
     ops: Ops<S, V>,
     left: &[f32],
     right: [&[Row<S, V>]; NP],
@@ -251,7 +251,7 @@ impl LayerPass<'_> {
             },
         );
         for keys in keys.chunks_exact_mut(CHANNELS) {
-            ops.norm(keys, &self.norm.weight, &self.norm.bias, EPSILON);
+            ops.norm(keys, &self.norm.weight, &self.norm.bias, LAYER_EPSILON);
         }
         let positioned = rows_mut::<S, V>(&mut self.scratch.positioned);
         for ((out, x), position) in positioned.iter_mut().zip(keys.iter()).zip(positions) {
@@ -347,7 +347,7 @@ impl LayerPass<'_> {
 
 /// Softmax over the tokens of every head: rows `[token][8 heads]`.
 #[inline(always)]
-fn softmax_over_tokens<S: Simd, const V: usize>(ops: Ops<S, V>, scores: &mut [Row<S, V>]) {
+pub(super) fn softmax_over_tokens<S: Simd, const V: usize>(ops: Ops<S, V>, scores: &mut [Row<S, V>]) {
     let (tokens, _) = scores.as_chunks_mut::<HEADS>();
     let mut peak = [ops.splat(NO_SCORE); HEADS];
     for scores in tokens.iter() {

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use super::image::LAYER_EPSILON;
 use super::lanes::{Ops, PANEL, Row, Work, rows, rows_mut};
 use super::simd::Simd;
 use super::tokens::unlocked;
@@ -9,8 +10,6 @@ use super::weights::{CROSS_HEAD, Linear, Norm};
 use super::workspace::Chunk;
 use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HEADS};
 
-/// Epsilon of the transformer's norms.
-const EPSILON: f32 = 1e-5;
 /// Rows of 16 in a token.
 const TOKEN_ROWS: usize = CHANNELS / PANEL;
 
@@ -53,7 +52,7 @@ impl Work for Norms<'_> {
                 *x = ops.sub(*x, mean);
                 squares = ops.mul_add(*x, *x, squares);
             }
-            let scale = ops.splat((ops.sum(squares) * share + EPSILON).sqrt().recip());
+            let scale = ops.splat((ops.sum(squares) * share + LAYER_EPSILON).sqrt().recip());
             for ((x, weight), bias) in token.iter_mut().zip(weight).zip(bias) {
                 *x = ops.mul_add(ops.mul(*x, scale), *weight, *bias);
             }

@@ -6,9 +6,10 @@
 //! happens on the tokens' side. Nothing has to be planned for a number of prompt tokens, and in the steady state
 //! nothing is allocated but the answer.
 //!
-//! Here: the order of the work and its threads. The parts: `simd` (vectors of the processor at hand), `lanes` (exp, GELU),
-//! `product` (matrix products), `weights` (parameters as they are read), `prepare` (once per chip), `image` (the
-//! passes), `tokens` and `kernels` (the tokens' side), `upscaling`, `workspace` (memory).
+//! Here: the decoder as others see it. The parts: `passes` (the order of the work and its threads), `simd` (vectors of the
+//! processor at hand), `lanes` (exp, GELU), `product` (matrix products), `weights` (parameters as they are read), `prepare`
+//! (once per chip), `image` (the passes), `long` (the same for long lists of points), `mask` (a mask as a prompt), `tokens`
+//! and `kernels` (the tokens' side), `upscaling`, `workspace` (memory).
 //!
 //! # Layout
 //! The image tokens lie in panels of 16, one below the other by channel: `[panels][channels][16]`. So every vector
@@ -25,6 +26,10 @@ mod broken;
 mod image;
 mod kernels;
 mod lanes;
+mod long;
+mod many;
+mod mask;
+mod passes;
 mod prepare;
 mod product;
 mod simd;
@@ -35,25 +40,23 @@ mod upscaling;
 mod weights;
 mod workspace;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ndarray::Array3;
 
-use self::image::{FirstPass, ImageQueries, LayerPass};
 use self::lanes::{PANEL, Processor};
+use self::long::LongWeights;
+use self::many::{BATCH, FEWEST, Many, ManyWeights, Model, Worker};
+use self::mask::Mask;
+use self::passes::{Crew, Passes, Prompt};
 use self::prepare::{Content, PreparePass, panels};
-use self::tokens::{TokenSide, unlocked};
-use self::upscaling::UpscalingPass;
+use self::tokens::unlocked;
 use self::weights::FusedWeights;
-use self::workspace::{CHUNK_ROWS, Chunk, Scratch, Sizes, Workspace};
+use self::workspace::{CHUNK_ROWS, Sizes, Workspace};
 use super::chip::{CheckedChip, finite};
 use super::error::DecoderError;
-use super::weights::{
-    CHANNELS, CROSS_CHANNELS, HALF_CHANNELS, MASKS, QUARTER_CHANNELS, WeightSource, Weights,
-    output_token_count,
-};
-use super::{Decoded, FramePrompt, MaskDecoder, PreparedChip, PromptEncoder};
+use super::weights::{CHANNELS, CROSS_CHANNELS, MASKS, WeightSource, Weights, output_token_count};
+use super::{Decoded, FramePrompt, Keep, MaskDecoder, PreparedChip, PromptEncoder};
 use crate::family::Family;
 use crate::features::ChipFeatures;
 
@@ -75,6 +78,10 @@ pub struct FusedDecoder {
     family: Family,
     encoder: PromptEncoder,
     weights: FusedWeights,
+    /// Made when the first long list of points comes.
+    long: OnceLock<LongWeights>,
+    /// Made when many prompts on one chip first come.
+    many: OnceLock<Option<ManyWeights>>,
     /// The dense positional encoding, `[panels][256][16]`.
     positions: Vec<f32>,
     processor: Processor,
@@ -125,6 +132,8 @@ impl FusedDecoder {
             family,
             encoder,
             weights: FusedWeights::new(&weights, processor.block())?,
+            long: OnceLock::new(),
+            many: OnceLock::new(),
             positions,
             processor,
             threads: threads.max(1),
@@ -134,103 +143,66 @@ impl FusedDecoder {
         })
     }
 
-    /// Does `work` for every item: `threads` threads take the next as they become free, each with its own scratch.
-    fn each<T: Send, U: Send>(
+    fn crew(&self) -> Crew<'_> {
+        Crew(self.pool.as_ref())
+    }
+
+    /// What a chip was prepared to, if it was by this decoder or one like it.
+    fn content<'c>(&self, chip: &'c PreparedChip) -> Result<&'c Content, DecoderError> {
+        chip.content::<Content>(self.family)
+            .filter(|content| content.fingerprint == self.fingerprint)
+            .ok_or(DecoderError::ForeignPreparedChip { decoder: self.family })
+    }
+
+    /// One prompt, on `threads` threads of `crew`; `None` where its scores do not please.
+    fn decode_one(
         &self,
-        items: &[Mutex<T>],
-        scratch: &mut [U],
-        work: impl Fn(usize, &mut T, &mut U) + Sync,
-    ) {
-        let next = AtomicUsize::new(0);
-        let take = |scratch: &mut U| {
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                let Some(item) = items.get(i) else { break };
-                // Nobody else ever wants this item; a panic elsewhere does not make its content wrong.
-                work(i, &mut item.lock().unwrap_or_else(PoisonError::into_inner), scratch);
+        chip: &Content,
+        prompt: &FramePrompt,
+        keep: Option<Keep>,
+        crew: Crew<'_>,
+        threads: usize,
+    ) -> Result<Option<Decoded>, DecoderError> {
+        let family = self.family;
+        let tokens = self.encoder.encode(prompt)?;
+        let sizes = Sizes { grid: family.grid(), tokens: output_token_count(family) + tokens.nrows() };
+        let mask = prompt.mask_values(family)?;
+        let mask = match (&mask, &self.weights.mask) {
+            (Some(values), Some(weights)) => Some(Mask { weights, values }),
+            (Some(_), None) => return Err(DecoderError::NoMaskParameters { family }),
+            (None, _) => None,
+        };
+        // The encoder makes a new array, which is in standard order.
+        let prompt = Prompt { tokens: tokens.as_slice().unwrap_or_default(), mask };
+        let block = self.processor.block();
+        let long = sizes.is_long().then(|| self.long.get_or_init(|| LongWeights::new(&self.weights, block)));
+        let passes = Passes {
+            processor: self.processor,
+            weights: &self.weights,
+            long,
+            positions: &self.positions,
+            chip,
+            sizes,
+            crew,
+        };
+
+        let mut workspace =
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        workspace.reserve(sizes, threads, block, mask.is_some());
+        passes.until_scores(prompt, &mut workspace);
+        let decoded = match finite(&workspace.tokens.scores, "scores") {
+            Err(error) => Err(error),
+            Ok(_) if keep.is_some_and(|keep| !keep.wants(family, &workspace.tokens.scores)) => Ok(None),
+            Ok(_) => {
+                passes.until_logits(&mut workspace);
+                decoded(sizes, &mut workspace).map(Some)
             }
         };
-        match (&self.pool, scratch) {
-            (Some(pool), [own, others @ ..]) => pool.in_place_scope(|scope| {
-                for scratch in others {
-                    let take = &take;
-                    scope.spawn(move |_| take(scratch));
-                }
-                take(own);
-            }),
-            (None, [own, ..]) => take(own),
-            (_, []) => {}
+        if sizes.tokens <= KEPT_TOKENS {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
         }
+        decoded
     }
-
-    /// The three passes and the upscaling; the answer is left in the workspace.
-    fn passes(&self, chip: &Content, prompt: &[f32], sizes: Sizes, workspace: &mut Workspace) {
-        let Workspace { tokens, chunks, scratch } = workspace;
-        let (processor, weights) = (self.processor, &self.weights);
-        let panels = sizes.chunk_panels();
-        let part = |values, rows: usize, i: usize| part(values, rows * PANEL * panels, i);
-
-        let mut side = TokenSide { processor, weights, sizes, tokens };
-        side.before_first_pass(prompt);
-        let t = &*side.tokens;
-        self.each(chunks, scratch, |i, chunk: &mut Chunk, scratch: &mut Scratch| {
-            let queries = &t.by_head;
-            let keys = part(&chip.k, CROSS_CHANNELS, i);
-            let values = part(&chip.v, CROSS_CHANNELS, i);
-            processor.run(FirstPass { sizes, queries, keys, values, chunk, scratch });
-        });
-
-        side.after_first_pass(chunks);
-        let t = &*side.tokens;
-        let [first, second, ..] = weights.layers.as_slice() else { return };
-        self.each(chunks, scratch, |i, chunk: &mut Chunk, scratch: &mut Scratch| {
-            let queries = part(&chip.q, CROSS_CHANNELS, i);
-            processor.run(LayerPass {
-                sizes,
-                image_queries: ImageQueries::Prepared { queries, keys: &t.by_head },
-                values: &t.values_out,
-                bias: &first.image_to_token.out_bias,
-                norm: &first.norms[3],
-                before: Some(part(&chip.keys, CHANNELS, i)),
-                positions: part(&self.positions, CHANNELS, i),
-                queries: &t.through_keys,
-                chunk,
-                scratch,
-            });
-        });
-
-        side.after_second_pass(chunks);
-        let t = &*side.tokens;
-        self.each(chunks, scratch, |i, chunk: &mut Chunk, scratch: &mut Scratch| {
-            processor.run(LayerPass {
-                sizes,
-                image_queries: ImageQueries::Projected { keys: &t.keys_through, bias: &t.keys_bias },
-                values: &t.values_out,
-                bias: &second.image_to_token.out_bias,
-                norm: &second.norms[3],
-                before: None,
-                positions: part(&self.positions, CHANNELS, i),
-                queries: &t.through_keys,
-                chunk,
-                scratch,
-            });
-        });
-
-        side.after_third_pass(chunks);
-        let t = &*side.tokens;
-        self.each(chunks, scratch, |i, chunk: &mut Chunk, scratch: &mut Scratch| {
-            let maps = chip.maps.as_ref().map(|[half, quarter]| {
-                [part(half, 4 * HALF_CHANNELS, i), part(quarter, 16 * QUARTER_CHANNELS, i)]
-            });
-            let (weights, hyper) = (&weights.upscaling, &t.hyper);
-            processor.run(UpscalingPass { sizes, weights, hyper, maps, chunk, scratch });
-        });
-    }
-}
-
-/// Part `i` of an array that is cut into parts of `len`.
-fn part(values: &[f32], len: usize, i: usize) -> &[f32] {
-    &values[i * len..][..len]
 }
 
 impl MaskDecoder for FusedDecoder {
@@ -262,7 +234,7 @@ impl MaskDecoder for FusedDecoder {
                 Mutex::new(Some(PreparePass { weights: &self.weights, keys, positions, k, q, v }))
             })
             .collect();
-        self.each(&parts, &mut vec![(); self.threads], |_, pass, ()| {
+        self.crew().each(&parts, &mut vec![(); self.threads], |_, pass, ()| {
             if let Some(pass) = pass.take() {
                 self.processor.run(pass);
             }
@@ -275,25 +247,79 @@ impl MaskDecoder for FusedDecoder {
     }
 
     fn decode(&self, chip: &PreparedChip, prompt: &FramePrompt) -> Result<Decoded, DecoderError> {
-        let family = self.family;
-        let content = chip
-            .content::<Content>(family)
-            .filter(|content| content.fingerprint == self.fingerprint)
-            .ok_or(DecoderError::ForeignPreparedChip { decoder: family })?;
-        let prompt = self.encoder.encode(prompt)?;
-        let sizes = Sizes { grid: family.grid(), tokens: output_token_count(family) + prompt.nrows() };
-        // The encoder makes a new array, which is in standard order.
-        let prompt = prompt.as_slice().unwrap_or_default();
+        let decoded = self.decode_one(self.content(chip)?, prompt, None, self.crew(), self.threads)?;
+        // Every answer pleases.
+        decoded.ok_or(DecoderError::NotFinite { output: "scores" })
+    }
 
-        let mut workspace =
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        workspace.reserve(sizes, self.threads, self.processor.block());
-        self.passes(content, prompt, sizes, &mut workspace);
-        let decoded = decoded(sizes, &mut workspace);
-        if sizes.tokens <= KEPT_TOKENS {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+    fn takes_masks(&self) -> bool {
+        self.weights.mask.is_some()
+    }
+
+    /// Each thread decodes prompts of its own, so that none waits for another between two passes; and from some prompts on
+    /// what the chip fixes of them is computed once.
+    fn decode_many(
+        &self,
+        chip: &PreparedChip,
+        prompts: &[FramePrompt],
+        keep: Keep,
+    ) -> Result<Vec<Option<Decoded>>, DecoderError> {
+        let content = self.content(chip)?;
+        let (family, crew) = (self.family, self.crew());
+        if let [prompt] = prompts {
+            return Ok(vec![self.decode_one(content, prompt, Some(keep), crew, self.threads)?]);
         }
-        decoded
+        let tokens = prompts.iter().map(|prompt| self.encoder.encode(prompt));
+        let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+        let own = output_token_count(family);
+        let grid = family.grid();
+        let (mut few, mut alone): (Vec<usize>, Vec<usize>) = (0..prompts.len()).partition(|&i| {
+            let sizes = Sizes { grid, tokens: own + tokens[i].nrows() };
+            prompts[i].mask.is_none() && !sizes.is_long()
+        });
+        let block = self.processor.block();
+        let [first, second] = self.weights.layers.as_slice() else { return Ok(Vec::new()) };
+        let many = if few.len() >= FEWEST {
+            self.many.get_or_init(|| ManyWeights::new(&self.weights, block)).as_ref()
+        } else {
+            None
+        };
+        let many = many.map(|many| {
+            let (processor, weights) = (self.processor, &self.weights);
+            let model = Model { processor, weights, many, first, second, block };
+            Many::new(family, model, content, &self.positions, crew, self.threads)
+        });
+        if many.is_none() {
+            alone.append(&mut few);
+        }
+
+        // In parts, each of which one thread takes.
+        let parts =
+            alone.chunks(1).map(|one| (one, false)).chain(few.chunks(BATCH).map(|batch| (batch, true)));
+        let parts: Vec<_> = parts.map(|part| Mutex::new((part, Vec::new()))).collect();
+        let mut workers: Vec<Worker> = Vec::new();
+        workers.resize_with(self.threads.min(parts.len()), Worker::default);
+        crew.each(&parts, &mut workers, |_, (part, answers), worker| {
+            *answers = match (&many, *part) {
+                (Some(many), (batch, true)) => {
+                    let tokens: Vec<&[f32]> =
+                        batch.iter().map(|&i| tokens[i].as_slice().unwrap_or_default()).collect();
+                    many.decode(&tokens, own, keep, worker)
+                }
+                (_, (one, _)) => one
+                    .iter()
+                    .map(|&i| self.decode_one(content, &prompts[i], Some(keep), Crew(None), 1))
+                    .collect(),
+            };
+        });
+        let mut answers: Vec<Option<Decoded>> = vec![None; prompts.len()];
+        for part in parts {
+            let ((indices, _), found) = part.into_inner().unwrap_or_else(PoisonError::into_inner);
+            for (&i, answer) in indices.iter().zip(found) {
+                answers[i] = answer?;
+            }
+        }
+        Ok(answers)
     }
 }
 
@@ -303,12 +329,12 @@ fn decoded(sizes: Sizes, workspace: &mut Workspace) -> Result<Decoded, DecoderEr
     let mut images = Vec::with_capacity(MASKS * side * side);
     for mask in 0..MASKS {
         for chunk in &mut workspace.chunks {
-            images.extend_from_slice(part(&unlocked(chunk).logits, 4 * CHUNK_ROWS * side, mask));
+            let len = 4 * CHUNK_ROWS * side;
+            images.extend_from_slice(&unlocked(chunk).logits[mask * len..][..len]);
         }
     }
     let scores = workspace.tokens.scores;
     finite(&images, "logits")?;
-    finite(&scores, "scores")?;
     let logits = Array3::from_shape_vec((MASKS, side, side), images)
         .map_err(DecoderError::shape("shape the logits"))?;
     Ok(Decoded { logits, scores })

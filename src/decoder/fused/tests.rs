@@ -3,7 +3,7 @@
 use super::lanes::{Ops, PANEL, Processor, Work, rows, rows_mut};
 use super::simd::Simd;
 use super::*;
-use crate::decoder::tests::{chip, difference, prompt};
+use crate::decoder::tests::{chip, difference, masked, prompt};
 
 /// exp and GELU of every value.
 struct Functions<'a> {
@@ -65,15 +65,41 @@ fn exp_and_gelu_keep_the_stated_bounds() {
 
 #[test]
 fn every_instruction_set_gives_the_same_answer_but_for_rounding() {
-    let family = Family::Sam3;
-    let answer = |processor: Processor| {
-        let decoder = FusedDecoder::on(processor, &Weights::random(family, 1), family, 1).unwrap();
-        let prepared = decoder.prepare(&chip(family)).unwrap();
-        decoder.decode(&prepared, &prompt(family, 4)).unwrap()
-    };
-    let best = answer(Processor::detect());
-    for processor in Processor::all() {
-        let difference = difference(&answer(processor), &best);
-        assert!(difference < 1e-5, "{processor:?}: {difference}");
+    for family in Family::ALL {
+        let (weights, chip) = (Weights::random(family, 1), chip(family));
+        // Few tokens and many, with a mask and without.
+        let prompts =
+            [prompt(family, 2), masked(family, 4), prompt(family, 9), prompt(family, 14), masked(family, 22)];
+        let answers = |processor: Processor| {
+            let decoder = FusedDecoder::on(processor, &weights, family, 1).unwrap();
+            let prepared = decoder.prepare(&chip).unwrap();
+            prompts.each_ref().map(|prompt| decoder.decode(&prepared, prompt).unwrap())
+        };
+        let best = answers(Processor::detect());
+        for processor in Processor::all().skip(1) {
+            for (i, (answer, best)) in answers(processor).iter().zip(&best).enumerate() {
+                let difference = difference(answer, best);
+                assert!(difference < 2e-5, "{family}, {processor:?}, prompt {i}: {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn many_prompts_give_the_answers_of_each_alone_on_any_number_of_threads() {
+    let family = Family::Sam;
+    let prompts: Vec<FramePrompt> =
+        [2, 3, 2, 20, 5].map(|n| prompt(family, n)).into_iter().chain([masked(family, 2)]).collect();
+    let weights = Weights::random(family, 1);
+    let decoder = |threads| FusedDecoder::new(&weights, family, threads).unwrap();
+    let one = decoder(1);
+    let prepared = one.prepare(&chip(family)).unwrap();
+    let alone: Vec<_> = prompts.iter().map(|prompt| Some(one.decode(&prepared, prompt).unwrap())).collect();
+    for threads in [1, 2, 20] {
+        assert_eq!(
+            decoder(threads).decode_many(&prepared, &prompts, Keep::ALL).unwrap(),
+            alone,
+            "{threads} threads"
+        );
     }
 }

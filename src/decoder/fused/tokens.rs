@@ -1,13 +1,14 @@
 //! The tokens' side of the decoder: self-attention, MLPs, heads, and what stands between two passes over the image.
 //!
-//! There are 7 to about 15 tokens, so little is computed here; most of the time goes into reading the weights once.
+//! There are 7 to about 15 tokens as a rule, so little is computed here; most of the time goes into reading the weights
+//! once.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::kernels::{Merge, MergeHeads, Norms, Product, SelfAttend, ThroughHeads, ThroughValues};
 use super::lanes::{PANEL, Processor};
 use super::weights::{CROSS_HEAD, FusedWeights, ImageToToken, Linear, SelfAttention, TokenToImage};
-use super::workspace::{Chunk, Sizes, Tokens};
+use super::workspace::{Chunk, Sizes, Tokens, room};
 use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HEADS, MASKS, QUARTER_CHANNELS};
 
 /// The tokens of one decode and what they are computed with.
@@ -36,6 +37,34 @@ impl TokenSide<'_> {
         self.by_head();
     }
 
+    /// What the second and third pass take of a layer's tokens for the attention from image to tokens.
+    fn for_image(&mut self, attention: &ImageToToken, prepared: bool) {
+        if self.sizes.is_long() {
+            self.values_by_head(attention);
+        } else {
+            self.values_out(attention);
+        }
+        if prepared || self.sizes.is_long() {
+            self.positioned();
+            self.project_positioned(&attention.k);
+            self.by_head();
+        } else {
+            self.keys_through_queries(attention);
+        }
+    }
+
+    /// The queries of the next attention from tokens to image.
+    fn next_queries(&mut self, attention: &TokenToImage) {
+        if self.sizes.is_long() {
+            self.positioned();
+            self.project_positioned(&attention.q);
+            let t = &mut *self.tokens;
+            split_heads(&t.q, self.sizes.padded(), &mut t.queries_by_head);
+        } else {
+            self.queries_through_keys(attention);
+        }
+    }
+
     /// Between the first pass and the second: the end of layer 0 and the beginning of layer 1.
     pub fn after_first_pass(&mut self, chunks: &mut [Mutex<Chunk>]) {
         let layer = &self.weights.layers[0];
@@ -44,15 +73,12 @@ impl TokenSide<'_> {
         self.processor.run(MergeHeads { chunks, heads, out: &mut t.mixed });
         self.finish_attention(&layer.token_to_image.out, 0);
         self.mlp(0);
-        self.positioned();
-        self.project_positioned(&layer.image_to_token.k);
-        self.by_head();
-        self.values_out(&layer.image_to_token);
+        self.for_image(&layer.image_to_token, true);
 
         let layer = &self.weights.layers[1];
         self.self_attention(&layer.self_attention, true);
         self.norm_update(1, 0, true);
-        self.queries_through_keys(&layer.token_to_image);
+        self.next_queries(&layer.token_to_image);
     }
 
     /// Between the second pass and the third: the end of layer 1 and the queries of the last attention.
@@ -61,15 +87,19 @@ impl TokenSide<'_> {
         self.merge(chunks, &layer.token_to_image.v);
         self.finish_attention(&layer.token_to_image.out, 1);
         self.mlp(1);
-        self.keys_through_queries(&layer.image_to_token);
-        self.values_out(&layer.image_to_token);
-        self.queries_through_keys(&self.weights.last);
+        self.for_image(&layer.image_to_token, false);
+        self.next_queries(&self.weights.last);
     }
 
     /// Before the upscaling: the hypernetworks' weights, and the scores.
     pub fn after_third_pass(&mut self, chunks: &mut [Mutex<Chunk>]) {
+        self.merge(chunks, &self.weights.last.v);
+        self.heads();
+    }
+
+    /// From what the last attention has mixed to the hypernetworks' weights and the scores.
+    pub fn heads(&mut self) {
         let weights = self.weights;
-        self.merge(chunks, &weights.last.v);
         let t = &mut *self.tokens;
         let mixed = &t.mixed[..self.sizes.padded() * CROSS_CHANNELS];
         linear(self.processor, &weights.last.out, mixed, &mut t.update, false);
@@ -111,7 +141,7 @@ impl TokenSide<'_> {
     }
 
     /// `positioned = queries + given`
-    fn positioned(&mut self) {
+    pub fn positioned(&mut self) {
         let t = &mut *self.tokens;
         for ((sum, query), given) in t.positioned.iter_mut().zip(&t.queries).zip(&t.given) {
             *sum = query + given;
@@ -119,7 +149,7 @@ impl TokenSide<'_> {
     }
 
     /// Attention among the tokens; leaves its result in `update`.
-    fn self_attention(&mut self, attention: &SelfAttention, positions: bool) {
+    pub fn self_attention(&mut self, attention: &SelfAttention, positions: bool) {
         if positions {
             self.positioned();
         }
@@ -134,7 +164,7 @@ impl TokenSide<'_> {
     }
 
     /// `queries = norm(update [+ queries])` with a norm of a layer.
-    fn norm_update(&mut self, layer: usize, norm: usize, residual: bool) {
+    pub fn norm_update(&mut self, layer: usize, norm: usize, residual: bool) {
         let t = &mut *self.tokens;
         for (query, update) in t.queries.iter_mut().zip(&t.update) {
             *query = if residual { *query + update } else { *update };
@@ -144,14 +174,14 @@ impl TokenSide<'_> {
     }
 
     /// The output's projection of what was mixed from the image, residual and norm.
-    fn finish_attention(&mut self, out: &Linear, layer: usize) {
+    pub fn finish_attention(&mut self, out: &Linear, layer: usize) {
         let t = &mut *self.tokens;
         let mixed = &t.mixed[..self.sizes.padded() * CROSS_CHANNELS];
         linear(self.processor, out, mixed, &mut t.update, false);
         self.norm_update(layer, 1, true);
     }
 
-    fn mlp(&mut self, layer: usize) {
+    pub fn mlp(&mut self, layer: usize) {
         let [first, second] = &self.weights.layers[layer].mlp;
         let t = &mut *self.tokens;
         room(&mut t.hidden, self.sizes.padded() * first.outputs);
@@ -161,21 +191,30 @@ impl TokenSide<'_> {
     }
 
     /// `q = linear(positioned)`
-    fn project_positioned(&mut self, projection: &Linear) {
+    pub fn project_positioned(&mut self, projection: &Linear) {
         let t = &mut *self.tokens;
         let len = self.sizes.padded() * projection.outputs;
         linear(self.processor, projection, &t.positioned, &mut t.q[..len], false);
     }
 
-    /// `q` `[padded][128]` to `[8][padded / 4][16][4]`.
-    fn by_head(&mut self) {
+    /// `q` by head.
+    pub fn by_head(&mut self) {
         let t = &mut *self.tokens;
-        let fours = self.sizes.padded() / 4;
-        for (i, out) in t.by_head.iter_mut().enumerate() {
-            let (lane, i) = (i % 4, i / 4);
-            let (channel, i) = (i % CROSS_HEAD, i / CROSS_HEAD);
-            let (four, head) = (i % fours, i / fours);
-            *out = t.q[(four * 4 + lane) * CROSS_CHANNELS + head * CROSS_HEAD + channel];
+        split_heads(&t.q, self.sizes.padded(), &mut t.by_head);
+    }
+
+    /// Values of the attention from image to tokens by head.
+    fn values_by_head(&mut self, attention: &ImageToToken) {
+        let t = &mut *self.tokens;
+        let len = self.sizes.padded() * attention.v.outputs;
+        linear(self.processor, &attention.v, &t.queries, &mut t.v[..len], false);
+        for (head, values) in t.values_by_head.iter_mut().enumerate() {
+            for token in 0..self.sizes.tokens {
+                for channel in 0..CROSS_HEAD {
+                    let place = values.place(channel, token);
+                    values.values_mut()[place] = t.v[token * CROSS_CHANNELS + head * CROSS_HEAD + channel];
+                }
+            }
         }
     }
 
@@ -243,6 +282,10 @@ impl TokenSide<'_> {
     /// What the chunks have mixed, together, and through the projection of values: `mixed`.
     fn merge(&mut self, chunks: &mut [Mutex<Chunk>], values: &Linear) {
         let t = &mut *self.tokens;
+        if self.sizes.is_long() {
+            // Every image token has been projected.
+            return self.processor.run(MergeHeads { chunks, heads: self.sizes.heads(), out: &mut t.mixed });
+        }
         self.processor.run(Merge { chunks, panels: self.sizes.head_panels(), out: &mut t.attended });
         t.mixed.fill(0.0);
         let tokens = self.sizes.tokens;
@@ -250,13 +293,19 @@ impl TokenSide<'_> {
     }
 }
 
-fn linear(processor: Processor, linear: &Linear, x: &[f32], out: &mut [f32], relu: bool) {
-    processor.run(Product { linear, x, out, relu });
+/// `[padded][128]` to `[8][padded / 4][16][4]`.
+pub(super) fn split_heads(x: &[f32], padded: usize, out: &mut [f32]) {
+    let fours = padded / 4;
+    for (i, out) in out.iter_mut().enumerate() {
+        let (lane, i) = (i % 4, i / 4);
+        let (channel, i) = (i % CROSS_HEAD, i / CROSS_HEAD);
+        let (four, head) = (i % fours, i / fours);
+        *out = x[(four * 4 + lane) * CROSS_CHANNELS + head * CROSS_HEAD + channel];
+    }
 }
 
-/// A buffer of exactly `len` values.
-fn room(values: &mut Vec<f32>, len: usize) {
-    values.resize(len, 0.0);
+fn linear(processor: Processor, linear: &Linear, x: &[f32], out: &mut [f32], relu: bool) {
+    processor.run(Product { linear, x, out, relu });
 }
 
 /// The chunk behind a lock that only one thread can hold here.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-use super::{Association, Audience, PromptTokens, decode, prepare, whole};
+use super::{Association, Audience, PromptTokens, decode, mask, prepare, whole};
 use crate::decoder::error::DecoderError;
 use crate::decoder::weights::Weights;
 use crate::family::Family;
@@ -13,13 +13,15 @@ use crate::family::Family;
 /// What is in a file, for its documentation string.
 pub(super) const WHOLE: &str = "The whole mask decoder with its prompt encoder.";
 pub(super) const PREPARE: &str = "What the mask decoder computes once per chip.";
+pub(super) const MASK: &str =
+    "What a mask prompt changes of the tensors of the prepare graph, before they go to the decode graph.";
 pub(super) const DECODE: &str =
     "What the mask decoder computes per prompt, from the tensors of the prepare graph.";
 
 /// Writes `<name>.decoder.onnx` (whole), `<name>.prepare.onnx` and `<name>.decode.onnx` into `directory`, which is made
-/// if need be, and returns their paths in this order.
+/// if need be, and returns their paths in this order; behind them `<name>.mask.onnx`, if the weights take masks.
 ///
-/// All take any number of prompt tokens (the dimension `N`). How prompts become `point_coords` and `point_labels` is
+/// All but the last take any number of prompt tokens (the dimension `N`). How prompts become `point_coords` and `point_labels` is
 /// said in each file's documentation string and in its metadata.
 ///
 /// # Errors
@@ -28,11 +30,14 @@ pub fn export(weights: &Weights, name: &str, directory: &Path) -> Result<Vec<Pat
     fs::create_dir_all(directory)
         .map_err(|source| DecoderError::Export { path: directory.to_owned(), source })?;
     let (any, runtime) = (PromptTokens::Symbolic, Audience::Runtime);
-    let graphs = [
+    let mut graphs = vec![
         ("decoder", whole(weights, any, runtime)?),
         ("prepare", prepare(weights, runtime)?),
         ("decode", decode(weights, any, Association::FewTokens, runtime)?),
     ];
+    if weights.takes_masks() {
+        graphs.push(("mask", mask(weights)?));
+    }
     let mut paths = Vec::with_capacity(graphs.len());
     for (part, model) in graphs {
         let path = directory.join(format!("{name}.{part}.onnx"));

@@ -3,6 +3,7 @@
 //! - [`whole`]: embedding and prompt to masks, as Segment Anything is usually exported.
 //! - [`prepare`] and [`decode`]: the same decoder split into what is done once per chip and what is done per prompt,
 //!   with products re-associated and the upscaling in block order.
+//! - [`mask()`]: between the two, for a prompt with a mask.
 //! - [`export`] writes them to files for other runtimes.
 //!
 //! Here: what is computed. Not here: who runs it (`tract` and other engines beside this module).
@@ -15,6 +16,7 @@ mod attention;
 pub mod builder;
 mod export;
 mod layers;
+mod mask;
 pub mod onnx;
 mod split;
 mod transformer;
@@ -22,6 +24,7 @@ mod upscaling;
 mod whole;
 
 pub use export::export;
+pub use mask::mask;
 pub use split::{Association, PREPARED, decode, prepare};
 pub use whole::whole;
 

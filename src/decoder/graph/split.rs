@@ -230,7 +230,7 @@ impl Net<'_> {
     }
 }
 
-fn prepared_shapes(family: Family) -> [(&'static str, Vec<Dim>); 4] {
+pub(super) fn prepared_shapes(family: Family) -> [(&'static str, Vec<Dim>); 4] {
     let p = image_tokens(family).into();
     let (heads, head): (Dim, Dim) = (HEADS.into(), CROSS_HEAD.into());
     let [keys, k, v, q] = PREPARED;

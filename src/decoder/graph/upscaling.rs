@@ -10,10 +10,10 @@ use super::layers::Net;
 use crate::decoder::error::DecoderError;
 use crate::decoder::weights::{CHANNELS, HALF_CHANNELS, MASKS, QUARTER_CHANNELS};
 
-/// Epsilon of the LayerNorm between the two upscalings (Meta's `LayerNorm2d`).
-const EPSILON: f32 = 1e-6;
+/// Epsilon of the LayerNorm between the two upscalings, and of those of a mask prompt (Meta's `LayerNorm2d`).
+pub(super) const EPSILON: f32 = 1e-6;
 /// Pixels of a 2 x 2 block.
-const BLOCK: usize = 4;
+pub(super) const BLOCK: usize = 4;
 const FIRST: &str = "mask_decoder.output_upscaling.0";
 const NORM: &str = "mask_decoder.output_upscaling.1";
 const SECOND: &str = "mask_decoder.output_upscaling.3";

@@ -11,7 +11,8 @@ use crate::decoder::weights::{CHANNELS, MASKS, Weights};
 ///
 /// Inputs, in this order: `image_embeddings [1, 256, grid, grid]`; for SAM 2 and 3 `high_res_feats_0 [1, 32, 4 grid,
 /// 4 grid]` and `high_res_feats_1 [1, 64, 2 grid, 2 grid]`; then `point_coords [1, N, 2]` and `point_labels [1, N]`, or
-/// `sparse_embeddings [1, N, 256]` for an engine of this crate. Outputs: `low_res_masks [1, 4, 4 grid, 4 grid]` and
+/// `sparse_embeddings [1, N, 256]` for an engine of this crate; then, where the weights take masks, `mask_input [1, 1,
+/// 4 grid, 4 grid]` and `has_mask_input [1]`. Outputs: `low_res_masks [1, 4, 4 grid, 4 grid]` and
 /// `iou_predictions [1, 4]`.
 ///
 /// # Errors
@@ -34,7 +35,8 @@ pub fn whole(weights: &Weights, n: PromptTokens, audience: Audience) -> Result<M
         .into_shape_with_order((1, CHANNELS, 1, 1))
         .map_err(DecoderError::shape("shape the embedding of no mask"))?;
     let no_mask = net.g.weight("prompt_encoder.no_mask_embed.weight", &no_mask);
-    let image = net.g.add("image/no_mask", &image, &no_mask);
+    let dense = net.mask_or(&no_mask)?;
+    let image = net.g.add("image/no_mask", &image, &dense);
     let image = net.g.reshape("image/flat", &image, &[1, CHANNELS as i64, -1]);
     let image = net.g.transpose("image/tokens", &image, &[0, 2, 1]);
 

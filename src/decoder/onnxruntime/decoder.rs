@@ -11,7 +11,8 @@ use super::{EnginePlace, OnnxRuntimeOptions, Provider, facts, library};
 use crate::decoder::blocks::answer;
 use crate::decoder::chip::{CheckedChip, finite};
 use crate::decoder::error::DecoderError;
-use crate::decoder::graph::{self, Association, Audience, PromptTokens};
+use crate::decoder::graph::onnx::ModelProto;
+use crate::decoder::graph::{self, Association, Audience, PREPARED, PromptTokens};
 use crate::decoder::weights::{CHANNELS, WeightSource, Weights};
 use crate::decoder::{Decoded, FramePrompt, MaskDecoder, PreparedChip, PromptEncoder};
 use crate::family::Family;
@@ -36,6 +37,9 @@ pub struct OrtDecoder {
     decode: Graph,
     /// For prompts of more tokens than `decode` takes; made when the first one comes.
     long: Mutex<Option<Graph>>,
+    /// For prompts with a mask, on the CPU provider: it is small work, and TensorRT would build engines for it. Made when
+    /// the first one comes.
+    mask: Mutex<Option<Graph>>,
     /// Tokens of the longest prompt that `decode` takes.
     most_tokens: usize,
     place: Option<EnginePlace>,
@@ -100,6 +104,7 @@ impl OrtDecoder {
             prepare,
             decode,
             long: Mutex::new(None),
+            mask: Mutex::new(None),
             most_tokens,
             place,
             fingerprint,
@@ -120,18 +125,33 @@ impl OrtDecoder {
         if n <= self.most_tokens {
             return self.decode.run(inputs);
         }
-        // A failed load leaves nothing behind.
-        let mut long = self.long.lock().unwrap_or_else(PoisonError::into_inner);
-        if long.is_none() {
-            let any = PromptTokens::Symbolic;
-            let model = graph::decode(&self.weights, any, Association::ManyTokens, Audience::Engine)?;
-            let runner = Runner::Cpu { threads: self.threads };
-            *long = Some(Graph::load(&self.environment, &model.encode_to_vec(), &runner)?);
+        self.run_later(&self.long, inputs, || {
+            graph::decode(&self.weights, PromptTokens::Symbolic, Association::ManyTokens, Audience::Engine)
+        })
+    }
+
+    /// A chip's arrays with a mask, low-resolution logits row by row: those of [`PREPARED`].
+    fn masked(&self, prepared: &[Values], mask: &[f32]) -> Result<Vec<Values>, DecoderError> {
+        let side = self.family().low_resolution();
+        let mask = Values { shape: vec![1, 1, side, side], values: mask.to_vec() };
+        let inputs: Vec<&Values> = prepared.iter().chain([&mask]).collect();
+        self.run_later(&self.mask, &inputs, || graph::mask(&self.weights))
+    }
+
+    /// Runs a graph that is made when it is first needed, on the CPU provider.
+    fn run_later(
+        &self,
+        place: &Mutex<Option<Graph>>,
+        inputs: &[&Values],
+        make: impl FnOnce() -> Result<ModelProto, DecoderError>,
+    ) -> Result<Vec<Values>, DecoderError> {
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(graph) = &*place {
+            return graph.run(inputs);
         }
-        match &*long {
-            Some(graph) => graph.run(inputs),
-            None => Err(unexpected("no graph".to_owned())),
-        }
+        let runner = Runner::Cpu { threads: self.threads };
+        let graph = Graph::load(&self.environment, &make()?.encode_to_vec(), &runner)?;
+        place.insert(graph).run(inputs)
     }
 }
 
@@ -164,12 +184,22 @@ impl MaskDecoder for OrtDecoder {
         let tokens = self.encoder.encode(prompt)?;
         let n = tokens.nrows();
         let tokens = Values { shape: vec![n, CHANNELS], values: tokens.into_raw_vec_and_offset().0 };
-        let inputs: Vec<&Values> = content.arrays.iter().chain([&tokens]).collect();
+        let (prepared, maps) = content.arrays.split_at(PREPARED.len().min(content.arrays.len()));
+        let masked = match prompt.mask_values(family)? {
+            Some(mask) => Some(self.masked(prepared, &mask)?),
+            None => None,
+        };
+        let prepared = masked.as_deref().unwrap_or(prepared);
+        let inputs: Vec<&Values> = prepared.iter().chain(maps).chain([&tokens]).collect();
         let outputs = self.run_decode(n, &inputs)?;
         let [logits, scores] = outputs.as_slice() else {
             return Err(unexpected(format!("{} outputs instead of 2", outputs.len())));
         };
         answer(&logits.values, &scores.values, family.grid())
+    }
+
+    fn takes_masks(&self) -> bool {
+        self.weights.takes_masks()
     }
 }
 

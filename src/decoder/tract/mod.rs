@@ -8,7 +8,7 @@ mod operators;
 mod plan;
 mod plans;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tract_linalg::multithread::Executor;
 use tract_onnx::prelude::Tensor;
@@ -20,7 +20,7 @@ pub(in crate::decoder) use plan::{Plan, tensor, values};
 use super::blocks::answer;
 use super::chip::{CheckedChip, finite};
 use super::error::DecoderError;
-use super::graph::{self, Association, Audience, PromptTokens};
+use super::graph::{self, Association, Audience, PREPARED, PromptTokens};
 use super::weights::{CHANNELS, HALF_CHANNELS, QUARTER_CHANNELS, WeightSource, Weights};
 use super::{Decoded, FramePrompt, MaskDecoder, PreparedChip, PromptEncoder};
 use crate::family::Family;
@@ -41,6 +41,8 @@ pub struct TractDecoder {
     encoder: PromptEncoder,
     prepare: Plan,
     plans: Plans,
+    /// For prompts with a mask, made when the first one comes.
+    mask: Mutex<Option<Arc<Plan>>>,
     executor: Executor,
     /// Says of a prepared chip whether it was made with these weights.
     fingerprint: u64,
@@ -64,7 +66,8 @@ impl TractDecoder {
         let prepare = Plan::load(&graph::prepare(&weights, Audience::Engine)?, &executor)?;
         let encoder = PromptEncoder::new(&weights)?;
         let fingerprint = weights.fingerprint();
-        Ok(Self { weights, encoder, prepare, plans: Plans::new(PLANS), executor, fingerprint })
+        let (plans, mask) = (Plans::new(PLANS), Mutex::default());
+        Ok(Self { weights, encoder, prepare, plans, mask, executor, fingerprint })
     }
 
     /// Makes the plans of the commonest prompts, so that the first prompt need not wait for them.
@@ -78,6 +81,25 @@ impl TractDecoder {
     #[cfg(test)]
     pub(in crate::decoder) fn kept_plans(&self) -> Vec<usize> {
         self.plans.kept()
+    }
+
+    /// A chip's tensors with a mask, low-resolution logits row by row.
+    fn masked(&self, tensors: &[Arc<Tensor>], mask: &[f32]) -> Result<Vec<Arc<Tensor>>, DecoderError> {
+        // A panic while it is made leaves no plan, which is a valid state.
+        let mut plan = self.mask.lock().unwrap_or_else(PoisonError::into_inner);
+        let plan = match &*plan {
+            Some(plan) => Arc::clone(plan),
+            None => {
+                let made = Arc::new(Plan::load(&graph::mask(&self.weights)?, &self.executor)?);
+                Arc::clone(plan.insert(made))
+            }
+        };
+        let side = self.family().low_resolution();
+        let mask = tensor(&[1, 1, side, side], mask)?;
+        let (prepared, maps) = tensors.split_at(PREPARED.len().min(tensors.len()));
+        let mut tensors = plan.run(prepared.iter().cloned().chain([mask]))?;
+        tensors.extend(maps.iter().cloned());
+        Ok(tensors)
     }
 
     fn plan(&self, n: usize) -> Result<Arc<Plan>, DecoderError> {
@@ -123,13 +145,22 @@ impl MaskDecoder for TractDecoder {
         let n = tokens.nrows();
         let plan = self.plan(n)?;
         let tokens = tensor(&[n, CHANNELS], &tokens.into_raw_vec_and_offset().0)?;
+        let masked = match prompt.mask_values(family)? {
+            Some(mask) => Some(self.masked(&content.tensors, &mask)?),
+            None => None,
+        };
 
-        let outputs = plan.run(content.tensors.iter().cloned().chain([tokens]))?;
+        let tensors = masked.as_ref().unwrap_or(&content.tensors);
+        let outputs = plan.run(tensors.iter().cloned().chain([tokens]))?;
         let [logits, scores] = outputs.as_slice() else {
             let message = format!("{} outputs instead of 2", outputs.len());
             return Err(DecoderError::Engine { action: "run a decoder graph", message });
         };
         answer(values(logits)?, values(scores)?, family.grid())
+    }
+
+    fn takes_masks(&self) -> bool {
+        self.weights.takes_masks()
     }
 }
 

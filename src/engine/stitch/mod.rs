@@ -303,6 +303,7 @@ impl Asker<'_> {
         let prompt = FramePrompt {
             points: asked.chain(seeds).collect(),
             bbox: bbox.map(|sides| sides.map(|v| v * gain)),
+            mask: None,
         };
         let (decoded, family, [load, decode]) = self.engine.decode(self.folder, window.chip, &prompt)?;
         self.load += load;

@@ -1,9 +1,9 @@
-//! Which file names stand for the same model.
+//! Which file names stand for the same model: the one rule for folders, chips and imported models.
 //!
 //! A folder names its model by the file name of the checkpoint. Geo-SAM v1 names it by its type, `vit_b`, and its
 //! users have Meta's files; geosam's users have Ultralytics' copies of them, with the same weights.
 
-use crate::features::file_name_of;
+use super::file_name_of;
 
 /// Meta's file stems and v1's model types of what Ultralytics calls by the last name. Exact names only: a
 /// fine-tuned `sam_vit_b_trees.pth` is another model.
@@ -14,7 +14,7 @@ const SAME: [(&str, &str, &str); 3] = [
 ];
 
 /// One name for all names of a model: Ultralytics' file name, in lower case.
-pub(super) fn canonical(name: &str) -> String {
+pub(crate) fn canonical(name: &str) -> String {
     let name = file_name_of(name).to_ascii_lowercase();
     let stem = name.strip_suffix(".pth").or_else(|| name.strip_suffix(".pt")).unwrap_or(&name);
     // What v1's plugin cuts out of Meta's checkpoints.
@@ -41,14 +41,14 @@ pub fn same_model(a: &str, b: &str) -> bool {
 }
 
 /// The file to import for a checkpoint, for advice: `vit_b` is no file, `sam_b.pt` is.
-pub(super) fn advised_file(checkpoint: &str) -> String {
+pub(crate) fn advised_file(checkpoint: &str) -> String {
     let canonical = canonical(checkpoint);
     let known = SAME.iter().any(|(_, _, ultralytics)| *ultralytics == canonical);
     if known { canonical } else { file_name_of(checkpoint).to_owned() }
 }
 
 /// The other files with the same weights, for advice: ` (sam_b.pt, or Meta's sam_vit_b_01ec64.pth)`.
-pub(super) fn other_names(checkpoint: &str) -> String {
+pub(crate) fn other_names(checkpoint: &str) -> String {
     let canonical = canonical(checkpoint);
     let known = SAME.iter().find(|(_, _, ultralytics)| *ultralytics == canonical);
     known.map_or_else(String::new, |(_, meta, ultralytics)| format!(" ({ultralytics}, or Meta's {meta}.pth)"))
@@ -82,6 +82,7 @@ mod tests {
             ("sam_vit_b_trees.pth", "sam_b.pt"),
             ("mobile_sam.pt", "sam_b.pt"),
             ("vit_b", "vit_h"),
+            ("my_vit_b_tuned.pt", "sam_b.pt"),
         ] {
             assert!(!same_model(a, b), "{a} {b}");
         }
