@@ -69,7 +69,7 @@ impl ServeArgs {
         let (client, events) = crate::bus::connect(bus).map_err(ServiceError::from)?;
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(CliError::file("signals"))?;
         let service = Service::start(config.service_options(), client, events)?;
-        tracing::info!(device = config.device, broker = %config.broker.url, "serving");
+        tracing::info!(device = config.device, broker = %config.broker.url, "the board has started");
         let stopper = service.stopper();
         let listen = move || {
             if signals.forever().next().is_some() {
@@ -80,7 +80,7 @@ impl ServeArgs {
         listener.map_err(CliError::file("signals"))?;
         // Where a thread is gone the program ends at once, with a status: who has started it starts it again.
         service.wait()?;
-        tracing::info!("stopping");
+        tracing::info!("the board stops");
         service.stop();
         Ok(true)
     }
