@@ -37,6 +37,8 @@ put 644 systemd/media-geosam.mount lib/systemd/system/media-geosam.mount
 put 644 systemd/geosam-edge-card.rules lib/udev/rules.d/90-geosam-edge-card.rules
 put 644 systemd/geosam-edge.sysusers usr/lib/sysusers.d/geosam-edge.conf
 for file in systemd/drop-ins/*.conf; do put 644 "$file" "usr/share/geosam-edge/${file##*/}"; done
+put 755 packaging/mosquitto/certificates.sh usr/share/geosam-edge/mosquitto/certificates.sh
+for file in geosam-edge.conf geosam-edge.acl; do put 644 "packaging/mosquitto/$file" "usr/share/geosam-edge/mosquitto/$file"; done
 for page in packaging/man/*.1; do
     put 644 "$page" "usr/share/man/man1/${page##*/}"
     gzip -9n "$root/usr/share/man/man1/${page##*/}"
@@ -45,7 +47,7 @@ put 644 packaging/completions/geosam-edge usr/share/bash-completion/completions/
 put 644 packaging/completions/_geosam-edge usr/share/zsh/vendor-completions/_geosam-edge
 put 644 packaging/completions/geosam-edge.fish usr/share/fish/vendor_completions.d/geosam-edge.fish
 doc=usr/share/doc/geosam-edge
-for file in README.md LICENSE-MIT LICENSE-APACHE docs/boards.md docs/mqtt.md docs/prepare-a-card.md docs/tensorrt.md docs/asyncapi.yaml \
+for file in README.md LICENSE-MIT LICENSE-APACHE docs/boards.md docs/mqtt.md docs/prepare-a-card.md docs/tensorrt.md docs/tls.md docs/asyncapi.yaml \
     packaging/debian/copyright; do
     put 644 "$file" "$doc/${file##*/}"
 done

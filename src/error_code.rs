@@ -22,6 +22,8 @@ pub enum ErrorCode {
     UnknownSession,
     /// The layer does not exist.
     UnknownLayer,
+    /// The layer has no object of that id.
+    UnknownObject,
     /// The session has no mask to save, or the layer no object to take back.
     NothingToSave,
     /// The folder is known but cannot be served now.
@@ -55,6 +57,34 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// All codes, in the order of the documentation.
+    pub const ALL: [Self; 24] = [
+        Self::BadRequest,
+        Self::UnknownVerb,
+        Self::UnknownCrs,
+        Self::NoChipCovers,
+        Self::OutsideChip,
+        Self::UnknownFolder,
+        Self::UnknownSession,
+        Self::UnknownLayer,
+        Self::UnknownObject,
+        Self::NothingToSave,
+        Self::FolderNotReady,
+        Self::ModelMissing,
+        Self::ModelMismatch,
+        Self::ChipUnreadable,
+        Self::TooLarge,
+        Self::Expired,
+        Self::Superseded,
+        Self::Busy,
+        Self::Cancelled,
+        Self::IdReused,
+        Self::AlreadyDone,
+        Self::Undeliverable,
+        Self::CardError,
+        Self::Internal,
+    ];
+
     /// Whether the same request may succeed later without being changed.
     pub const fn retryable(self) -> bool {
         matches!(self, Self::FolderNotReady | Self::Expired | Self::Busy | Self::CardError | Self::Internal)
@@ -71,6 +101,7 @@ impl ErrorCode {
             Self::UnknownFolder => "UNKNOWN_FOLDER",
             Self::UnknownSession => "UNKNOWN_SESSION",
             Self::UnknownLayer => "UNKNOWN_LAYER",
+            Self::UnknownObject => "UNKNOWN_OBJECT",
             Self::NothingToSave => "NOTHING_TO_SAVE",
             Self::FolderNotReady => "FOLDER_NOT_READY",
             Self::ModelMissing => "MODEL_MISSING",

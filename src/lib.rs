@@ -3,7 +3,7 @@
 //! The way of a prompt, from top to bottom; dependencies run downward only:
 //!
 //! ```text
-//! request (MQTT or command line)  api, bus, service, cli
+//! request (MQTT or command line)  api, bus, service, web, cli
 //!   -> prompt set in, feature out engine
 //!   -> chip chosen                catalog
 //!   -> features read              features
@@ -38,6 +38,8 @@ pub mod program;
 pub mod service;
 pub mod session;
 pub mod store;
+#[cfg(feature = "web")]
+pub mod web;
 
 pub use error_code::ErrorCode;
 pub use family::Family;

@@ -204,7 +204,7 @@ fn a_session_is_built_up_saved_listed_fetched_and_taken_back() {
 fn an_object_that_was_simplified_to_be_saved_says_so_wherever_it_is_told() {
     let Some((broker, board, mut ears)) = scene("") else { return };
     let mut saved = |id: &str, output: &str| {
-        let add = format!(r#"{{"id":"a{id}","session":"s1",{POINT},{SMALL}}}"#);
+        let add = format!(r#"{{"id":"a{id}","session":"s1",{POINT}}}"#);
         ask(&broker, &board, "add", &add);
         assert_eq!(code(&ears.answer(&format!("a{id}"))), "ok");
         let save = format!(r#"{{"id":"{id}","session":"s1","layer":"ponds","output":{{{output}}}}}"#);

@@ -139,7 +139,7 @@ impl Accelerator {
             if options.required {
                 listener(EngineNews::Fallback { model: None, message: error.to_string() });
             } else {
-                tracing::info!(%error, "decoding on the processor");
+                tracing::info!("prompts are decoded on the processor: {error}");
             }
         }
         let starting = Mutex::new(());

@@ -146,5 +146,7 @@ pub(super) fn parse(
         batch.push(PromptItem { id: id.flatten(), properties, ..item });
     }
     request.batch = Some(batch);
+    // As it stands in `geosam`: the verbs that take no batch refuse it by that name.
+    request.said.keys.push("objects".to_owned());
     Ok(request)
 }

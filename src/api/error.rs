@@ -19,6 +19,16 @@ pub enum RequestError {
         /// `; did you mean "..."?`, where a known key is near.
         hint: String,
     },
+    /// A key that requests of other verbs have.
+    #[error("\"{key}\" belongs to {takers}, not to {verb}; leave it out")]
+    ForeignKey {
+        /// The key, with the path that leads to it.
+        key: String,
+        /// The verbs that take it.
+        takers: String,
+        /// The verb of the request.
+        verb: String,
+    },
     /// A value of the wrong type or outside its range.
     #[error("\"{key}\" {problem}")]
     BadValue {

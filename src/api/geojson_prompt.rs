@@ -77,6 +77,9 @@ pub(super) fn parse(
         request.item.crs = written;
     }
     request.item.prompt = drawn.prompt(request.item.crs)?;
+    let drawn =
+        [("points", !request.item.prompt.points.is_empty()), ("bbox", request.item.prompt.bbox.is_some())];
+    request.said.keys.extend(drawn.into_iter().filter(|(_, is)| *is).map(|(key, _)| key.to_owned()));
     Ok(request)
 }
 

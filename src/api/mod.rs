@@ -9,6 +9,7 @@ mod error;
 mod everything;
 mod geojson_prompt;
 mod json;
+mod keys;
 mod limits;
 mod names;
 mod output;
@@ -25,13 +26,16 @@ pub use error::RequestError;
 pub use everything::{EverythingOptions, MOST_POINTS_PER_SIDE};
 pub(crate) use json::nesting;
 pub use json::{JsonError, parse_bounded};
+pub use keys::{ENTRY_KEYS, KEYS, Key, check_keys};
 pub use limits::Limits;
 pub(crate) use names::{MAX_NAME, first_digits, short_digest};
 pub use names::{NameError, check_folder_name, check_name, escape_name};
-pub use parse::{MAX_CHIPS, parse_request, parse_request_with};
+pub use output::OUTPUT_KEYS;
+pub use parse::{MAX_CHIPS, MAX_IDS, parse_request, parse_request_with};
 pub use prompt::checked_box;
 pub use request::{
-    CrsChoice, Multimask, OnTooLarge, OutputOptions, PromptItem, PromptSet, Request, RequestId, Vectorization,
+    CrsChoice, Multimask, OnTooLarge, OutputOptions, PromptItem, PromptSet, Request, RequestId, Said,
+    Vectorization,
 };
 pub use response::{
     ApiError, ChipSide, ErrorStatus, Feature, FeatureCollection, Incomplete, LegacyCrs, MaskProperties,

@@ -6,7 +6,8 @@ use super::error::{Parsed, RequestError};
 use super::request::{Multimask, OnTooLarge, OutputOptions, Vectorization};
 use super::values::{boolean, crs_from, given, kind_of, known_keys, whole, wrong_type};
 
-const OUTPUT_KEYS: &[&str] = &[
+/// The keys of `output`, in the order of the documentation.
+pub const OUTPUT_KEYS: &[&str] = &[
     "crs",
     "vectorization",
     "tolerance",

@@ -6,36 +6,21 @@ use super::error::{Parsed, RequestError};
 use super::everything::everything_from;
 use super::geojson_prompt;
 use super::json::parse_bounded;
+use super::keys::{ENTRY_KEYS, KEYS, names};
 use super::limits::Limits;
 use super::names::asked_folder;
 use super::output::output_from;
 use super::prompt::prompt_from;
-use super::request::{CrsChoice, Multimask, OutputOptions, PromptItem, Request, RequestId};
-use super::values::{boolean, crs_from, given, id_from, kind_of, known_keys, name, whole_number, wrong_type};
+use super::request::{CrsChoice, Multimask, OutputOptions, PromptItem, Request, RequestId, Said};
+use super::values::{
+    boolean, crs_from, given, id_from, instant, kind_of, known_keys, name, whole_number, wrong_type,
+};
 
-const REQUEST_KEYS: &[&str] = &[
-    "id",
-    "folder",
-    "crs",
-    "points",
-    "labels",
-    "bbox",
-    "prompts",
-    "output",
-    "stitch",
-    "max_chips",
-    "ttl_ms",
-    "preview",
-    "session",
-    "layer",
-    "properties",
-    "request_id",
-    "offset",
-    "limit",
-    "everything",
-];
-const ITEM_KEYS: &[&str] =
-    &["id", "folder", "crs", "points", "labels", "bbox", "output", "stitch", "max_chips"];
+/// Ids of saved objects in one request at the most.
+pub const MAX_IDS: usize = 1000;
+/// The longest id of a saved object, in bytes: a layer edited by hand may have any.
+const LONGEST_OBJECT_ID: usize = 256;
+
 /// Parses the payload of a request of any verb: the request JSON, or GeoJSON with a `geosam` member.
 ///
 /// The prompt may be empty here; the verbs that need one say so. On failure the id is returned as far
@@ -96,7 +81,12 @@ pub(super) fn request_from(
     limits: &Limits,
     defaults: Option<&PromptItem>,
 ) -> Parsed<Request> {
-    known_keys(&object, REQUEST_KEYS, "")?;
+    known_keys(&object, &names(KEYS), "")?;
+    let mut said = Said {
+        keys: said_keys(&object),
+        output: given(&object, "output").and_then(Value::as_object).cloned().unwrap_or_default(),
+        entry_keys: Vec::new(),
+    };
     let batch = match object.remove("prompts") {
         None | Some(Value::Null) => None,
         Some(Value::Array(entries)) => Some(entries),
@@ -105,22 +95,22 @@ pub(super) fn request_from(
         }
     };
     let item = item_from(&object, defaults, "", limits)?;
+    if let Some(entries) = &batch {
+        said.entry_keys = entries.iter().filter_map(Value::as_object).flat_map(said_keys).collect();
+        said.entry_keys.sort_unstable();
+        said.entry_keys.dedup();
+    }
     let batch = batch.map(|entries| batch_from(&entries, &item, limits)).transpose()?;
     if batch.is_some() && !item.prompt.is_empty() {
         return Err(RequestError::Contradiction(
             "a request has either \"prompts\" or its own \"points\" and \"bbox\", not both".to_owned(),
         ));
     }
-    let properties = match object.remove("properties") {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(map)) => map,
-        Some(other) => {
-            return Err(RequestError::bad("properties", format!("is {}; send an object", kind_of(&other))));
-        }
-    };
+    let properties = properties_of(&object, "")?;
     Ok(Request {
         item,
         batch,
+        said,
         ttl_ms: whole_number(&object, "ttl_ms")?,
         preview: boolean(&object, "", "preview")?.unwrap_or(false),
         session: name(&object, "session")?,
@@ -130,7 +120,52 @@ pub(super) fn request_from(
         offset: whole_number(&object, "offset")?,
         limit: whole_number(&object, "limit")?,
         everything: given(&object, "everything").map(everything_from).transpose()?,
+        ids: ids_from(&object)?,
+        to_layer: name(&object, "to_layer")?,
+        client: name(&object, "client")?,
+        since: instant(&object, "since")?,
+        until: instant(&object, "until")?,
     })
+}
+
+/// The keys that an object gives a value to; that it is no preview asks for nothing.
+fn said_keys(object: &Map<String, Value>) -> Vec<String> {
+    let says =
+        |(key, value): &(&String, &Value)| !value.is_null() && !(*key == "preview" && **value == false);
+    object.iter().filter(says).map(|(key, _)| key.clone()).collect()
+}
+
+fn properties_of(object: &Map<String, Value>, path: &str) -> Parsed<Map<String, Value>> {
+    match given(object, "properties") {
+        None => Ok(Map::new()),
+        Some(Value::Object(map)) => Ok(map.clone()),
+        Some(other) => Err(wrong_type(path, "properties", other, "an object")),
+    }
+}
+
+/// Ids of saved objects, each once.
+fn ids_from(object: &Map<String, Value>) -> Parsed<Vec<String>> {
+    let list = match given(object, "ids") {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(list)) if (1..=MAX_IDS).contains(&list.len()) => list,
+        Some(Value::Array(list)) => {
+            let problem = format!("has {} entries; send 1 to {MAX_IDS}", list.len());
+            return Err(RequestError::bad("ids", problem));
+        }
+        Some(other) => return Err(wrong_type("", "ids", other, "an array of ids of saved objects")),
+    };
+    let mut ids: Vec<String> = Vec::with_capacity(list.len());
+    for (index, value) in list.iter().enumerate() {
+        let id = match value {
+            Value::String(text) if (1..=LONGEST_OBJECT_ID).contains(&text.len()) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            other => return Err(wrong_type("", &format!("ids[{index}]"), other, "the id of a saved object")),
+        };
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
 }
 
 fn batch_from(entries: &[Value], outer: &PromptItem, limits: &Limits) -> Parsed<Vec<PromptItem>> {
@@ -147,8 +182,9 @@ fn batch_from(entries: &[Value], outer: &PromptItem, limits: &Limits) -> Parsed<
             let problem = format!("is {}; send an object", kind_of(entry));
             return Err(RequestError::bad(format!("prompts[{index}]"), problem));
         };
-        known_keys(object, ITEM_KEYS, &path)?;
-        let item = item_from(object, Some(outer), &path, limits)?;
+        known_keys(object, &names(ENTRY_KEYS), &path)?;
+        let mut item = item_from(object, Some(outer), &path, limits)?;
+        item.properties = given(object, "properties").map(|_| properties_of(object, &path)).transpose()?;
         if item.prompt.is_empty() {
             let problem = "has neither \"points\" nor \"bbox\"; one of them is needed";
             return Err(RequestError::bad(format!("prompts[{index}]"), problem));

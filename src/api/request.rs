@@ -1,9 +1,12 @@
 //! What a request may hold, after parsing. Coordinates are still in the request's own CRS.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::everything::EverythingOptions;
+use super::output::output_from;
 use crate::geo::{Bounds, Crs, GeoError};
 
 /// The name a client gives a request; echoed as it came, as a string or a number.
@@ -130,6 +133,7 @@ pub enum Multimask {
 
 /// The `output` member of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct OutputOptions {
     /// CRS of the answer's coordinates.
     pub crs: CrsChoice,
@@ -147,6 +151,22 @@ pub struct OutputOptions {
     pub max_bytes: Option<usize>,
     /// What to do with a larger answer.
     pub on_too_large: OnTooLarge,
+}
+
+impl OutputOptions {
+    /// The tolerance that is asked for, where outlines are to be simplified at all.
+    pub fn simplification(&self) -> Option<f64> {
+        (self.vectorization == Vectorization::Simplified && self.tolerance > 0.0).then_some(self.tolerance)
+    }
+
+    /// The same, drawn with this tolerance, or along pixel edges.
+    #[must_use]
+    pub fn simplified_by(self, tolerance: Option<f64>) -> Self {
+        match tolerance {
+            Some(tolerance) => Self { vectorization: Vectorization::Simplified, tolerance, ..self },
+            None => Self { vectorization: Vectorization::Pixel, ..self },
+        }
+    }
 }
 
 impl Default for OutputOptions {
@@ -194,6 +214,30 @@ impl Default for PromptItem {
     }
 }
 
+/// What a request says itself, as against what it inherits or leaves to defaults.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Said {
+    /// Its keys; of a GeoJSON prompt those of its member `geosam`, and `points` and `bbox` where they were drawn.
+    pub keys: Vec<String>,
+    /// The keys of its entries of `prompts`, each once.
+    pub entry_keys: Vec<String>,
+    /// Its own `output`, as it was written.
+    pub output: Map<String, Value>,
+}
+
+impl Said {
+    /// Whether it has the key.
+    pub fn has(&self, key: &str) -> bool {
+        self.keys.iter().any(|said| said == key)
+    }
+
+    /// The output that is asked for where `base` stands for what is not said.
+    pub fn output_over(&self, base: OutputOptions) -> OutputOptions {
+        // It was read before, so it is one.
+        output_from(&Value::Object(self.output.clone()), base, "").unwrap_or(base)
+    }
+}
+
 /// A request of any verb, checked for form: names are valid, numbers finite, counts within limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -201,15 +245,17 @@ pub struct Request {
     pub item: PromptItem,
     /// The entries of a batch, in order; `None` for a single request.
     pub batch: Option<Vec<PromptItem>>,
+    /// What it says itself.
+    pub said: Said,
     /// Milliseconds after receipt when nobody waits for the answer any more.
     pub ttl_ms: Option<u64>,
     /// Of one client's waiting previews only the newest is run.
     pub preview: bool,
     /// Session of `add`, `undo`, `clear`, `save`, `unsave`.
     pub session: Option<String>,
-    /// Layer of `save`, `unsave`, `fetch`.
+    /// Layer of `save`, `unsave`, `update`, `delete`, `fetch`.
     pub layer: Option<String>,
-    /// Properties to keep with a saved object.
+    /// Properties to keep with a saved object, or, for `update`, to change; `null` takes one out.
     pub properties: Map<String, Value>,
     /// Request to take back, for `cancel`.
     pub request_id: Option<RequestId>,
@@ -220,6 +266,16 @@ pub struct Request {
     /// Points and filters, for `everything`.
     #[serde(default)]
     pub everything: Option<EverythingOptions>,
+    /// Saved objects, for `update`, `delete`, `fetch`; none where the request names none.
+    pub ids: Vec<String>,
+    /// Layer to move objects to, for `update`.
+    pub to_layer: Option<String>,
+    /// Who saved, for `fetch`.
+    pub client: Option<String>,
+    /// Saved at this time or later, for `fetch`.
+    pub since: Option<SystemTime>,
+    /// Saved before this time, for `fetch`.
+    pub until: Option<SystemTime>,
 }
 
 impl Request {

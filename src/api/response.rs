@@ -39,6 +39,9 @@ pub enum Outcome {
         /// followed.
         #[serde(skip_serializing_if = "Option::is_none")]
         chip_bbox: Option<[f64; 4]>,
+        /// Tolerance of simplification in source pixels, where the outlines were simplified.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tolerance: Option<f64>,
         /// How far the object was followed, where the request asked for it.
         #[serde(flatten)]
         stitch: Option<StitchReport>,
@@ -96,11 +99,11 @@ impl Response {
     pub fn empty_mask(id: Option<RequestId>) -> Self {
         let result = FeatureCollection { bbox: None, crs: None, features: Vec::new() };
         let (masks, timing_ms) = (Vec::new(), Timing::default());
-        let (status, chip_bbox, stitch) = (OkStatus::Ok, None, None);
+        let (status, tolerance, chip_bbox, stitch) = (OkStatus::Ok, None, None, None);
         Self {
             id,
             properties: None,
-            outcome: Outcome::Mask { status, result, masks, timing_ms, chip_bbox, stitch },
+            outcome: Outcome::Mask { status, result, masks, timing_ms, chip_bbox, tolerance, stitch },
         }
     }
 

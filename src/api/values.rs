@@ -1,5 +1,7 @@
 //! Single values of a request's keys, each with a message that says which key, what it holds and what would be right.
 
+use std::time::SystemTime;
+
 use serde_json::{Map, Value};
 
 use super::error::{Parsed, RequestError};
@@ -66,6 +68,16 @@ pub(super) fn name(object: &Map<String, Value>, key: &'static str) -> Parsed<Opt
 pub(super) fn whole_number(object: &Map<String, Value>, key: &str) -> Parsed<Option<u64>> {
     let number = |value: &Value| whole(value).ok_or_else(|| wrong_type("", key, value, "a whole number"));
     given(object, key).map(number).transpose()
+}
+
+/// A time of day and date, in UTC.
+pub(super) fn instant(object: &Map<String, Value>, key: &str) -> Parsed<Option<SystemTime>> {
+    let wanted = "a time in UTC, such as \"2026-05-01T12:00:00Z\"";
+    let time = |value: &Value| {
+        let time = value.as_str().and_then(|text| humantime::parse_rfc3339_weak(text).ok());
+        time.ok_or_else(|| wrong_type("", key, value, wanted))
+    };
+    given(object, key).map(time).transpose()
 }
 
 pub(super) fn boolean(object: &Map<String, Value>, path: &str, key: &str) -> Parsed<Option<bool>> {

@@ -43,7 +43,11 @@ impl Secret {
         }
     }
 
-    fn read(path: &Path) -> Result<Self, String> {
+    /// A password as it stands in a file.
+    ///
+    /// # Errors
+    /// As [`Secret::from_line`], and where the file cannot be read.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let mut bytes = Vec::new();
         // With a byte order mark, a line break, and one byte more than may be.
@@ -53,8 +57,8 @@ impl Secret {
         Self::from_line(&text)
     }
 
-    /// The text, to hand to the broker and to nobody else.
-    pub(super) fn reveal(&self) -> &str {
+    /// The text, to hand to the broker, or to compare with, and to nobody else.
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }

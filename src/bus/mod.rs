@@ -50,6 +50,10 @@ pub use message::{
     PublishOutcome, PublishToken, SubscribeToken,
 };
 pub use options::{BackoffOptions, BrokerUrl, BusOptions, ProtocolChoice, TlsFiles};
+#[cfg(feature = "web")]
+pub(crate) use relay::{Stream, dial_for_another};
+#[cfg(feature = "web")]
+pub(crate) use tls::server_config;
 pub use topics::{AddressFault, Inbound, RequestAddress, Scope, TopicError, Topics, Verb};
 pub use wire::{BusStats, QueueLimits, Subscription};
 

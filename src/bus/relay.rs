@@ -7,6 +7,8 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+#[cfg(feature = "web")]
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -16,10 +18,13 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::identity::Identity;
-use super::options::BusOptions;
+#[cfg(feature = "web")]
+use super::options::TlsFiles;
+use super::options::{BrokerUrl, BusOptions};
 use super::packet::{ConnAck, Incoming, Mark};
 use super::tls;
 
@@ -27,7 +32,7 @@ use super::tls;
 const CHUNK: usize = 16 << 10;
 
 /// A connection to the broker, encrypted or not.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// TCP that sends at once and acknowledges at once.
@@ -96,7 +101,8 @@ impl Relay {
     /// # Errors
     /// Says why the broker cannot be reached.
     pub(super) async fn open(options: &BusOptions, identity: &Identity, v5: bool) -> Result<Self, String> {
-        let dialled = tokio::time::timeout(options.connect_timeout, dial(options, identity)).await;
+        let dialled =
+            tokio::time::timeout(options.connect_timeout, dial(&options.broker, identity.tls.as_ref())).await;
         let broker = dialled.map_err(|_| format!("no answer within {:?}", options.connect_timeout))??;
         let (address, listener) = listen().map_err(|error| format!("no socket of our own: {error}"))?;
         let mark = Mark((u128::from(random()) << 64 | u128::from(random())).to_be_bytes());
@@ -137,13 +143,25 @@ impl Drop for Relay {
     }
 }
 
-async fn dial(options: &BusOptions, identity: &Identity) -> Result<Box<dyn Stream>, String> {
-    let url = &options.broker;
+/// A connection to the broker for somebody else's bytes: those of the map page. They do not travel under a certificate of
+/// ours, by which a broker may know us.
+///
+/// # Errors
+/// Says why the broker cannot be reached.
+#[cfg(feature = "web")]
+pub(crate) async fn dial_for_another(url: &BrokerUrl, ca: Option<&Path>) -> Result<Box<dyn Stream>, String> {
+    let files = TlsFiles { ca: ca.map(Path::to_owned), ..TlsFiles::default() };
+    let config =
+        if url.tls { Some(tls::client_config(&files).map_err(|error| error.to_string())?) } else { None };
+    dial(url, config.as_ref()).await
+}
+
+async fn dial(url: &BrokerUrl, config: Option<&Arc<ClientConfig>>) -> Result<Box<dyn Stream>, String> {
     let tcp = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(|error| error.to_string())?;
     // Without it small packets wait for the acknowledgement of those before them.
     tcp.set_nodelay(true).map_err(|error| error.to_string())?;
     let tcp = Prompt(tcp);
-    let Some(config) = &identity.tls else { return Ok(Box::new(tcp)) };
+    let Some(config) = config else { return Ok(Box::new(tcp)) };
     let name = ServerName::try_from(url.host.clone())
         .map_err(|_| format!("{} is no name that a certificate could be for", url.host))?;
     let connected = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await;

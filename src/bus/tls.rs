@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "web")]
+use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -56,6 +58,23 @@ fn authorities(files: &TlsFiles) -> Result<PathBuf, BusError> {
                        give the broker's authority as ca";
         BusError::Tls { path: PathBuf::from(SYSTEM_BUNDLES[0]), problem: problem.to_owned() }
     })
+}
+
+/// What a server of ours shows to those who connect to it.
+///
+/// # Errors
+/// As [`client_config`].
+#[cfg(feature = "web")]
+pub(crate) fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, BusError> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| problem(cert, &format!("TLS cannot be set up: {error}")))?
+        .with_no_client_auth();
+    let mut config = builder
+        .with_single_cert(certificates(cert)?, private_key(key)?)
+        .map_err(|error| problem(cert, &own_certificate(&error, key)))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BusError> {

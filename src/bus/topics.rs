@@ -29,6 +29,10 @@ pub enum Verb {
     Save,
     /// Take back the last saved object.
     Unsave,
+    /// Change the properties of saved objects, or the layer that they are in.
+    Update,
+    /// Take saved objects out of their layer.
+    Delete,
     /// What there is: folders, sessions, layers, models.
     List,
     /// A page of a layer.
@@ -41,13 +45,15 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb, in the order of the contract.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Segment,
         Self::Add,
         Self::Undo,
         Self::Clear,
         Self::Save,
         Self::Unsave,
+        Self::Update,
+        Self::Delete,
         Self::List,
         Self::Fetch,
         Self::Everything,
@@ -63,6 +69,8 @@ impl Verb {
             Self::Clear => "clear",
             Self::Save => "save",
             Self::Unsave => "unsave",
+            Self::Update => "update",
+            Self::Delete => "delete",
             Self::List => "list",
             Self::Fetch => "fetch",
             Self::Everything => "everything",
@@ -77,10 +85,10 @@ impl Verb {
 
     /// Whether the request changes a session or a layer, so that its id may not be used twice.
     pub const fn changes_state(self) -> bool {
-        self.has_session() || matches!(self, Self::Everything)
+        self.has_session() || matches!(self, Self::Update | Self::Delete | Self::Everything)
     }
 
-    /// Whether the request is a step of a session.
+    /// Whether the request may be a step of a session.
     pub const fn has_session(self) -> bool {
         matches!(self, Self::Add | Self::Undo | Self::Clear | Self::Save | Self::Unsave)
     }
@@ -117,8 +125,8 @@ pub struct RequestAddress {
 pub enum AddressFault {
     /// The last level is no verb.
     #[error(
-        "there is no verb {verb:?}; known are segment, add, undo, clear, save, unsave, list, fetch, everything, \
-         cancel"
+        "there is no verb {verb:?}; known are segment, add, undo, clear, save, unsave, update, delete, list, fetch, \
+         everything, cancel"
     )]
     UnknownVerb {
         /// The level, cut for display.

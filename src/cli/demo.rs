@@ -15,7 +15,11 @@ use crate::demo::{Demo, DemoOptions};
 /// Where the demo's folder is in the repository.
 const COMMITTED: &str = "models/demo/features";
 
-/// Start broker, service and a client in one process, and show requests and answers.
+/// Where the map page is looked for.
+#[cfg(feature = "web")]
+const PAGE_PORT: u16 = 8080;
+
+/// Start broker, service and a client in one process, and show requests and answers; in a terminal the map page too.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// A feature folder, or a directory that holds some. Repeatable [default: models/demo/features of the
@@ -28,9 +32,16 @@ pub struct Args {
     /// Write a picture of each mask into this directory, as PNG.
     #[arg(long, value_name = "DIR")]
     overlay: Option<PathBuf>,
-    /// Leave everything running, and print commands to try by hand.
-    #[arg(long)]
+    /// Leave everything running, the map page too, and print commands to try by hand; so it is by itself in a terminal.
+    #[arg(long, conflicts_with = "once")]
     keep: bool,
+    /// End when all has been shown, in a terminal too.
+    #[arg(long)]
+    once: bool,
+    /// Address of the map page [default: 127.0.0.1:8080, or another port where that is taken].
+    #[cfg(feature = "web")]
+    #[arg(long, value_name = "ADDR:PORT")]
+    web: Option<std::net::SocketAddr>,
     /// Port of the broker on this machine [default: a free one].
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
@@ -42,16 +53,23 @@ impl Args {
     /// # Errors
     /// No folder with a model, a port that is taken, or an answer that does not come.
     pub(super) fn run(self) -> Result<bool, CliError> {
-        let mut signals = if self.keep {
+        let mut out = io::stdout();
+        // Somebody who looks on wants to try it; a script wants an end.
+        let keep = self.keep || (out.is_terminal() && !self.once);
+        let mut signals = if keep {
             Some(Signals::new([SIGTERM, SIGINT]).map_err(CliError::file("signals"))?)
         } else {
             None
         };
         let folders = if self.features.is_empty() { vec![committed()?] } else { self.features };
         let models = models_dir(self.models.as_deref(), folders.first().map(PathBuf::as_path));
-        let options = DemoOptions { folders, models, port: self.port, pictures: self.overlay };
+        #[cfg(feature = "web")]
+        let page =
+            keep.then(|| self.web.unwrap_or_else(|| std::net::SocketAddr::from(([127, 0, 0, 1], PAGE_PORT))));
+        #[cfg(not(feature = "web"))]
+        let page = None;
+        let options = DemoOptions { folders, models, port: self.port, pictures: self.overlay, page };
         let mut demo = Demo::start(&options)?;
-        let mut out = io::stdout();
         let colours = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let good = demo.play(&mut out, colours)?;
         if let Some(signals) = &mut signals {

@@ -22,6 +22,8 @@ mod info;
 mod info_facts;
 mod logging;
 mod models_dir;
+#[cfg(any(not(feature = "demo"), test))]
+mod no_demo;
 mod output;
 mod overlay;
 mod pack;
@@ -84,6 +86,9 @@ pub enum Command {
     /// Start broker, service and a client in one process, and show requests and answers.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
+    /// Tell how to get the demo, which this program was built without.
+    #[cfg(not(feature = "demo"))]
+    Demo(no_demo::Args),
     /// Copy a folder with its chips in half precision.
     Pack(pack::Args),
     /// Measure this machine: where the time of a prompt goes.
@@ -121,6 +126,8 @@ impl Cli {
             Command::Serve(args) => args.run(),
             #[cfg(feature = "demo")]
             Command::Demo(args) => args.run(),
+            #[cfg(not(feature = "demo"))]
+            Command::Demo(args) => Ok(args.run()),
             Command::Pack(args) => args.run(),
             Command::Bench(args) => args.run(),
             Command::Doctor(args) => args.run(),

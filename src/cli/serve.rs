@@ -41,6 +41,10 @@ pub struct ServeArgs {
     /// Which engine decodes: "auto" takes TensorRT where it can be used, otherwise "fused" on the processor.
     #[arg(long, value_name = "ENGINE", value_parser = super::engine_flag::any_engine())]
     pub engine: Option<EngineChoice>,
+    /// Serve the map page on this address, for example 127.0.0.1:8080.
+    #[cfg(feature = "web")]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub web: Option<String>,
 }
 
 /// Why `serve` does not start.
@@ -69,7 +73,9 @@ impl ServeArgs {
         let (client, events) = crate::bus::connect(bus).map_err(ServiceError::from)?;
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(CliError::file("signals"))?;
         let service = Service::start(config.service_options(), client, events)?;
-        tracing::info!(device = config.device, broker = %config.broker.url, "serving");
+        tracing::info!(device = config.device, broker = %config.broker.url, "the board has started");
+        #[cfg(feature = "web")]
+        let _page = serve_page(&config, &service);
         let stopper = service.stopper();
         let listen = move || {
             if signals.forever().next().is_some() {
@@ -80,7 +86,7 @@ impl ServeArgs {
         listener.map_err(CliError::file("signals"))?;
         // Where a thread is gone the program ends at once, with a status: who has started it starts it again.
         service.wait()?;
-        tracing::info!("stopping");
+        tracing::info!("the board stops");
         service.stop();
         Ok(true)
     }
@@ -94,6 +100,10 @@ impl ServeArgs {
             models: self.models.clone(),
             state: self.state.clone(),
             engine: self.engine,
+            #[cfg(feature = "web")]
+            web: self.web.clone(),
+            #[cfg(not(feature = "web"))]
+            web: None,
         }
     }
 
@@ -114,6 +124,23 @@ impl ServeArgs {
         out.write_all(config.effective().as_bytes())?;
         out.flush()?;
         Ok(None)
+    }
+}
+
+/// Serves the map page, where the configuration says so. Whatever becomes of it, the service goes on.
+#[cfg(feature = "web")]
+fn serve_page(config: &Config, service: &Service) -> Option<crate::web::WebServer> {
+    let options = config.web_options()?;
+    for note in options.notes() {
+        tracing::warn!("{note}");
+    }
+    let shown = service.folders_shown();
+    match crate::web::WebServer::start_patiently(options, move || shown.now()) {
+        Ok(page) => Some(page),
+        Err(error) => {
+            tracing::error!(%error, "the map page is not served");
+            None
+        }
     }
 }
 

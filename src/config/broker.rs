@@ -55,7 +55,12 @@ impl Config {
     /// # Errors
     /// As [`Self::bus_options`], and where a certificate or key cannot be used.
     pub fn check_files(&self) -> Result<(), ConfigError> {
-        bus::check(&self.bus_options()?).map_err(ConfigError::from)
+        bus::check(&self.bus_options()?)?;
+        #[cfg(feature = "web")]
+        if let Some(options) = self.web_options() {
+            crate::web::check(&options)?;
+        }
+        Ok(())
     }
 
     /// What is not wrong, but worth a look before the board is left alone.
@@ -93,6 +98,8 @@ impl Config {
                  answer_age_s, or lower session_expiry_s"
             ));
         }
+        #[cfg(feature = "web")]
+        notes.extend(self.web_options().iter().flat_map(crate::web::WebOptions::notes));
         notes
     }
 

@@ -53,6 +53,10 @@ pub enum ConfigError {
         /// What is wrong.
         problem: String,
     },
+    /// The map page's server refuses it: a password, a certificate.
+    #[cfg(feature = "web")]
+    #[error(transparent)]
+    Web(#[from] crate::web::WebError),
     /// The bus refuses it, for example a certificate.
     #[error(transparent)]
     Bus(#[from] BusError),

@@ -19,9 +19,11 @@ mod service;
 mod show;
 mod surroundings;
 mod tensorrt;
+mod web;
 
 pub use error::ConfigError;
 pub use surroundings::Surroundings;
+pub use web::WebConfig;
 
 /// Everything `geosam-edge serve` can be told.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +56,8 @@ pub struct Config {
     pub health: HealthConfig,
     /// Groups of boards.
     pub fleet: FleetConfig,
+    /// The map page.
+    pub web: WebConfig,
 }
 
 /// The broker and our session there.
@@ -206,6 +210,8 @@ pub struct Overrides {
     pub state: Option<PathBuf>,
     /// `--engine`.
     pub engine: Option<EngineChoice>,
+    /// `--web`.
+    pub web: Option<String>,
 }
 
 impl Config {

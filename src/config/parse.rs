@@ -8,7 +8,7 @@ use super::error::{ConfigError, Place};
 use super::reader::{Document, Section};
 use super::{
     BrokerConfig, Config, DecoderConfig, DefaultsConfig, EngineChoice, FleetConfig, HealthConfig,
-    LimitsConfig, Overrides, PasswordSource, PreviewConfig, Surroundings, TensorRtConfig,
+    LimitsConfig, Overrides, PasswordSource, PreviewConfig, Surroundings, TensorRtConfig, WebConfig,
 };
 use crate::api::MAX_CHIPS;
 use crate::bus::{BrokerUrl, Protocol, ProtocolChoice, TlsFiles, Topics};
@@ -56,6 +56,7 @@ impl Config {
             tensorrt: TensorRtConfig::default(),
             health: HealthConfig { interval_s: 30 },
             fleet: FleetConfig::default(),
+            web: WebConfig::default(),
         }
     }
 
@@ -137,6 +138,7 @@ impl Config {
             check(&fleet, "groups", Topics::new("geosam", "board", &groups))?;
             self.fleet.groups = groups;
         }
+        self.web.read(&document.section("web")?)?;
         Ok(())
     }
 
@@ -163,6 +165,9 @@ impl Config {
         self.models = overrides.models.clone().unwrap_or_else(|| self.models.clone());
         self.state = overrides.state.clone().unwrap_or_else(|| self.state.clone());
         self.decoder.engine = overrides.engine.unwrap_or(self.decoder.engine);
+        if let Some(listen) = &overrides.web {
+            self.web.listen = Some(WebConfig::address(listen).map_err(|problem| refuse("web", problem))?);
+        }
         Ok(())
     }
 }

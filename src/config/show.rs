@@ -92,6 +92,18 @@ impl Config {
 
         out.section("fleet");
         out.list("groups", self.fleet.groups.iter().cloned());
+
+        let web = &self.web;
+        out.section("web");
+        if let Some(listen) = web.listen {
+            out.text("listen", &listen.to_string());
+        }
+        out.list("hosts", web.hosts.iter().cloned());
+        for (key, path) in [("password_file", &web.password_file), ("cert", &web.cert), ("key", &web.key)] {
+            if let Some(path) = path {
+                out.path(key, path);
+            }
+        }
         out.0
     }
 }

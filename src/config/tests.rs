@@ -130,6 +130,7 @@ fn flags_win_over_the_file() {
         models: Some("/models".into()),
         state: Some("/state".into()),
         engine: Some(EngineChoice::Tract),
+        web: Some("localhost:8080".to_owned()),
     };
     let text = "device = \"a\"\nfeatures = [\"x\", \"y\"]\n[broker]\nurl = \"mqtt://here\"";
     let config = Config::from_text(text, None, &overrides, &surroundings()).unwrap();
@@ -138,6 +139,7 @@ fn flags_win_over_the_file() {
     assert_eq!(config.features, [PathBuf::from("/media/card")]);
     assert_eq!((config.models, config.state), ("/models".into(), "/state".into()));
     assert_eq!(config.decoder.engine, EngineChoice::Tract);
+    assert_eq!(config.web.listen, Some("127.0.0.1:8080".parse().unwrap()));
 
     let named = "[broker]\nclient_id = \"mine\"";
     let config = Config::from_text(named, None, &overrides, &surroundings()).unwrap();
@@ -210,6 +212,9 @@ fn a_value_that_cannot_be_is_refused_with_its_line_and_what_would_be_right() {
         ("[tensorrt]\nprovider = \"cpu\"\nfp16 = true", ":3: \"tensorrt.fp16\" is for a GPU; leave it out"),
         ("[tensorrt]\nprovider = \"cpu\"\ndevice = 1", ":3: \"tensorrt.device\" is for a GPU"),
         ("[fleet]\ngroups = [\"a b\"]", ":2: \"fleet.groups\" cannot be used"),
+        ("[web]\nlisten = \"board\"", ":2: \"web.listen\" is no address with a port"),
+        ("[web]\nhosts = [\"board:80\"]", ":2: \"web.hosts\" has an entry that is no name"),
+        ("[web]\ncert = \"c\"", ":2: \"web.cert\" stands without key"),
         ("device = ", ":1: this is not TOML"),
         ("device = \"a\"\ndevice = \"b\"", ":2: this is not TOML: duplicate key"),
     ] {
@@ -266,6 +271,12 @@ fn what_is_in_force_reads_back_as_the_same() {
         key = "/k.pem"
         [fleet]
         groups = ["valley"]
+        [web]
+        listen = "[::1]:8080"
+        hosts = ["board.example"]
+        password_file = "/p"
+        cert = "/c.pem"
+        key = "/k.pem"
     "#;
     for text in [text, ""] {
         let config = parse(text).unwrap();
@@ -275,8 +286,8 @@ fn what_is_in_force_reads_back_as_the_same() {
 
 #[test]
 fn what_is_in_force_shows_every_key() {
-    let text =
-        "[broker]\nurl=\"mqtts://a\"\nusername=\"u\"\npassword_file=\"p\"\nca=\"a\"\ncert=\"b\"\nkey=\"c\"";
+    let text = "[broker]\nurl=\"mqtts://a\"\nusername=\"u\"\npassword_file=\"p\"\nca=\"a\"\ncert=\"b\"\nkey=\"c\"\n\
+         [web]\nlisten=\"127.0.0.1:1\"\npassword_file=\"p\"\ncert=\"b\"\nkey=\"c\"";
     let shown = parse(text).unwrap().effective();
     let document = Document::parse("", None).unwrap();
     Config::defaults(&surroundings()).read(&document).unwrap();
@@ -334,4 +345,34 @@ proptest! {
         let _ = parse(&format!("[broker]\nurl = {text}"));
         let _ = parse(&format!("[limits]\n{text} = 1"));
     }
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn the_page_is_served_where_an_address_is_given_and_warns_where_it_is_open() {
+    assert!(parse("").unwrap().web_options().is_none());
+    let notes = |text: &str| {
+        let notes = parse(text).unwrap().notes();
+        notes.into_iter().filter(|note| note.contains("the page at")).collect::<Vec<_>>()
+    };
+    assert_eq!(notes("[web]\nlisten = \"127.0.0.1:8080\""), [""; 0]);
+    let open = "[web]\nlisten = \"0.0.0.0:8080\"\n";
+    assert!(notes(open)[0].contains("neither TLS nor a password"));
+    assert!(notes(&format!("{open}password_file = \"p\""))[0].contains("has no TLS"));
+    assert!(notes(&format!("{open}cert = \"c\"\nkey = \"k\""))[0].contains("has no password"));
+    assert_eq!(notes(&format!("{open}cert = \"c\"\nkey = \"k\"\npassword_file = \"p\"")), [""; 0]);
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn what_the_page_needs_is_checked_before_it_is_served() {
+    let check = |keys: &str| {
+        let config = parse(&format!("[web]\nlisten = \"127.0.0.1:8080\"\n{keys}")).unwrap();
+        config.check_files().map_err(|error| error.to_string())
+    };
+    assert_eq!(check(""), Ok(()));
+    assert!(check("password_file = \"/nowhere/p\"").unwrap_err().starts_with("/nowhere/p: cannot be used"));
+    assert!(
+        check("cert = \"/nowhere/c\"\nkey = \"/k\"").unwrap_err().starts_with("/nowhere/c: cannot be read")
+    );
 }

@@ -31,6 +31,8 @@ pub struct DemoOptions {
     pub port: Option<u16>,
     /// Directory for a picture of each mask.
     pub pictures: Option<PathBuf>,
+    /// Where the map page is served, if it is.
+    pub page: Option<SocketAddr>,
 }
 
 /// Why the demo cannot go on.
@@ -52,6 +54,10 @@ pub enum DemoError {
         /// What the system says.
         source: io::Error,
     },
+    /// The map page cannot be served.
+    #[cfg(feature = "web")]
+    #[error(transparent)]
+    Page(#[from] crate::web::WebError),
     /// No directory for the service's state.
     #[error("cannot make a temporary directory for the service's state: {0}")]
     State(io::Error),
@@ -125,6 +131,8 @@ pub struct Demo {
     address: SocketAddr,
     service: Service,
     client: client::Client,
+    #[cfg(feature = "web")]
+    page: Option<crate::web::WebServer>,
     place: place::Place,
     pictures: Option<PathBuf>,
     /// Removed with everything in it at the end.
@@ -163,7 +171,30 @@ impl Demo {
         let service = Service::start(service_options, handle, events)?;
         let client = client::Client::connect(bus_options(address, CLIENT), base, CLIENT)?;
         let pictures = options.pictures.clone();
-        Ok(Self { address, service, client, place, pictures, state })
+        #[cfg(feature = "web")]
+        let page = options.page.map(|listen| serve_page(listen, address, &service)).transpose()?;
+        Ok(Self {
+            address,
+            service,
+            client,
+            #[cfg(feature = "web")]
+            page,
+            place,
+            pictures,
+            state,
+        })
+    }
+
+    /// The address of the map page, where it is served.
+    pub fn page(&self) -> Option<String> {
+        #[cfg(feature = "web")]
+        {
+            self.page.as_ref().map(|page| format!("http://{}/", page.address()))
+        }
+        #[cfg(not(feature = "web"))]
+        {
+            None
+        }
     }
 
     /// Plays all requests and prints them with their answers. `false` if one was not answered as it should.
@@ -191,7 +222,11 @@ impl Demo {
         let (all, state) = (topic("#"), self.state.path().display());
         let (request, response) = (topic("request/me/segment"), topic("response/me/segment"));
         let payload = format!(r#"{{"id":1,{crs}"points":[[{x},{y}]]}}"#);
-        writeln!(out, "\nAll is still running. Listen in one terminal:\n")?;
+        writeln!(out, "\nAll is still running.")?;
+        if let Some(page) = self.page() {
+            writeln!(out, "\nThe map page: {page}\nOpen it in a browser, and click on a pond.")?;
+        }
+        writeln!(out, "\nListen in one terminal:\n")?;
         writeln!(out, "  mosquitto_sub -h 127.0.0.1 -p {port} -V mqttv5 -v -t '{all}'\n")?;
         writeln!(out, "ask in another:\n")?;
         writeln!(
@@ -209,8 +244,31 @@ impl Demo {
 
     /// Ends client and service in good order; the state is removed.
     pub fn stop(self) {
+        #[cfg(feature = "web")]
+        drop(self.page);
         self.client.stop();
         self.service.stop();
+    }
+}
+
+/// Serves the map page; on another port where the first is taken.
+#[cfg(feature = "web")]
+fn serve_page(
+    listen: SocketAddr,
+    broker: SocketAddr,
+    service: &Service,
+) -> Result<crate::web::WebServer, DemoError> {
+    use crate::web::{WebError, WebOptions, WebServer};
+    let start = |listen| {
+        let broker = BrokerUrl { tls: false, host: broker.ip().to_string(), port: broker.port() };
+        let shown = service.folders_shown();
+        WebServer::start(WebOptions::new(listen, broker), move || shown.now())
+    };
+    match start(listen) {
+        Err(WebError::Listen { .. }) if listen.ip().is_loopback() => {
+            Ok(start(SocketAddr::new(listen.ip(), 0))?)
+        }
+        started => Ok(started?),
     }
 }
 

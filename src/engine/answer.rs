@@ -8,7 +8,6 @@ use super::fit::{Coarseness, written_bytes};
 use super::folder::ServedFolder;
 use crate::api::{
     ChipSide, CrsChoice, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OutputOptions,
-    Vectorization,
 };
 use crate::geo::{Affine, Bounds, Crs, Geometry, Projector, geodesic_area};
 use crate::mask::{Mask, PixelPolygon, PixelRings, Simplifier};
@@ -392,10 +391,7 @@ fn outlines(polygons: &[PixelPolygon], tolerance: Option<f64>) -> Vec<Cow<'_, Pi
 
 /// The tolerance that a request asks for before anything has to fit.
 pub(super) fn asked_tolerance(options: &OutputOptions) -> Option<f64> {
-    match options.vectorization {
-        Vectorization::Simplified if options.tolerance > 0.0 => Some(options.tolerance),
-        _ => None,
-    }
+    options.simplification()
 }
 
 /// One entry a mask, also where it is empty.

@@ -173,6 +173,33 @@ impl Segmentation {
         Writer::over(&self.folder, self.chip, self.affine, options.crs)?.write_objects(&self.masks, options)
     }
 
+    /// Tolerance in source pixels that the polygons were simplified with, where they were.
+    pub fn tolerance(&self) -> Option<f64> {
+        self.collection.features.first().and_then(|feature| feature.properties.tolerance)
+    }
+
+    /// Lets go of all but what the masks are drawn from, to be drawn again later.
+    #[must_use]
+    pub fn undrawn(mut self) -> Self {
+        self.take_collection();
+        let first_mask = Mask::blank(1, 1).unwrap_or(self.first_mask);
+        Self { first_mask, logits: Array3::zeros((0, 0, 0)), ..self }
+    }
+
+    fn take_collection(&mut self) -> FeatureCollection {
+        let empty = FeatureCollection { bbox: None, crs: None, features: Vec::new() };
+        std::mem::replace(&mut self.collection, empty)
+    }
+
+    /// The same masks drawn as these options say.
+    ///
+    /// # Errors
+    /// As [`Segmentation::collection_as`].
+    pub fn drawn(self, options: &OutputOptions) -> Result<Self, EngineError> {
+        let collection = self.collection_as(options)?;
+        Ok(Self { collection, ..self })
+    }
+
     /// Id of the chip that answered.
     pub fn chip_id(&self) -> &str {
         self.folder.chip(self.chip).map_or("", |chip| chip.id)
@@ -209,15 +236,21 @@ impl Segmentation {
     }
 
     /// The response to a request.
-    pub fn into_response(self, id: Option<RequestId>) -> Response {
+    pub fn into_response(mut self, id: Option<RequestId>) -> Response {
+        self.take_response(id)
+    }
+
+    /// The response to a request, with the polygons; those are gone from here then, and may be drawn again.
+    pub fn take_response(&mut self, id: Option<RequestId>) -> Response {
         let chip_id = self.folder.chip(self.chip).map_or("", |chip| chip.id).to_owned();
         let outcome = Outcome::Mask {
             status: crate::api::OkStatus::Ok,
+            tolerance: self.tolerance(),
             masks: answer::reports(&self.masks, &chip_id),
-            result: self.collection,
+            result: self.take_collection(),
             timing_ms: self.timing,
             chip_bbox: self.chip_bbox,
-            stitch: self.stitch,
+            stitch: self.stitch.clone(),
         };
         Response { id, properties: None, outcome }
     }

@@ -1,8 +1,8 @@
 //! Changes of a layer's file: on the card when they return.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
 use super::error::LayerError;
 use super::file::{LayerFile, Stamp};
@@ -14,6 +14,15 @@ use crate::durable::{DiskFile, Replacement};
 /// Changes remembered as made, so that a journal given again costs no look into the file.
 const REMEMBERED: usize = 4096;
 
+/// What becomes of lines, by the id of their feature: another line, or none.
+type Edits<'a> = HashMap<&'a str, Option<&'a str>>;
+
+/// A line of the file, and what comes into its place.
+struct Piece<'a> {
+    span: Span,
+    line: Option<&'a str>,
+}
+
 impl LayerFile {
     /// What is found in the file, and what is found gone from it, is made durable before it counts as made: it may be in
     /// the memory of the system only, since the run that wrote it was killed before its sync, or its sync failed.
@@ -23,7 +32,7 @@ impl LayerFile {
         }
         if self.dropped {
             // A copy's sync is true.
-            self.rewrite_without(&[])?;
+            self.rewrite(&[])?;
             self.known = None;
             self.dropped = false;
             return Ok(());
@@ -56,23 +65,32 @@ impl LayerFile {
             self.make_sure().map_err(self.failed("sync"))?;
             self.refresh(&HashSet::new())?;
         }
-        let mut run = Vec::new();
+        // One of them is empty: appends go to the end of the file, edits into it.
+        let (mut run, mut edits) = (Vec::new(), Edits::new());
         for entry in &open {
             match &entry.op {
                 LayerOp::Append { id, .. } if present.contains(id) => {}
                 LayerOp::Append { id, line, .. } => {
+                    self.edit(&std::mem::take(&mut edits))?;
                     present.insert(id.clone());
                     run.push(line.as_str());
                 }
+                LayerOp::Replace { id, line, .. } => {
+                    self.append(&std::mem::take(&mut run))?;
+                    // What is removed is not put back.
+                    if edits.get(id.as_str()) != Some(&None) {
+                        edits.insert(id, Some(line.as_str()));
+                    }
+                }
                 LayerOp::Remove { id, .. } => {
-                    self.append(&run)?;
-                    run.clear();
-                    self.remove(id)?;
+                    self.append(&std::mem::take(&mut run))?;
+                    edits.insert(id, None);
                     present.remove(id);
                 }
             }
         }
         self.append(&run)?;
+        self.edit(&edits)?;
         self.unsure = false;
         for entry in open {
             done.push(entry.seq);
@@ -121,24 +139,44 @@ impl LayerFile {
         Ok(())
     }
 
-    /// Takes out the lines with this id; none is fine. They are looked for from the end, where the last saved are.
-    fn remove(&mut self, id: &str) -> Result<(), LayerError> {
+    /// Puts other lines in the place of those with these ids, or none; that none is there is fine. They are looked for
+    /// from the end, where the last saved are, and the file is written anew once for all of them.
+    fn edit(&mut self, edits: &Edits<'_>) -> Result<(), LayerError> {
+        if edits.is_empty() {
+            return Ok(());
+        }
         self.refresh(&HashSet::new())?;
         let Some((stamp, scan)) = &self.known else { return Ok(()) };
         let (len, marks) = (stamp.len, scan.marks.clone());
-        let mut end = len;
+        let mut left: HashSet<&str> = edits.keys().copied().collect();
+        let (mut end, mut first_block, mut pieces) = (len, 0, Vec::new());
         for (block, start) in marks.iter().enumerate().rev() {
-            let spans = self.spans_in(*start, end, id)?;
-            match spans[..] {
-                [] => end = *start,
-                [span] if span.offset + span.len == len => return self.shorten(span),
-                _ => {
-                    self.rewrite_without(&spans).map_err(self.failed("rewrite"))?;
-                    return self.read_from_block(block, spans.len() as u64);
+            if left.is_empty() {
+                break;
+            }
+            let found = self.spans_in(*start, end, &left)?;
+            if !found.is_empty() {
+                first_block = block;
+            }
+            for (id, span) in found.into_iter().rev() {
+                // Of a block all lines of an id are taken; those before it are somebody else's.
+                if let Some((id, line)) = edits.get_key_value(id.as_str()) {
+                    left.remove(*id);
+                    pieces.push(Piece { span, line: *line });
                 }
             }
+            end = *start;
         }
-        Ok(())
+        match &pieces[..] {
+            [] => Ok(()),
+            [Piece { span, line: None }] if span.offset + span.len == len => self.shorten(*span),
+            _ => {
+                pieces.reverse();
+                self.rewrite(&pieces).map_err(self.failed("rewrite"))?;
+                let removed = pieces.iter().filter(|piece| piece.line.is_none()).count();
+                self.read_from_block(first_block, removed as u64)
+            }
+        }
     }
 
     /// Takes out the last line.
@@ -157,7 +195,7 @@ impl LayerFile {
         Ok(())
     }
 
-    /// Of a file that was written anew without some lines of this block of features, what stands before it is known.
+    /// Of a file that was written anew with changes from this block of features on, what stands before it is known.
     fn read_from_block(&mut self, block: usize, without: u64) -> Result<(), LayerError> {
         let Some((_, mut scan)) = self.known.take() else { return Ok(()) };
         let read = || {
@@ -177,26 +215,33 @@ impl LayerFile {
         Ok(())
     }
 
-    /// Lines with this id between two places.
-    fn spans_in(&self, start: u64, end: u64, id: &str) -> Result<Vec<Span>, LayerError> {
+    /// Lines with these ids between two places, in order.
+    fn spans_in(&self, start: u64, end: u64, ids: &HashSet<&str>) -> Result<Vec<(String, Span)>, LayerError> {
         let mut lines = self.lines_from(start)?;
         let mut spans = Vec::new();
         while let Some((span, line)) = lines.next().map_err(self.failed("read"))?
             && span.offset < end
         {
-            if classify(line) == Line::Feature(Some(id.to_owned())) {
-                spans.push(span);
+            if let Line::Feature(Some(id)) = classify(line)
+                && ids.contains(id.as_str())
+            {
+                spans.push((id, span));
             }
         }
         Ok(spans)
     }
 
-    fn rewrite_without(&self, spans: &[Span]) -> io::Result<()> {
+    /// Writes the file anew, with these pieces, in order, in the place of their lines.
+    fn rewrite(&self, pieces: &[Piece<'_>]) -> io::Result<()> {
         let mut from = File::open(&self.path)?;
         let mut to = Replacement::begin_on(&self.disk, &self.path)?;
         let mut at = 0;
-        for span in spans {
+        for Piece { span, line } in pieces {
             io::copy(&mut self.progress.reading(&from).take(span.offset - at), &mut to)?;
+            if let Some(line) = line {
+                to.write_all(line.as_bytes())?;
+                to.write_all(b"\n")?;
+            }
             at = span.offset + span.len;
             from.seek(SeekFrom::Start(at))?;
         }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::error::LayerError;
+use super::filter::Filter;
 use super::kept;
 use super::line::{Line, MAX_LINE, classify};
 use super::lines::{Lines, MARK_EVERY, Scan, Span};
@@ -207,22 +208,27 @@ impl LayerFile {
         Ok(Lines::at(self.reader(file, offset).map_err(self.failed("read"))?, offset))
     }
 
-    /// Features from a place on: see [`super::Layers::fetch`].
-    pub fn page(&mut self, offset: u64, limit: u64, max_bytes: usize) -> Result<super::Page, LayerError> {
+    /// Features from a place on: see [`super::Layers::fetch_where`].
+    pub fn page(
+        &mut self,
+        offset: u64,
+        limit: u64,
+        max_bytes: usize,
+        filter: &Filter,
+    ) -> Result<super::Page, LayerError> {
         let scan = self.scan()?;
         let total = scan.features;
         let mut page = super::Page { offset, total, lines: Vec::new(), next: None };
         let mark = usize::try_from(offset / MARK_EVERY).ok().and_then(|at| scan.marks.get(at)).copied();
         let Some(mark) = mark.filter(|_| offset < total && limit > 0) else { return Ok(page) };
-        let end = offset.saturating_add(limit).min(total);
+        // Ids that are still to come; of those that are asked for none is there twice.
+        let mut to_come = filter.ids.as_ref().map(std::collections::HashSet::len);
         let mut lines = self.lines_from(mark)?;
         let (mut index, mut bytes) = (offset - offset % MARK_EVERY, 0usize);
-        while index < end {
+        while index < total && (page.lines.len() as u64) < limit && to_come != Some(0) {
             let Some((_, line)) = lines.next().map_err(self.failed("read"))? else { break };
-            if !matches!(classify(line), Line::Feature(_)) {
-                continue;
-            }
-            if index >= offset {
+            let Line::Feature(id) = classify(line) else { continue };
+            if index >= offset && filter.fits(id.as_deref(), super::line::trim(line)) {
                 let line = super::line::trim(line);
                 if line.len() > max_bytes {
                     if page.lines.is_empty() {
@@ -237,10 +243,11 @@ impl LayerFile {
                 }
                 // A feature was parsed as JSON, so it is UTF-8.
                 page.lines.push(String::from_utf8_lossy(line).into_owned());
+                to_come = to_come.map(|ids| ids.saturating_sub(1));
             }
             index += 1;
         }
-        page.next = Some(index).filter(|next| *next < total);
+        page.next = Some(index).filter(|next| *next < total && to_come != Some(0));
         Ok(page)
     }
 }

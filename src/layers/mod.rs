@@ -9,8 +9,8 @@
 //! 1. What [`Layers::apply`] reports as done is on the card: file synced, and its directory where the file is new.
 //! 2. A feature is in its file once, however often its append is applied: in one run of the service by the
 //!    journal's place and id; after a start or a failed write by looking for the id in the whole file.
-//! 3. A removal is by truncation where the line is the last one, else by a new file renamed over the old: a reader
-//!    sees the old file or the new one. Applied again it does nothing.
+//! 3. A removal is by truncation where the line is the last one; all other removals and replacements are by a new file
+//!    renamed over the old: a reader sees the old file or the new one. Applied again they change nothing.
 //! 4. A file that we have looked at ends in a newline. A last line without one is completed if it is a whole
 //!    feature, else cut off.
 //! 5. Lines that are not features (a file may be edited by hand) are skipped, reported and kept.
@@ -23,6 +23,7 @@ mod changes;
 mod error;
 pub mod export;
 mod file;
+mod filter;
 mod kept;
 mod line;
 mod lines;
@@ -32,7 +33,7 @@ mod progress;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +41,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 pub use error::LayerError;
+pub use filter::Filter;
 pub use line::{Line, MAX_LINE, classify};
 pub use lines::{Scan, Span, scan};
 pub use op::{JournalEntry, LayerOp};
@@ -60,6 +62,14 @@ const EXTENSION: &str = "geojsonl";
 pub(crate) fn is_layer_file(name: &std::ffi::OsStr) -> bool {
     let layer = name.to_str().and_then(|name| name.strip_suffix(EXTENSION)?.strip_suffix('.'));
     layer.is_some_and(|layer| check_name(layer).is_ok())
+}
+
+/// The id of the feature in a line, if it is one and has one.
+pub fn id_of(line: &str) -> Option<String> {
+    match classify(line.as_bytes()) {
+        Line::Feature(id) => id,
+        Line::Blank | Line::Bad(_) => None,
+    }
 }
 
 /// The file of a layer in the directory of layers.
@@ -198,6 +208,11 @@ impl Layers {
             by_layer.entry(entry.op.layer()).or_default().push(entry);
         }
         let mut applied = Applied::default();
+        // An object that moves is in its new layer before it leaves the old one, where nothing else changes in both.
+        let only_appends =
+            |entries: &Vec<&JournalEntry>| entries.iter().all(|e| matches!(e.op, LayerOp::Append { .. }));
+        let mut by_layer: Vec<_> = by_layer.into_iter().collect();
+        by_layer.sort_by_key(|(_, entries)| !only_appends(entries));
         for (layer, entries) in by_layer {
             let result = op::check_layer(layer)
                 .and_then(|()| self.with(layer, |file| file.apply(&entries, &mut applied.done)));
@@ -213,10 +228,39 @@ impl Layers {
     /// # Errors
     /// If there is no such layer, the first feature alone has more than `max_bytes`, or the file cannot be read.
     pub fn fetch(&self, layer: &str, offset: u64, limit: u64, max_bytes: usize) -> Result<Page, LayerError> {
+        self.fetch_where(layer, offset, limit, max_bytes, &Filter::default())
+    }
+
+    /// As [`Self::fetch`], of those features that fit. `offset` and [`Page::next`] are places in the whole layer, so that
+    /// pages go on where they ended whatever was left out; with ids `next` is `None` as soon as all of them were met.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub fn fetch_where(
+        &self,
+        layer: &str,
+        offset: u64,
+        limit: u64,
+        max_bytes: usize,
+        filter: &Filter,
+    ) -> Result<Page, LayerError> {
         if !self.exists(layer)? {
             return Err(LayerError::Unknown { layer: layer.to_owned() });
         }
-        self.with(layer, |file| file.page(offset, limit, max_bytes))
+        self.with(layer, |file| file.page(offset, limit, max_bytes, filter))
+    }
+
+    /// Which of these objects a layer has.
+    ///
+    /// # Errors
+    /// If there is no such layer, or its file cannot be read.
+    pub fn which_of(&self, layer: &str, ids: &[String]) -> Result<BTreeSet<String>, LayerError> {
+        if !self.exists(layer)? {
+            return Err(LayerError::Unknown { layer: layer.to_owned() });
+        }
+        let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
+        let found = self.with(layer, |file| file.refresh(&wanted))?;
+        Ok(found.into_keys().collect())
     }
 
     /// Admits a layer that is about to be saved to: one that is there, or a new one while there are fewer than

@@ -11,23 +11,23 @@ use crate::features::v1::{GEOREFERENCE, Georeference, georeference};
 use crate::geo::Affine;
 
 // TIFF 6.0, and GDAL's private tag for what is nothing.
-const NEW_SUBFILE_TYPE: u16 = 254;
-const IMAGE_WIDTH: u16 = 256;
-const IMAGE_LENGTH: u16 = 257;
-const PHOTOMETRIC: u16 = 262;
-const SAMPLES_PER_PIXEL: u16 = 277;
-const COLOR_MAP: u16 = 320;
-const EXTRA_SAMPLES: u16 = 338;
+pub(super) const NEW_SUBFILE_TYPE: u16 = 254;
+pub(super) const IMAGE_WIDTH: u16 = 256;
+pub(super) const IMAGE_LENGTH: u16 = 257;
+pub(super) const PHOTOMETRIC: u16 = 262;
+pub(super) const SAMPLES_PER_PIXEL: u16 = 277;
+pub(super) const COLOR_MAP: u16 = 320;
+pub(super) const EXTRA_SAMPLES: u16 = 338;
 const GDAL_NODATA: u16 = 42113;
 
 const RGB: u64 = 2;
 const PALETTE: u64 = 3;
-const TRANSPARENCY_MASK: u64 = 4;
+pub(super) const TRANSPARENCY_MASK: u64 = 4;
 /// `NewSubfileType` of a mask of the full image.
 const MASK: u64 = 4;
 
 /// Most images of a file that are looked at: overviews and masks.
-const MOST_IMAGES: usize = 64;
+pub(super) const MOST_IMAGES: usize = 64;
 /// Longest side: products of two fit in 64 bits, and pixels of a picture in 32.
 const MOST_PIXELS: u64 = 1 << 30;
 
@@ -60,6 +60,8 @@ pub(super) struct Sense {
     pub mask: Option<usize>,
     /// The file that says the same, where the raster itself does not.
     pub mask_file: Option<MaskFile>,
+    /// The number of this image in the file: 0, or an overview's.
+    pub image: usize,
     /// Places of tags that are to be read as another value (see `disguise`).
     pub disguises: Vec<(u64, [u8; 2])>,
 }
@@ -104,9 +106,6 @@ fn header_of<R: ReaderAt + ?Sized>(reader: &R, size: u64, path: &Path) -> Result
         GDAL_NODATA,
     ]);
     let first = Directory::read(reader, size, &wanted).map_err(failed)?;
-    let side = |directory: &Directory, tag| {
-        directory.integer(tag).filter(|n| (1..=MOST_PIXELS).contains(n)).and_then(|n| u32::try_from(n).ok())
-    };
     let (Some(width), Some(height)) = (side(&first, IMAGE_WIDTH), side(&first, IMAGE_LENGTH)) else {
         return Err(unreadable("its size makes no sense", "copy it again"));
     };
@@ -186,11 +185,17 @@ fn mask_file(
     Ok(Some(MaskFile { path, bands, disguises }))
 }
 
-fn bands_of(directory: &Directory) -> usize {
+pub(super) fn bands_of(directory: &Directory) -> usize {
     directory.integer(SAMPLES_PER_PIXEL).and_then(|n| usize::try_from(n).ok()).unwrap_or(1)
 }
 
-fn sense_of(directory: &Directory, bands: usize) -> Sense {
+/// A side of an image in pixels, where it makes sense.
+pub(super) fn side(directory: &Directory, tag: u16) -> Option<u32> {
+    directory.integer(tag).filter(|n| (1..=MOST_PIXELS).contains(n)).and_then(|n| u32::try_from(n).ok())
+}
+
+/// What the samples of an image mean.
+pub(super) fn sense_of(directory: &Directory, bands: usize) -> Sense {
     let nodata = directory.text(GDAL_NODATA).and_then(|text| text.trim().parse().ok());
     let extra = directory.integers(EXTRA_SAMPLES).unwrap_or_default();
     // 1: the colours were multiplied by it; 2: they were not.
@@ -205,7 +210,7 @@ fn sense_of(directory: &Directory, bands: usize) -> Sense {
         _ => None,
     };
     let disguises = disguises.into_iter().collect();
-    Sense { nodata, alpha, palette, mask: None, mask_file: None, disguises }
+    Sense { nodata, alpha, palette, mask: None, mask_file: None, image: 0, disguises }
 }
 
 /// The colours of a palette: all reds, then all greens, then all blues, of 16 bits each.
@@ -218,7 +223,7 @@ fn palette(directory: &Directory) -> Option<Vec<[u8; 3]>> {
 }
 
 /// Where `PhotometricInterpretation` stands, to be read as gray values.
-fn disguise(directory: &Directory, from: u64) -> Option<(u64, [u8; 2])> {
+pub(super) fn disguise(directory: &Directory, from: u64) -> Option<(u64, [u8; 2])> {
     const BLACK_IS_ZERO: u16 = 1;
     let value =
         if directory.is_little_endian() { BLACK_IS_ZERO.to_le_bytes() } else { BLACK_IS_ZERO.to_be_bytes() };

@@ -1,17 +1,21 @@
 //! Pictures for people: a mask over the raster it was made of, with its prompt and a scale bar.
 //!
 //! The raster is looked for beside the folder and read through the `tiff` crate; without one the backdrop is
-//! plain. Nothing here decides what a mask is, and nothing but files of pictures depends on what is here.
+//! plain. The same rasters as tiles are what the map page shows. Nothing here decides what a mask is, and nothing but
+//! pictures depends on what is here.
 
 mod canvas;
 mod disguise;
 mod font;
 mod header;
+mod levels;
 mod overlay;
+mod preview;
 mod raster;
 mod samples;
 mod scale;
 mod search;
+mod tiles;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +26,7 @@ pub use overlay::{Backdrop, Overlay};
 pub use raster::{RasterError, RasterWindow, read_window};
 pub use scale::{ScaleBar, ground_distance, metres_per_pixel};
 pub use search::{Candidate, Found, Wanted, raster_at, rasters_beside};
+pub use tiles::{TILE, TileError, TilePlace, TiledRaster};
 
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -64,7 +64,18 @@ pub fn read_window(
     header: &RasterHeader,
     window: &RasterWindow<'_>,
 ) -> Result<Vec<Option<Rgb>>, RasterError> {
-    samples(path, header, window).map(stretched).map_err(|problem| match problem {
+    let samples = read_samples(path, header, window)?;
+    let stretch = Stretch::of(&samples);
+    Ok(stretch.apply(samples))
+}
+
+/// The same before it is stretched to 8 bits.
+pub(super) fn read_samples(
+    path: &Path,
+    header: &RasterHeader,
+    window: &RasterWindow<'_>,
+) -> Result<Samples, RasterError> {
+    samples(path, header, window).map_err(|problem| match problem {
         Problem::Io(source) => RasterError::Io { path: path.to_owned(), source },
         Problem::Kind(detail, advice) => RasterError::Unreadable { path: path.to_owned(), detail, advice },
     })
@@ -77,22 +88,38 @@ pub(super) enum Problem {
     Kind(String, &'static str),
 }
 
-/// To 8 bits: bytes as they are, others stretched between the 2nd and 98th percentile of all bands.
-fn stretched(samples: Samples) -> Vec<Option<Rgb>> {
-    let values = samples.values;
-    if samples.are_bytes {
-        // Read from bytes.
-        return values.into_iter().map(|v| v.map(|rgb| rgb.map(|c| c as u8))).collect();
+/// How samples become 8 bits: bytes as they are, others stretched between the 2nd and 98th percentile of all bands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Stretch {
+    low: f64,
+    high: f64,
+}
+
+impl Stretch {
+    /// What suits these samples.
+    pub(super) fn of(samples: &Samples) -> Self {
+        if samples.are_bytes {
+            return Self { low: 0.0, high: 255.0 };
+        }
+        let mut sorted: Vec<f32> = samples.values.iter().flatten().flatten().copied().collect();
+        sorted.sort_unstable_by(f32::total_cmp);
+        let at = |share: f64| {
+            let last = sorted.len().saturating_sub(1);
+            f64::from(sorted.get((share * last as f64) as usize).copied().unwrap_or(0.0))
+        };
+        Self { low: at(CUT), high: at(1.0 - CUT) }
     }
-    let mut sorted: Vec<f32> = values.iter().flatten().flatten().copied().collect();
-    sorted.sort_unstable_by(f32::total_cmp);
-    let at = |share: f64| {
-        let last = sorted.len().saturating_sub(1);
-        f64::from(sorted.get((share * last as f64) as usize).copied().unwrap_or(0.0))
-    };
-    let (low, high) = (at(CUT), at(1.0 - CUT));
-    let range = if high > low { high - low } else { 1.0 };
-    // The conversion saturates.
-    let byte = |c: f32| ((f64::from(c) - low) / range * 255.0).round() as u8;
-    values.into_iter().map(|v| v.map(|rgb| rgb.map(byte))).collect()
+
+    /// The samples in 8 bits.
+    pub(super) fn apply(self, samples: Samples) -> Vec<Option<Rgb>> {
+        let values = samples.values;
+        if samples.are_bytes {
+            // Read from bytes.
+            return values.into_iter().map(|v| v.map(|rgb| rgb.map(|c| c as u8))).collect();
+        }
+        let range = if self.high > self.low { self.high - self.low } else { 1.0 };
+        // The conversion saturates.
+        let byte = |c: f32| ((f64::from(c) - self.low) / range * 255.0).round() as u8;
+        values.into_iter().map(|v| v.map(|rgb| rgb.map(byte))).collect()
+    }
 }

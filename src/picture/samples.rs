@@ -63,6 +63,9 @@ pub(super) fn samples(
     window: &RasterWindow<'_>,
 ) -> Result<Samples, Problem> {
     let mut decoder = open(path, &header.sense.disguises)?;
+    if header.sense.image != 0 {
+        decoder.seek_to_image(header.sense.image).map_err(told)?;
+    }
     let image = Image::open(&mut decoder, header)?;
     if image.bits < 8 && image.bands > 1 {
         return Err(kind(format!("it has {} bands of {} bits", image.bands, image.bits), TO_BYTES));

@@ -6,7 +6,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::job::{Job, ReplyTo};
 use crate::ErrorCode;
-use crate::api::{Limits, PromptItem, Request, RequestError, RequestId, Response, parse_request_with};
+use crate::api::{
+    CrsChoice, Limits, Multimask, PromptItem, Request, RequestError, RequestId, Response, check_keys,
+    parse_request_with,
+};
 use crate::bus::{Inbound, IncomingMessage, QoS, RequestAddress, Topics, Verb};
 use crate::store::{InboxEntry, RequestKey};
 
@@ -36,6 +39,19 @@ pub(super) enum Admission {
     Volatile(Box<Job>),
     /// Make durable, acknowledge, then run.
     Durable(Box<Job>, Box<InboxEntry>),
+}
+
+impl Admission {
+    /// The response topic that the message asked for, where none of our answers may go there.
+    pub fn foreign_topic(&self) -> Option<(&str, &str)> {
+        let reply = match self {
+            Self::Refuse(reply, _) => reply,
+            Self::Cancel(cancellation) => &cancellation.reply,
+            Self::Volatile(job) | Self::Durable(job, _) => &job.reply,
+            Self::Ignore | Self::Strange | Self::Ping(..) | Self::Folder(_) => return None,
+        };
+        Some((reply.foreign_topic.as_deref()?, &reply.topic))
+    }
 }
 
 /// A request to take back what its client has waiting.
@@ -212,12 +228,11 @@ impl IntakeRules {
     fn reply_to(&self, address: &RequestAddress, message: &IncomingMessage) -> ReplyTo {
         let topic = self.topics.response(address);
         let wanted = message.properties.response_topic.as_ref().filter(|t| **t != topic);
-        let allowed = wanted
-            .filter(|t| self.topics.allows_response_topic(t, address, &self.response_prefixes))
-            .cloned();
+        let allowed = |t: &&String| self.topics.allows_response_topic(t, address, &self.response_prefixes);
         ReplyTo {
             topic,
-            response_topic: allowed,
+            response_topic: wanted.filter(allowed).cloned(),
+            foreign_topic: wanted.filter(|t| !allowed(t)).cloned(),
             correlation: correlation(message),
             at_most_once: message.qos == QoS::AtMostOnce,
         }
@@ -246,34 +261,68 @@ fn check_properties(message: &IncomingMessage) -> Result<(), String> {
     Ok(())
 }
 
-/// What a verb needs beyond a well-formed request.
+/// What a verb needs beyond a well-formed request, and what it does not take.
 fn check_for_verb(verb: Verb, request: &Request) -> Result<(), String> {
+    check_keys(verb.as_str(), &request.said).map_err(|error| error.to_string())?;
     if verb.changes_state() && request.id().is_none() {
         return Err(format!("{verb} needs an \"id\", so that a request that comes twice is done once"));
     }
-    if verb.has_session() && request.session.is_none() {
+    let has_prompts = request.batch.is_some() || !request.item.prompt.is_empty();
+    if matches!(verb, Verb::Add | Verb::Undo | Verb::Clear | Verb::Unsave) && request.session.is_none() {
         return Err(format!("{verb} needs a \"session\""));
     }
-    if matches!(verb, Verb::Save | Verb::Unsave | Verb::Fetch | Verb::Everything) && request.layer.is_none() {
-        return Err(format!("{verb} needs a \"layer\""));
-    }
-    if verb == Verb::Everything && !request.item.prompt.points.is_empty() {
+    if verb == Verb::Save && request.session.is_none() && !has_prompts {
         return Err(
-            "everything asks a grid of points of its own; give the area as \"bbox\", or no prompt".to_owned()
+            "save needs a \"session\", or prompts of its own: \"points\", \"bbox\" or \"prompts\"".to_owned()
         );
     }
-    if request.everything.is_some() && verb != Verb::Everything {
-        return Err(format!("\"everything\" belongs to the verb of that name, not to {verb}"));
+    let of_layers = matches!(
+        verb,
+        Verb::Save | Verb::Unsave | Verb::Update | Verb::Delete | Verb::Fetch | Verb::Everything
+    );
+    if of_layers && request.layer.is_none() {
+        return Err(format!("{verb} needs a \"layer\""));
     }
-    if request.batch.is_some() && verb != Verb::Segment {
-        return Err(format!("\"prompts\" belongs to segment, not to {verb}"));
+    if request.batch.is_some() && !matches!(verb, Verb::Segment | Verb::Save) {
+        // Of a FeatureCollection: `prompts` are refused by their name.
+        return Err(format!("\"geosam.objects\" belongs to segment and save, not to {verb}"));
     }
-    if request.preview && verb != Verb::Segment {
-        return Err(format!("\"preview\" belongs to segment, not to {verb}"));
+    if matches!(verb, Verb::Update | Verb::Delete) && request.ids.is_empty() {
+        return Err(format!("{verb} needs \"ids\", those of the objects as `save` has answered them"));
     }
-    let needs_prompt = matches!(verb, Verb::Segment | Verb::Add) && request.batch.is_none();
-    if needs_prompt && request.item.prompt.is_empty() {
+    if verb == Verb::Update && request.properties.is_empty() && request.to_layer.is_none() {
+        return Err("update needs \"properties\" to change, or a layer to move to (\"to_layer\")".to_owned());
+    }
+    if matches!(verb, Verb::Segment | Verb::Add) && !has_prompts {
         return Err("the request has neither \"points\" nor \"bbox\"; one of them is needed".to_owned());
+    }
+    if verb == Verb::Save {
+        check_save(request, has_prompts)?;
+    }
+    Ok(())
+}
+
+/// What does not go with a `save`, though the key as such does.
+fn check_save(request: &Request, has_prompts: bool) -> Result<(), String> {
+    let of_prompts = ["folder", "crs"].into_iter().find(|key| request.said.has(key));
+    if let Some(key) = of_prompts.filter(|_| !has_prompts) {
+        return Err(format!(
+            "\"{key}\" goes with a save of \"points\", \"bbox\" or \"prompts\"; the prompts of a session have theirs"
+        ));
+    }
+    // What holds for requests that do not say is no fault of this one.
+    let (said, whole) = (&request.said.output, &request.item.output);
+    let items = request.batch.as_deref().unwrap_or(std::slice::from_ref(&request.item));
+    let all = |item: &PromptItem| item.output.multimask == Multimask::All;
+    if items
+        .iter()
+        .any(|item| all(item) && (said.contains_key("multimask") || item.output.multimask != whole.multimask))
+    {
+        return Err("\"output.multimask\" does not go with save: a saved object is one mask".to_owned());
+    }
+    let other = |item: &PromptItem| item.output.crs != CrsChoice::WGS84;
+    if items.iter().any(|item| other(item) && (said.contains_key("crs") || item.output.crs != whole.crs)) {
+        return Err("\"output.crs\" does not go with save: saved objects are in EPSG:4326".to_owned());
     }
     Ok(())
 }

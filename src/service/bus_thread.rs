@@ -53,7 +53,9 @@ pub(super) fn hand_on(mut events: impl BusConnection, clerk: &Sender<Input>, pul
                 }
             }
             Err(BusError::Stopped) => return,
-            Err(error) => tracing::error!(%error, "the bus"),
+            Err(error) => {
+                tracing::error!(%error, "an event of the connection to the broker cannot be read; going on with the next")
+            }
         }
     }
 }

@@ -105,6 +105,10 @@ pub(super) struct Clerk<C> {
     deaf: bool,
     /// Messages on topics of another shape than ours.
     strange_topics: u64,
+    /// Response topics outside the prefixes that were told of.
+    foreign_topics: BTreeSet<String>,
+    /// Why there is no connection, as it was last logged.
+    away: Option<String>,
     /// Times that the broker had lost our session.
     sessions_lost: u64,
     staged: Vec<(Change, Then)>,
@@ -145,6 +149,8 @@ impl<C: BusClient> Clerk<C> {
             asked: Vec::new(),
             deaf: false,
             strange_topics: 0,
+            foreign_topics: BTreeSet::new(),
+            away: None,
             sessions_lost: 0,
             announcer,
             rules,
@@ -250,7 +256,7 @@ impl<C: BusClient> Clerk<C> {
             self.retained_folder(name);
         }
         for item in news {
-            tracing::info!(?item, "folders");
+            log_folder(item);
             if let Some(message) = self.announcer.folder_message(&self.view, item) {
                 self.publisher.tell(message);
             }
@@ -271,9 +277,13 @@ impl<C: BusClient> Clerk<C> {
 
     fn engine(&mut self, news: &EngineNews) {
         match news {
-            EngineNews::Ready { model, summary } => tracing::info!(model, summary, "the engine is ready"),
+            EngineNews::Ready { model, summary } => {
+                tracing::info!(model, "an engine beside the processor's is ready: {summary}");
+            }
             EngineNews::Agreed { .. } => self.context.engine.forget_tract(),
-            EngineNews::Fallback { message, .. } => tracing::error!(message, "another engine decodes"),
+            EngineNews::Fallback { message, .. } => {
+                tracing::error!("another engine decodes than the one that was to: {message}");
+            }
         }
         self.publisher.tell(self.announcer.info(&self.context));
         if let Some(event) = self.announcer.engine_event(news) {
@@ -299,7 +309,7 @@ impl<C: BusClient> Clerk<C> {
             if self.publisher.is_connected()
                 && let Err(cause) = self.publisher.publish_now(health)
             {
-                tracing::warn!(%cause, "health cannot be told");
+                tracing::warn!("health cannot be told: {cause}");
             }
             for expired in self.context.expired_sessions() {
                 self.staged.push((Change::Session(expired), Then::Nothing));
@@ -307,6 +317,18 @@ impl<C: BusClient> Clerk<C> {
         }
         self.retry_layers(now);
         self.test_way_in(now);
+    }
+}
+
+/// A line for what has become of a folder.
+fn log_folder(news: &FolderNews) {
+    match news {
+        FolderNews::Added(folder) => tracing::info!(folder, "a feature folder answers prompts"),
+        FolderNews::Changed(folder) => tracing::info!(folder, "a feature folder is another than before"),
+        FolderNews::Removed(folder) => tracing::info!(folder, "a feature folder is gone from its card"),
+        FolderNews::Problem(folder, problem) => {
+            tracing::warn!(folder, code = %problem.code, "a feature folder is not ready: {}", problem.message);
+        }
     }
 }
 

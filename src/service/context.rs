@@ -1,6 +1,7 @@
 //! What requests work with: the engine, the folders served, sessions, layers, the store. What a request does with
 //! them is `verbs`.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
@@ -37,6 +38,8 @@ pub(super) struct Context {
     pub sessions: Mutex<SessionTable>,
     /// Searches for everything that are under way.
     pub surveys: Surveys,
+    /// Layers with objects that are not in their files yet, because those cannot be written.
+    pub behind: Mutex<BTreeSet<String>>,
     /// What a test has decoded before, so that millions of steps cost few decodes.
     #[cfg(test)]
     pub memo: std::sync::OnceLock<Arc<Memo>>,
@@ -72,6 +75,11 @@ impl Context {
     pub fn sessions(&self) -> MutexGuard<'_, SessionTable> {
         // The table's methods leave it whole.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn behind(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        // It is replaced as a whole.
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a session's new state, and says what the store must change for it.

@@ -7,6 +7,9 @@ use crate::api::{Request, RequestId};
 use crate::bus::{RequestAddress, Scope, Topics, Verb};
 use crate::store::{Class, InboxEntry, OutboxMessage, RequestKey};
 
+/// In the place of a session where a request has none; no session's name has a blank in it.
+const WITHOUT_SESSION: &str = " layers";
+
 /// Where an answer goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ReplyTo {
@@ -14,6 +17,8 @@ pub(super) struct ReplyTo {
     pub topic: String,
     /// The MQTT 5 response topic, where it is allowed and another one.
     pub response_topic: Option<String>,
+    /// The MQTT 5 response topic, where it is not allowed.
+    pub foreign_topic: Option<String>,
     /// MQTT 5 correlation data, carried back on both.
     pub correlation: Option<Vec<u8>>,
     /// Whether the request came at most once, and gets its answer so unless that is durable.
@@ -23,7 +28,7 @@ pub(super) struct ReplyTo {
 impl ReplyTo {
     /// A reply on a topic only.
     pub fn topic(topic: String) -> Self {
-        Self { topic, response_topic: None, correlation: None, at_most_once: false }
+        Self { topic, response_topic: None, foreign_topic: None, correlation: None, at_most_once: false }
     }
 
     /// The messages that carry an answer.
@@ -91,9 +96,18 @@ impl Job {
         self.received.checked_add(Duration::from_millis(self.request.ttl_ms?))
     }
 
-    /// What must not run at the same time as this: another request of the same client and session.
+    /// What must not run at the same time as this: another request of the same client and session, or, where it changes
+    /// layers without a session, another such request of the same client.
     pub fn serial(&self) -> Option<&str> {
-        self.request.session.as_deref().filter(|_| self.address.verb.changes_state())
+        let verb = self.address.verb;
+        let of_layers = matches!(verb, Verb::Save | Verb::Update | Verb::Delete).then_some(WITHOUT_SESSION);
+        self.request.session.as_deref().filter(|_| verb.changes_state()).or(of_layers)
+    }
+
+    /// Whether it changes objects that are saved already. It reads what they are, so no other may change them between that
+    /// and the commit.
+    pub const fn is_alone(&self) -> bool {
+        matches!(self.address.verb, Verb::Unsave | Verb::Update | Verb::Delete)
     }
 
     /// Whether it shows what its client's earlier requests have changed.
@@ -121,6 +135,7 @@ pub(super) fn reply_of(entry: &InboxEntry, address: &RequestAddress, topics: &To
     ReplyTo {
         topic: topics.response(address),
         response_topic: entry.response_topic.clone(),
+        foreign_topic: None,
         correlation: entry.correlation.clone(),
         at_most_once: false,
     }

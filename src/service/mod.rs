@@ -38,6 +38,7 @@ mod queue;
 mod run;
 mod saved_feature;
 mod schedule;
+mod shown;
 mod surveys;
 mod suspects;
 #[cfg(test)]
@@ -51,3 +52,4 @@ mod worker;
 pub use error::ServiceError;
 pub use options::ServiceOptions;
 pub use run::{Service, Stopper};
+pub use shown::{FoldersShown, ShownFolder};

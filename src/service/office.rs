@@ -81,6 +81,7 @@ pub(super) fn furnish<C: BusClient>(
         max_layers: options.layers,
         sessions: Mutex::new(sessions),
         surveys: Surveys::default(),
+        behind: Mutex::new(backlog.behind().clone()),
         #[cfg(test)]
         memo: std::sync::OnceLock::new(),
     });

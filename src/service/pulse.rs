@@ -122,7 +122,10 @@ pub(super) fn feed_watchdog(pulse: &Pulse) {
             }
             Some(organ) if !hanging => {
                 hanging = true;
-                tracing::error!(?organ, "no progress; the watchdog is not fed");
+                tracing::error!(
+                    "there is no progress, and systemd's watchdog is not fed: {}",
+                    organ.hanging()
+                );
                 tell_status(organ.hanging());
             }
             Some(_) => {}

@@ -71,7 +71,7 @@ impl RequestQueue {
     pub fn finished(&self, job: &Job) {
         if job.begun {
             let mut state = self.state();
-            state.schedule.finished(&job.address.client, job.serial());
+            state.schedule.finished(&job.address.client, job.serial(), job.is_alone());
             if job.is_background() {
                 state.schedule.background_over();
             }
@@ -147,6 +147,7 @@ fn ticket(job: Box<Job>) -> Ticket<Box<Job>> {
     Ticket {
         client: job.address.client.clone(),
         serial: job.serial().map(str::to_owned),
+        alone: job.is_alone(),
         reads_back: job.reads_back(),
         preview: job.is_preview(),
         durable: job.is_durable(),

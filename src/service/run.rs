@@ -10,6 +10,7 @@ use super::clerk::Input;
 use super::context::Context;
 use super::office::{Office, furnish};
 use super::pulse::{feed_watchdog, tell_systemd};
+use super::shown::FoldersShown;
 use super::watcher::Watcher;
 use super::{ServiceError, ServiceOptions};
 use crate::accelerator::{Accelerator, Listener, SelfCheck};
@@ -113,6 +114,11 @@ impl Service {
     /// What asks the service to end.
     pub fn stopper(&self) -> Stopper {
         Stopper(self.ends.clone())
+    }
+
+    /// What is served now, for others to look at.
+    pub fn folders_shown(&self) -> FoldersShown {
+        FoldersShown::new(Arc::clone(&self.context))
     }
 
     /// Waits until somebody asks for the end; [`Service::stop`] is then to be called.

@@ -1,5 +1,5 @@
-//! The Feature that `save` appends to a layer: the session's mask as one geometry, with what is needed to
-//! know later how it came about.
+//! The Feature that `save` appends to a layer: a mask as one geometry, with what is needed to know later how it came
+//! about.
 
 use serde_json::{Map, Value, json};
 
@@ -28,13 +28,15 @@ const OWN: &[&str] = &[
     "boxes",
     "software",
     "saved_at",
+    "updated_at",
 ];
 
 /// Where a saved object comes from.
 pub(super) struct Origin<'a> {
     pub id: &'a str,
     pub client: &'a str,
-    pub session: &'a str,
+    /// None where the prompt came with the `save`.
+    pub session: Option<&'a str>,
     pub layer: &'a str,
     pub model_sha256: &'a str,
     pub saved_at: std::time::SystemTime,
@@ -43,6 +45,11 @@ pub(super) struct Origin<'a> {
 /// The client's property that is one of ours, if there is one.
 pub(super) fn clash(properties: &Map<String, Value>) -> Option<&str> {
     properties.keys().map(String::as_str).find(|key| OWN.contains(key))
+}
+
+/// Takes out what would take the place of our own.
+pub(super) fn leave_out_own(properties: &mut Map<String, Value>) {
+    properties.retain(|name, _| !OWN.contains(&name.as_str()));
 }
 
 /// The Feature of an object that was segmented.
@@ -96,6 +103,15 @@ pub(super) fn feature(
 pub(super) fn line(feature: &Value) -> String {
     let [id, geometry, properties] = ["id", "geometry", "properties"].map(|name| feature[name].to_string());
     format!(r#"{{"type":"Feature","id":{id},"geometry":{geometry},"properties":{properties}}}"#)
+}
+
+/// Any Feature as such a line, with all its members.
+pub(super) fn line_of(feature: &Map<String, Value>) -> String {
+    let id = feature.get("id").map(|id| format!(r#","id":{id}"#)).unwrap_or_default();
+    let others = feature.iter().filter(|(name, _)| !matches!(name.as_str(), "type" | "id"));
+    let others: String =
+        others.map(|(name, value)| format!(",{}:{value}", Value::from(name.as_str()))).collect();
+    format!(r#"{{"type":"Feature"{id}{others}}}"#)
 }
 
 #[cfg(test)]

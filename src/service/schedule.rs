@@ -5,7 +5,8 @@
 //! 2. Clients take turns: each has a line, and who was served goes to the end of the lines. So a client with one request
 //!    waits for one request of each other client at the most, however many they have waiting.
 //! 3. In a client's line: first come, first served, except that requests of one session never run at the same time, and
-//!    that what reads back waits for all that its client asked of sessions before.
+//!    that what reads back waits for all that its client asked of sessions before; and that of all requests that change
+//!    saved objects one runs at a time.
 //! 4. Of one client's waiting previews only the newest is kept; the older ones are displaced.
 //! 5. The queue is bounded as a whole, by client, and in bytes of memory; what does not fit is refused at once.
 //! 6. A request whose deadline has passed is taken out and answered without being run.
@@ -25,6 +26,8 @@ pub struct Ticket<T> {
     pub client: String,
     /// Requests with the same key run one after the other; `None` may run beside anything.
     pub serial: Option<String>,
+    /// Whether it changes saved objects, and so may not run beside another that does, of whichever client.
+    pub alone: bool,
     /// Whether it shows what the client's earlier requests with a `serial` have changed.
     pub reads_back: bool,
     /// Whether a newer one of the same client makes it worthless.
@@ -83,6 +86,8 @@ pub struct Schedule<T> {
     background: VecDeque<Ticket<T>>,
     running: Running,
     in_background: bool,
+    /// Whether one that is to be alone is running.
+    alone: bool,
     held: bool,
 }
 
@@ -96,6 +101,7 @@ impl<T> Schedule<T> {
             background: VecDeque::new(),
             running: HashSet::new(),
             in_background: false,
+            alone: false,
             held: false,
         }
     }
@@ -168,6 +174,7 @@ impl<T> Schedule<T> {
         let ticket =
             self.take_real().or_else(|| self.take_preview()).or_else(|| self.take_background(now))?;
         self.running.extend(ticket.serial.clone().map(|key| (ticket.client.clone(), key)));
+        self.alone |= ticket.alone;
         Some(Next::Run(ticket))
     }
 
@@ -206,17 +213,17 @@ impl<T> Schedule<T> {
 
     /// Whether something waits that goes before what is in the background.
     pub fn is_wanted(&self) -> bool {
-        self.lines.iter().chain([&self.previews]).any(|line| free(line, &self.running, self.held).is_some())
+        self.lines.iter().chain([&self.previews]).any(|line| self.free(line).is_some())
     }
 
     fn take_real(&mut self) -> Option<Ticket<T>> {
-        let free = |line: &Line<T>| free(line, &self.running, self.held);
-        let (at, position) = self.lines.iter().enumerate().find_map(|(at, line)| Some((at, free(line)?)))?;
+        let mut lines = self.lines.iter().enumerate();
+        let (at, position) = lines.find_map(|(at, line)| Some((at, self.free(line)?)))?;
         self.take(at, position, true)
     }
 
     fn take_preview(&mut self) -> Option<Ticket<T>> {
-        let position = free(&self.previews, &self.running, self.held)?;
+        let position = self.free(&self.previews)?;
         self.previews.remove(position)
     }
 
@@ -235,7 +242,8 @@ impl<T> Schedule<T> {
     }
 
     /// A request has run: others that waited for it may follow.
-    pub fn finished(&mut self, client: &str, serial: Option<&str>) {
+    pub fn finished(&mut self, client: &str, serial: Option<&str>, alone: bool) {
+        self.alone &= !alone;
         if let Some(key) = serial {
             self.running.retain(|(of, running)| of != client || running != key);
         }
@@ -255,20 +263,30 @@ impl<T> Schedule<T> {
     }
 }
 
-fn is_of<T>(line: &Line<T>, client: &str) -> bool {
-    line.front().is_some_and(|ticket| ticket.client == client)
+impl<T> Schedule<T> {
+    /// Position of the first that waits for nobody.
+    fn free(&self, queue: &VecDeque<Ticket<T>>) -> Option<usize> {
+        // Clients with a session's request running, or waiting before the one that is looked at.
+        let mut changing: HashSet<&str> = self.running.iter().map(|(client, _)| client.as_str()).collect();
+        // Those that wait for one that is alone keep the order of their session.
+        let mut waiting: HashSet<(&str, &str)> = HashSet::new();
+        queue.iter().position(|ticket| {
+            let is_held = self.held && ticket.durable;
+            let Some(key) = &ticket.serial else {
+                return !(is_held || ticket.reads_back && changing.contains(ticket.client.as_str()));
+            };
+            changing.insert(&ticket.client);
+            let is_running =
+                |(client, running): &(String, String)| *client == ticket.client && running == key;
+            if ticket.alone && self.alone || waiting.contains(&(ticket.client.as_str(), key.as_str())) {
+                waiting.insert((&ticket.client, key));
+                return false;
+            }
+            !is_held && !self.running.iter().any(is_running)
+        })
+    }
 }
 
-/// Position of the first that waits for nobody.
-fn free<T>(queue: &VecDeque<Ticket<T>>, running: &Running, held: bool) -> Option<usize> {
-    // Clients with a session's request running, or waiting before the one that is looked at.
-    let mut changing: HashSet<&str> = running.iter().map(|(client, _)| client.as_str()).collect();
-    queue.iter().position(|ticket| {
-        let is_held = held && ticket.durable;
-        let Some(key) = &ticket.serial else {
-            return !(is_held || ticket.reads_back && changing.contains(ticket.client.as_str()));
-        };
-        changing.insert(&ticket.client);
-        !is_held && !running.iter().any(|(client, running)| *client == ticket.client && running == key)
-    })
+fn is_of<T>(line: &Line<T>, client: &str) -> bool {
+    line.front().is_some_and(|ticket| ticket.client == client)
 }

@@ -2,8 +2,10 @@
 //! requests in `layers` need a decoder.
 
 mod delivery;
+mod documented;
 mod hostile;
 mod layers;
+mod saving;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,11 +1,14 @@
 //! What each verb does: the part of a request that workers run. Reads folders, sessions and layers; changes
 //! nothing itself, but says what is to be changed, so that the clerk can make it durable with the answer.
 
+mod batch;
+mod changing;
 mod everything;
 mod prompting;
 mod reading;
 mod saving;
 mod segment;
+mod simplified;
 
 pub(super) use everything::{Slice, Stepped};
 
@@ -29,6 +32,8 @@ impl Context {
             Verb::Clear => self.clear(job),
             Verb::Save => self.save(job),
             Verb::Unsave => self.unsave(job),
+            Verb::Update => self.update(job),
+            Verb::Delete => self.delete(job),
             Verb::List => self.list(job),
             Verb::Fetch => self.fetch(job),
             // Workers run it step by step.

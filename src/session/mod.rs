@@ -7,7 +7,7 @@
 //! point at a time, in the reverse order of their coming; where an `add` has both, its box comes before its
 //! points. A new box takes the place of the one before it, and undoing it brings that one back (Geo-SAM's QGIS
 //! plugin undoes prompt by prompt as well, but is left without a box then). A session without steps is bound to no
-//! folder and no CRS.
+//! folder and no CRS, and remembers nothing of how its masks were shown.
 
 mod error;
 mod table;
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use error::SessionError;
 pub use table::{SessionKey, SessionLimits, SessionTable};
 
-use crate::api::{CrsChoice, PromptItem, PromptSet};
+use crate::api::{CrsChoice, OutputOptions, PromptItem, PromptSet};
 use crate::geo::Bounds;
 
 /// One prompt, in the session's CRS.
@@ -30,12 +30,27 @@ enum Step {
     Box(Bounds),
 }
 
+/// How a session's mask was shown by its last answer, so that the next one, and what is saved, are drawn the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The output that was asked for.
+    pub output: OutputOptions,
+    /// The tolerance that the outlines were simplified with, in source pixels; larger than what was asked for where the
+    /// answer had to fit.
+    pub tolerance: Option<f64>,
+    /// Over how many chips the object was followed at the most; `None` where it was not.
+    pub stitch: Option<u16>,
+}
+
 /// A prompt set under construction.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Session {
     folder: Option<String>,
     crs: Option<CrsChoice>,
     steps: Vec<Step>,
+    /// Absent in what older versions stored.
+    #[serde(default)]
+    shown: Option<Shown>,
 }
 
 /// How many prompts of each kind a mask was made from.
@@ -109,6 +124,16 @@ impl Session {
     /// Whether there is no prompt.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// How the last answer showed the mask; `None` without prompts.
+    pub const fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
+    }
+
+    /// Notes how an answer shows the mask of these prompts.
+    pub fn show(&mut self, shown: Shown) {
+        self.shown = (!self.is_empty()).then_some(shown);
     }
 
     /// The folder that the prompts are for, where one was named.

@@ -1,8 +1,8 @@
 //! All sessions: bounded in number and age.
 //!
 //! A client beyond its share loses the session that it has not used for longest; a new session beyond the bound for
-//! all makes the one unused for longest, of whichever client, go. Refusing instead would let forgotten sessions
-//! lock clients out until they age. Time is what the caller says, in milliseconds that never run backwards
+//! all makes the one unused for longest, of whichever client, go. Sessions without prompts, such as those that were saved,
+//! go before all others. Refusing instead would let forgotten sessions lock clients out until they age. Time is what the caller says, in milliseconds that never run backwards
 //! ([`crate::store::Store::clock_ms`]; the wall clock of a board may jump by years).
 
 use std::collections::BTreeMap;
@@ -130,7 +130,8 @@ impl SessionTable {
 
     fn oldest(&self, among: impl Fn(&SessionKey) -> bool) -> Option<SessionKey> {
         let candidates = self.entries.iter().filter(|(key, _)| among(key));
-        candidates.min_by_key(|(_, entry)| entry.used_ms).map(|(key, _)| key.clone())
+        let worth = |(_, entry): &(&SessionKey, &Entry)| (!entry.session.is_empty(), entry.used_ms);
+        candidates.min_by_key(worth).map(|(key, _)| key.clone())
     }
 
     /// Ends the sessions that were not used for too long; delete them from the store.

@@ -227,3 +227,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn how_a_mask_was_shown_is_remembered_as_long_as_there_are_prompts_and_stored_with_them() {
+    let shown = Shown {
+        output: OutputOptions { tolerance: 4.0, ..OutputOptions::default() },
+        tolerance: Some(8.0),
+        stitch: Some(16),
+    };
+    let mut session = Session::new();
+    session.show(shown);
+    assert_eq!(session.shown(), None, "there is nothing to show");
+    session.add(&item(&[A], None), 10).unwrap();
+    session.show(shown);
+    let key = SessionKey::new("c", "s");
+    let mut table = SessionTable::new(SessionLimits::default());
+    table.put(key.clone(), session.clone(), 1);
+    let stored = BTreeMap::from([(key.stored_name(), table.stored(&key).unwrap())]);
+    let (table, problems) = SessionTable::restore(SessionLimits::default(), &stored, 1);
+    assert_eq!((table.get(&key, 1).unwrap().shown(), problems), (Some(&shown), vec![]));
+    session.undo().unwrap();
+    assert_eq!(session.shown(), None);
+    // As versions before this one stored it.
+    let older = BTreeMap::from([(
+        "c/s".to_owned(),
+        br#"{"used_ms":1,"session":{"folder":null,"crs":null,"steps":[]}}"#.to_vec(),
+    )]);
+    assert!(SessionTable::restore(SessionLimits::default(), &older, 1).1.is_empty());
+}
+
+#[test]
+fn sessions_without_prompts_make_room_before_those_with() {
+    let limits = SessionLimits { sessions: 3, per_client: 2, idle_seconds: 10 };
+    let mut table = SessionTable::new(limits);
+    let mut full = Session::new();
+    full.add(&item(&[A], None), 10).unwrap();
+    table.put(SessionKey::new("c", "full"), full.clone(), 1);
+    table.put(SessionKey::new("c", "saved"), Session::new(), 2);
+    let ended = table.put(SessionKey::new("c", "new"), full, 3);
+    assert_eq!(ended, [SessionKey::new("c", "saved")]);
+}

@@ -323,8 +323,9 @@ impl<'a, 'txn> Batch<'a, 'txn> {
 
     fn layer(&mut self, change: LayerChange) -> Done {
         let LayerChange { op, client, session } = change;
-        let line = match &op {
-            LayerOp::Append { layer, id, line } => {
+        match &op {
+            LayerOp::Append { layer, id, .. } => {
+                // What no session has saved is not taken back by `unsave`.
                 if !session.is_empty() {
                     let (layer, id) = (layer.clone(), id.clone());
                     let header = SavedHeader { layer, client, session, id };
@@ -332,16 +333,16 @@ impl<'a, 'txn> Batch<'a, 'txn> {
                     self.index.saved_add(seq, &header);
                     self.tables.saved.insert(seq, record(&header, &[])?.as_slice())?;
                 }
-                line.as_str()
             }
+            LayerOp::Replace { .. } => {}
             LayerOp::Remove { layer, id } => {
                 if let Some(seq) = self.index.saved_of(layer, id) {
                     self.index.saved_remove(seq);
                     self.tables.saved.remove(seq)?;
                 }
-                ""
             }
-        };
+        }
+        let line = op.line();
         let seq = self.index.take_seq();
         self.index.journal_add(seq, line.len());
         self.tables.journal.insert(seq, record(&op, line.as_bytes())?.as_slice())?;

@@ -145,11 +145,9 @@ impl Store {
             let mut journal = Vec::new();
             for entry in txn.open_table(JOURNAL)?.iter()? {
                 let (seq, bytes) = entry?;
-                let (mut op, body) = row::<LayerOp>(bytes.value())?;
-                if let LayerOp::Append { line, .. } = &mut op {
-                    *line = String::from_utf8(body.to_vec()).map_err(|e| ReadError::Row(e.to_string()))?;
-                }
-                journal.push(JournalEntry { seq: seq.value(), op });
+                let (op, body) = row::<LayerOp>(bytes.value())?;
+                let line = String::from_utf8(body.to_vec()).map_err(|e| ReadError::Row(e.to_string()))?;
+                journal.push(JournalEntry { seq: seq.value(), op: op.with_line(line) });
             }
             Ok(journal)
         })

@@ -331,14 +331,14 @@ impl Received {
 }
 
 /// A program of mosquitto's; Debian keeps daemons out of a user's PATH.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     let found = places.map(|place| place.join(name)).find(|candidate| candidate.is_file());
     found.unwrap_or_else(|| PathBuf::from(name))
 }
 
-fn is_installed(name: &str) -> bool {
+pub fn is_installed(name: &str) -> bool {
     program(name).is_file()
 }
 

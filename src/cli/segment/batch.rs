@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::documents::{Document, Documents};
 use super::{Asker, LIMITS};
-use crate::api::{JsonError, PromptItem, Request, RequestError, Response, parse_request_with};
+use crate::api::{JsonError, PromptItem, Request, RequestError, Response, check_keys, parse_request_with};
 use crate::cli::CliError;
 use crate::cli::output::{Output, note};
 
@@ -81,7 +81,12 @@ fn respond(
     defaults: &PromptItem,
     tally: &mut Tally,
 ) -> Result<Response, CliError> {
-    let request = match parse_request_with(text, &LIMITS, defaults) {
+    let parsed = parse_request_with(text, &LIMITS, defaults).and_then(|request| {
+        // What another verb takes would be passed over here.
+        let checked = check_keys("segment", &request.said);
+        checked.map_err(|error| (request.id().cloned(), error)).map(|()| request)
+    });
+    let request = match parsed {
         Ok(request) => request,
         Err((id, error)) => {
             tally.count(false);

@@ -75,6 +75,15 @@ fn remove(id: &str) -> LayerOp {
     LayerOp::remove("ponds", id).unwrap()
 }
 
+/// The line of an object with a property.
+fn changed(id: &str, n: usize) -> String {
+    line(id).replace(r#""properties":{}"#, &format!(r#""properties":{{"n":{n}}}"#))
+}
+
+fn change(id: &str, n: usize) -> LayerOp {
+    LayerOp::replace("ponds", id, changed(id, n)).unwrap()
+}
+
 fn appends(ids: std::ops::Range<usize>) -> Vec<LayerOp> {
     ids.map(|n| append(&n.to_string())).collect()
 }

@@ -52,7 +52,6 @@ impl<C: BusClient> Clerk<C> {
                 }
                 Err(error) => {
                     // Nothing is acknowledged that is not durable: the broker keeps it meanwhile.
-                    tracing::error!(%error, "the state cannot be written; trying again");
                     self.state_unwritable(&error);
                     self.deadlines.commit_failed(now);
                     self.backlog.doubt();
@@ -74,7 +73,7 @@ impl<C: BusClient> Clerk<C> {
         if !drops.is_empty() {
             let text = drops.iter().map(|(class, n)| format!("{n} {}", class.as_str()));
             let text = text.collect::<Vec<_>>().join(", ");
-            tracing::warn!(text, "the outbox is full; messages were dropped");
+            tracing::warn!("the outbox is full, and messages were dropped: {text}");
             // Told once a burst, and never about events alone: that would feed itself.
             if drops.keys().any(|class| *class != Class::Event) {
                 self.event(self.announcer.outbox_full(&drops));

@@ -1,10 +1,10 @@
 //! What happens to the connection: it comes and goes, the broker has our session or has lost it, requests reach us or
 //! do not.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Clerk, Then};
-use crate::bus::{BrokerSession, BusClient, BusEvent, OutgoingMessage, SubscribeToken};
+use crate::bus::{BrokerSession, BusClient, BusError, BusEvent, OutgoingMessage, SubscribeToken};
 use crate::service::echo::Deed;
 use crate::service::pulse::tell_status;
 use crate::store::Change;
@@ -17,11 +17,11 @@ impl<C: BusClient> Clerk<C> {
             BusEvent::Disconnected { error, cause, unacknowledged, retry_in } => {
                 self.publisher.disconnected(&unacknowledged, cause);
                 self.echo.disconnected();
-                tracing::warn!(%error, ?retry_in, "the broker is away");
+                self.log_away(&error, retry_in, "the broker is away");
                 tell_status(&format!("serving; the broker is away: {error}"));
             }
             BusEvent::ConnectFailed { error, retry_in } => {
-                tracing::warn!(%error, ?retry_in, "no connection to the broker yet");
+                self.log_away(&error, retry_in, "there is no connection to the broker yet");
                 tell_status(&format!("serving; no connection to the broker yet: {error}"));
             }
             BusEvent::Message(message) => self.message(message),
@@ -43,7 +43,19 @@ impl<C: BusClient> Clerk<C> {
         }
     }
 
+    /// Logs why there is no connection, once for each reason.
+    fn log_away(&mut self, error: &BusError, retry_in: Duration, what: &str) {
+        let reason = error.to_string();
+        if self.away.as_ref() == Some(&reason) {
+            tracing::debug!(error = reason, "{what}; tried again in {:.1} s", retry_in.as_secs_f64());
+            return;
+        }
+        tracing::warn!(error = reason, "{what}; it is tried again, next in {:.1} s", retry_in.as_secs_f64());
+        self.away = Some(reason);
+    }
+
     fn connected(&mut self, session: BrokerSession) {
+        self.away = None;
         tracing::info!(
             broker = session.broker,
             protocol = %session.protocol,
@@ -69,7 +81,7 @@ impl<C: BusClient> Clerk<C> {
         self.deaf = false;
         match self.announcer.subscribe(self.publisher.client_mut(), shared) {
             Ok(asked) => self.asked = asked,
-            Err(error) => tracing::warn!(%error, "cannot subscribe"),
+            Err(error) => tracing::warn!(%error, "the board cannot subscribe to its requests"),
         }
     }
 

@@ -37,6 +37,11 @@ impl Backlog {
         self.unread = true;
     }
 
+    /// Layers that are owed something.
+    pub const fn behind(&self) -> &BTreeSet<String> {
+        &self.behind
+    }
+
     /// Whether a layer is owed something that could not be written.
     pub fn is_behind(&self) -> bool {
         !self.behind.is_empty()
@@ -98,6 +103,7 @@ impl<C: BusClient> Clerk<C> {
             self.deadlines.layers_failed(now);
         }
         self.backlog.note(entries, applied);
+        self.context.behind().clone_from(&self.backlog.behind);
         if !self.backlog.done.is_empty() {
             self.deadlines.linger(now);
         }

@@ -11,6 +11,11 @@ use crate::service::job::{Job, ReplyTo};
 use crate::service::performed::{Performed, to_bytes};
 use crate::store::{Change, Finish, InboxEntry, Lookup};
 
+/// Characters of a stranger's topic that are told.
+const SHOWN: usize = 200;
+/// Response topics outside the prefixes that are remembered, and told.
+const MOST_FOREIGN_TOPICS: usize = 64;
+
 impl<C: BusClient> Clerk<C> {
     pub(super) fn message(&mut self, message: IncomingMessage) {
         let ack = message.ack;
@@ -23,19 +28,15 @@ impl<C: BusClient> Clerk<C> {
         ) {
             self.echo.heard(now);
         }
+        if let Some((wanted, plain)) = admission.foreign_topic() {
+            let (wanted, plain) = (wanted.to_owned(), plain.to_owned());
+            self.tell_foreign_topic(wanted, &plain);
+        }
         match admission {
             Admission::Ignore => self.acknowledge(ack),
             Admission::Strange => {
                 self.acknowledge(ack);
-                self.strange_topics += 1;
-                if self.strange_topics <= 10 || self.strange_topics.is_multiple_of(1000) {
-                    tracing::warn!(
-                        topic,
-                        so_far = self.strange_topics,
-                        "a request on a topic of another shape is passed over: request/<client>/<verb> is expected. \
-                         Some brokers make two levels of a dot in a name"
-                    );
-                }
+                self.tell_strange_topic(&topic);
             }
             Admission::Ping(text, bytes) => {
                 self.acknowledge(ack);
@@ -92,6 +93,36 @@ impl<C: BusClient> Clerk<C> {
                 }
             }
         }
+    }
+
+    /// Somebody asks on a topic that is no request's, and there is none to answer on. Told at first, and then now and then.
+    fn tell_strange_topic(&mut self, topic: &str) {
+        self.strange_topics += 1;
+        if self.strange_topics > 10 && !self.strange_topics.is_multiple_of(1000) {
+            return;
+        }
+        let topic: String = topic.chars().take(SHOWN).collect();
+        let text = format!(
+            "a message on {topic} is passed over: a request's topic ends in request/<client>/<verb>. Some brokers make two \
+             levels of a dot in a name"
+        );
+        tracing::warn!(so_far = self.strange_topics, "{text}");
+        self.event(self.announcer.problem("request_passed_over", &text));
+    }
+
+    /// Somebody waits for answers where none may go. Told once for each such topic.
+    fn tell_foreign_topic(&mut self, wanted: String, plain: &str) {
+        if self.foreign_topics.len() >= MOST_FOREIGN_TOPICS || self.foreign_topics.contains(&wanted) {
+            return;
+        }
+        let text = format!(
+            "nothing is answered on the response topic {}, which no prefix in limits.response_prefixes allows; the answer \
+             goes to {plain}",
+            wanted.chars().take(SHOWN).collect::<String>()
+        );
+        tracing::warn!("{text}");
+        self.event(self.announcer.problem("response_topic_refused", &text));
+        self.foreign_topics.insert(wanted);
     }
 
     /// Takes back what a client has waiting.

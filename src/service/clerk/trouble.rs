@@ -31,7 +31,7 @@ impl<C: BusClient> Clerk<C> {
     pub(super) fn tell_problems(&mut self) {
         for problem in self.context.store.take_problems() {
             let message = problem.to_string();
-            tracing::error!(problem = message, "the state was damaged");
+            tracing::error!("the state was damaged: {message}");
             self.event(self.announcer.problem("state_reset", &message));
             if !matches!(problem, Problem::BadRows { .. }) || self.trouble.damaged.is_none() {
                 self.trouble.damaged = Some(message);
@@ -39,7 +39,7 @@ impl<C: BusClient> Clerk<C> {
         }
         for problem in self.context.layers.take_problems() {
             let message = problem.to_string();
-            tracing::warn!(problem = message, "a layer's file was damaged");
+            tracing::warn!("a layer's file was damaged: {message}");
             self.event(self.announcer.problem("layer_problem", &message));
         }
     }
@@ -48,6 +48,9 @@ impl<C: BusClient> Clerk<C> {
     pub(super) fn state_unwritable(&mut self, error: &StoreError) {
         let message = error.to_string();
         let is_new = self.trouble.unwritable.replace(message.clone()).is_none();
+        if is_new {
+            tracing::error!(error = message, "the state cannot be written; it is tried again until it can");
+        }
         if is_new && self.publisher.is_connected() {
             let kind =
                 if matches!(error, StoreError::CardFull { .. }) { "state_full" } else { "state_problem" };

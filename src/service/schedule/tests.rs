@@ -10,6 +10,7 @@ fn ticket(client: &str, work: u32) -> Ticket<u32> {
     Ticket {
         client: client.to_owned(),
         serial: None,
+        alone: false,
         reads_back: false,
         preview: false,
         durable: true,
@@ -60,8 +61,23 @@ fn a_session_runs_one_request_at_a_time_while_others_pass() {
     s.offer(of_session(2)).unwrap();
     s.offer(ticket("b", 3)).unwrap();
     assert_eq!((run(&mut s), run(&mut s), run(&mut s)), (Some(1), Some(3), None));
-    s.finished("a", Some("s1"));
+    s.finished("a", Some("s1"), false);
     assert_eq!(run(&mut s), Some(2));
+}
+
+#[test]
+fn of_requests_that_change_saved_objects_one_runs_at_a_time_and_sessions_keep_their_order() {
+    let mut s = Schedule::new(Bounds { queue: 9, per_client: 9, previews: 0, volatile: 100 });
+    let session = |client, work| Ticket { serial: Some("s1".to_owned()), ..ticket(client, work) };
+    let changing = |client, work| Ticket { alone: true, ..session(client, work) };
+    for ticket in [changing("a", 1), changing("b", 2), session("b", 3), ticket("b", 4), ticket("a", 5)] {
+        s.offer(ticket).unwrap();
+    }
+    assert_eq!((run(&mut s), run(&mut s), run(&mut s), run(&mut s)), (Some(1), Some(4), Some(5), None));
+    s.finished("a", Some("s1"), true);
+    assert_eq!((run(&mut s), run(&mut s)), (Some(2), None));
+    s.finished("b", Some("s1"), true);
+    assert_eq!(run(&mut s), Some(3));
 }
 
 #[test]
@@ -73,11 +89,11 @@ fn what_reads_back_waits_for_its_own_clients_sessions_and_for_nobody_elses() {
         s.offer(ticket).unwrap();
     }
     assert_eq!((run(&mut s), run(&mut s), run(&mut s), run(&mut s)), (Some(1), Some(4), Some(5), None));
-    s.finished("b", Some("s1"));
+    s.finished("b", Some("s1"), false);
     assert_eq!(run(&mut s), None);
-    s.finished("a", Some("s1"));
+    s.finished("a", Some("s1"), false);
     assert_eq!((run(&mut s), run(&mut s)), (Some(2), None));
-    s.finished("a", Some("s1"));
+    s.finished("a", Some("s1"), false);
     assert_eq!(run(&mut s), Some(3));
 }
 
@@ -179,7 +195,8 @@ proptest! {
                     let work = offered.len() as u32;
                     let serial = session.map(|n| format!("s{n}"));
                     let reads_back = reads_back && serial.is_none();
-                    let t = Ticket { serial, reads_back, ..ticket(&format!("c{client}"), work) };
+                    let alone = session == Some(0) && work.is_multiple_of(3);
+                    let t = Ticket { serial, alone, reads_back, ..ticket(&format!("c{client}"), work) };
                     if s.offer(t.clone()).is_ok() {
                         offered.push(t);
                     }
@@ -188,13 +205,14 @@ proptest! {
                     let could: HashSet<String> = s
                         .lines
                         .iter()
-                        .filter(|line| free(line, &s.running, false).is_some())
+                        .filter(|line| s.free(line).is_some())
                         .map(|line| line[0].client.clone())
                         .collect();
                     let Some(Next::Run(t)) = s.next(Instant::now()) else {
                         prop_assert!(could.is_empty());
                         continue;
                     };
+                    prop_assert!(!(t.alone && running.iter().any(|r| r.alone)));
                     if let Some(key) = &t.serial {
                         prop_assert!(!running.iter().any(|r| r.client == t.client && r.serial.as_ref() == Some(key)));
                         let before = offered.iter().filter(|o| o.client == t.client && o.serial == t.serial);
@@ -213,7 +231,7 @@ proptest! {
                 Happening::Finished(which) => {
                     if which < running.len() {
                         let t = running.remove(which);
-                        s.finished(&t.client, t.serial.as_deref());
+                        s.finished(&t.client, t.serial.as_deref(), t.alone);
                     }
                 }
             }
@@ -224,7 +242,7 @@ proptest! {
                 running.push(t);
             }
             let Some(t) = running.pop() else { break };
-            s.finished(&t.client, t.serial.as_deref());
+            s.finished(&t.client, t.serial.as_deref(), t.alone);
         }
         taken.sort_unstable();
         let all: Vec<u32> = offered.iter().map(|t| t.work).collect();

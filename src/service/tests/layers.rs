@@ -10,19 +10,19 @@ use crate::store::{Change, Finish, LayerChange, Store, StoreLimits};
 /// A prompt inside `folder_sam`.
 pub(super) const POINT: &str = r#""folder":"folder_sam","crs":"EPSG:32633","points":[[458120,5427215]]"#;
 
-fn path(dir: &TempDir, layer: &str) -> PathBuf {
+pub(super) fn path(dir: &TempDir, layer: &str) -> PathBuf {
     dir.path().join("state/layers").join(format!("{layer}.geojsonl"))
 }
 
 /// A directory for a service, in which this layer cannot be written.
-fn blocked(layer: &str) -> TempDir {
+pub(super) fn blocked(layer: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(path(&dir, layer)).unwrap();
     dir
 }
 
 /// The ids of a layer's objects, as they stand in its file; a line that is being written is none yet.
-fn objects(dir: &TempDir, layer: &str) -> Vec<String> {
+pub(super) fn objects(dir: &TempDir, layer: &str) -> Vec<String> {
     let text = fs::read_to_string(path(dir, layer)).unwrap_or_default();
     let id = |line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
     text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(id).collect()
@@ -31,7 +31,11 @@ fn objects(dir: &TempDir, layer: &str) -> Vec<String> {
 impl Scene {
     /// Sends a request, and waits until it is acknowledged and answered.
     pub(super) fn served(&self, verb: &str, id: &str, members: &str) -> Value {
-        let payload = format!(r#"{{"id":"{id}",{members}}}"#);
+        self.said(verb, id, format!(r#"{{"id":"{id}",{members}}}"#))
+    }
+
+    /// The same with a payload as it goes out.
+    pub(super) fn said(&self, verb: &str, id: &str, payload: String) -> Value {
         let request = OutgoingMessage::new(format!("geosam/edge/request/c1/{verb}"), payload);
         let Delivery::Taken(delivery) = self.broker.publish(request) else { panic!("not subscribed") };
         let topic = format!("geosam/edge/response/c1/{verb}");

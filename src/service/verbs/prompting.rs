@@ -1,10 +1,11 @@
 //! `add`, `undo`, `clear`: a prompt set built step by step in a session.
 
-use crate::api::{PromptItem, Response};
+use crate::ErrorCode;
+use crate::api::{Multimask, PromptItem, Response};
 use crate::service::context::Context;
 use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal};
-use crate::session::{Session, SessionError, SessionKey};
+use crate::session::{Session, SessionError, SessionKey, Shown};
 
 impl Context {
     pub(super) fn key(job: &Job) -> SessionKey {
@@ -40,28 +41,48 @@ impl Context {
         self.answer_with_mask(job, key, session)
     }
 
-    /// What a session's prompts ask for, with the output that this request wants.
-    pub(super) fn item_of(&self, job: &Job, session: &Session) -> PromptItem {
-        let item = PromptItem {
-            id: job.id(),
-            folder: session.folder().map(str::to_owned).or_else(|| job.request.item.folder.clone()),
-            crs: session.crs().unwrap_or(job.request.item.crs),
-            prompt: session.prompt_set(),
-            output: job.request.item.output,
-            stitch: job.request.item.stitch,
-            properties: None,
+    /// What a session's prompts ask for. What the request does not say of the output, or of following the object over
+    /// chips, is as in the last answer.
+    pub(super) fn item_of(&self, job: &Job, session: &Session) -> Result<PromptItem, Refusal> {
+        let (request, said) = (&job.request, &job.request.said);
+        let shown = session.shown();
+        let output = shown.map_or(request.item.output, |shown| said.output_over(shown.output));
+        let stitch = match shown {
+            Some(shown) if !said.has("stitch") => shown.stitch,
+            _ => request.item.stitch,
         };
-        self.bounded(&item, 1)
+        if stitch.is_some() && output.multimask == Multimask::All {
+            let text = "\"stitch\" follows one mask: it does not go with \"multimask\"; one of them is what the session \
+                        was asked for before, so say false for it";
+            return Err(Refusal(ErrorCode::BadRequest, text.to_owned()));
+        }
+        Ok(PromptItem {
+            id: job.id(),
+            folder: session.folder().map(str::to_owned).or_else(|| request.item.folder.clone()),
+            crs: session.crs().unwrap_or(request.item.crs),
+            prompt: session.prompt_set(),
+            output,
+            stitch,
+            properties: None,
+        })
     }
 
     /// The answer to a step: the new mask, or an empty one where no prompt is left. A step that cannot be
     /// decoded leaves the session as it was.
-    fn answer_with_mask(&self, job: &Job, key: SessionKey, session: Session) -> Result<Performed, Refusal> {
-        let performed = if session.is_empty() {
-            Performed::answer(Response::empty_mask(job.id()))
-        } else {
-            Performed::masks(job, self.decode(&self.item_of(job, &session))?)
-        };
-        Ok(Performed { session: Some((key, session)), ..performed })
+    fn answer_with_mask(
+        &self,
+        job: &Job,
+        key: SessionKey,
+        mut session: Session,
+    ) -> Result<Performed, Refusal> {
+        if session.is_empty() {
+            let performed = Performed::answer(Response::empty_mask(job.id()));
+            return Ok(Performed { session: Some((key, session)), ..performed });
+        }
+        let item = self.item_of(job, &session)?;
+        let segmentation = self.decode(&self.bounded(&item, 1))?;
+        let (output, stitch) = (item.output, item.stitch);
+        session.show(Shown { output, tolerance: segmentation.tolerance(), stitch });
+        Ok(Performed { session: Some((key, session)), ..Performed::masks(job, segmentation) })
     }
 }

@@ -1,9 +1,13 @@
 //! `list`, `fetch`: what there is, and what has been saved.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::ENVELOPE;
-use crate::api::{Response, nesting};
+use crate::ErrorCode;
+use crate::api::{CrsChoice, Request, Response, nesting};
+use crate::layers::Filter;
 use crate::service::context::Context;
 use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal};
@@ -21,7 +25,8 @@ impl Context {
         let sessions: Vec<Value> = self
             .sessions()
             .iter()
-            .filter(|(key, _)| key.client == *client)
+            // What was saved or cleared is done with, though its name may be used on.
+            .filter(|(key, session)| key.client == *client && !session.is_empty())
             .map(|(key, session)| {
                 json!({"session": key.session, "folder": session.folder(), "prompts": session.counts()})
             })
@@ -40,7 +45,9 @@ impl Context {
         let bound = self.answers.of(&request.item.output);
         let offset = request.offset.unwrap_or(0);
         let limit = request.limit.unwrap_or(PAGE);
-        let page = self.layers.fetch(&layer, offset, limit, bound.saturating_sub(ENVELOPE))?;
+        let filter = filter_of(request)?;
+        let bound = bound.saturating_sub(ENVELOPE);
+        let page = self.layers.fetch_where(&layer, offset, limit, bound, &filter)?;
         // As they stand in the file: read as values they would take many times their room.
         let readable = page.lines.iter().filter(|line| nesting(line.as_bytes()) <= DEEPEST);
         let features = readable.map(String::as_str).collect::<Vec<_>>().join(",");
@@ -52,4 +59,20 @@ impl Context {
         let answer = Performed::with_list(job.id(), members, "features", features.as_bytes());
         Ok(Performed { keep: false, ..answer })
     }
+}
+
+/// Which objects a `fetch` asks for.
+fn filter_of(request: &Request) -> Result<Filter, Refusal> {
+    if request.item.crs != CrsChoice::WGS84 {
+        let text = "the \"bbox\" of fetch is in EPSG:4326, as saved objects are";
+        return Err(Refusal(ErrorCode::BadRequest, text.to_owned()));
+    }
+    let ids: HashSet<String> = request.ids.iter().cloned().collect();
+    Ok(Filter {
+        ids: (!ids.is_empty()).then_some(ids),
+        client: request.client.clone(),
+        since: request.since,
+        until: request.until,
+        bbox: request.item.prompt.bbox,
+    })
 }

@@ -1,25 +1,35 @@
-//! `save`, `unsave`: a session's mask into a layer, and back out.
+//! `save`, `unsave`: masks into a layer, and back out. A mask is a session's, or that of prompts in the request itself.
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
+use super::ENVELOPE;
+use super::simplified::Simplified;
 use crate::ErrorCode;
-use crate::api::{CrsChoice, Multimask, Response};
+use crate::api::{CrsChoice, Multimask, OutputOptions, PromptItem, Response};
 use crate::engine::MaskObject;
 use crate::layers::LayerOp;
 use crate::service::context::Context;
 use crate::service::job::Job;
-use crate::service::performed::{Performed, Refusal};
+use crate::service::performed::{Performed, Refusal, lies_in_the_request, to_bytes};
+use crate::service::pulse::Organ;
 use crate::service::saved_feature::{self, Origin};
 use crate::store::{Class, LayerChange, OutboxMessage};
 
 /// Bytes of objects that may wait for their layer files to be writable again; the card is small.
 pub(super) const MOST_WAITING: u64 = 4 << 20;
 
+/// An object that is about to be saved.
+struct Object {
+    id: String,
+    feature: Value,
+    line: String,
+    tolerance: Option<f64>,
+    /// Over how many chips it was followed.
+    chips: usize,
+}
+
 impl Context {
     pub(super) fn save(&self, job: &Job) -> Result<Performed, Refusal> {
-        let key = Self::key(job);
-        let mut session = self.session(&key)?;
-        session.to_save()?;
         let waiting = self.store.depths().journal_bytes;
         if waiting > MOST_WAITING {
             let text = format!(
@@ -28,66 +38,186 @@ impl Context {
             );
             return Err(Refusal(ErrorCode::CardError, text));
         }
-        let layer = job.request.layer.clone().unwrap_or_default();
-        if let Some(name) = saved_feature::clash(&job.request.properties) {
-            let text =
-                format!("\"properties\" has the key \"{name}\", which saved objects have of their own");
-            return Err(Refusal(ErrorCode::BadRequest, text));
+        let request = &job.request;
+        let of_items = request.batch.iter().flatten().filter_map(|item| item.properties.as_ref());
+        // Those of Features that somebody drew are other programs' affair.
+        let said = of_items.filter(|_| request.said.has("prompts"));
+        for properties in said.chain([&request.properties]) {
+            own_properties_kept(properties)?;
         }
-        let mut item = self.item_of(job, &session);
-        item.output.crs = CrsChoice::WGS84;
-        // A saved object is one mask.
+        match &request.batch {
+            Some(items) => self.save_many(job, items),
+            None if request.item.prompt.is_empty() => self.save_session(job),
+            None => self.save_prompt(job),
+        }
+    }
+
+    /// Saves what the last answer of the session showed, unless the request says another output, and empties the session.
+    fn save_session(&self, job: &Job) -> Result<Performed, Refusal> {
+        let key = Self::key(job);
+        let mut session = self.session(&key)?;
+        session.to_save()?;
+        let item = self.item_of(job, &session)?;
+        let said = &job.request.said.output;
+        let asks_anew = ["vectorization", "tolerance", "max_bytes", "on_too_large"];
+        let output = match session.shown() {
+            Some(shown) if !asks_anew.iter().any(|key| said.contains_key(*key)) => {
+                item.output.simplified_by(shown.tolerance)
+            }
+            _ => item.output,
+        };
+        let object = self.object(job, Self::object_id(job), &item, output, &job.request.properties)?;
+        session.clear();
+        Ok(Performed { session: Some((key, session)), ..self.saved(job, object)? })
+    }
+
+    /// Saves the object of the request's own prompt.
+    fn save_prompt(&self, job: &Job) -> Result<Performed, Refusal> {
+        self.no_other_prompts(job)?;
+        let item = &job.request.item;
+        let object = self.object(job, Self::object_id(job), item, item.output, &job.request.properties)?;
+        self.saved(job, object)
+    }
+
+    /// Saves the objects of many prompts; each is saved or refused by itself.
+    fn save_many(&self, job: &Job, items: &[PromptItem]) -> Result<Performed, Refusal> {
+        self.no_other_prompts(job)?;
+        let layer = Self::layer(job);
+        let (mut results, mut messages, mut layers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut bytes, mut keep, mut simplified) = (0, true, Simplified::default());
+        let mut chips = self.batch_chips();
+        for (index, item) in items.iter().enumerate() {
+            let item = &chips.bound(item.clone());
+            self.pulse.beat(Organ::Decoder);
+            let mut properties = job.request.properties.clone();
+            properties.extend(item.properties.clone().unwrap_or_default());
+            saved_feature::leave_out_own(&mut properties);
+            let id = format!("{}-{index}", Self::object_id(job));
+            let saved = self.object(job, id, item, item.output, &properties).and_then(|object| {
+                bytes += object.line.len();
+                if bytes > self.answers.most {
+                    let text = "the objects before it are all that one request may save; save it with a request of its own";
+                    return Err(Refusal(ErrorCode::TooLarge, text.to_owned()));
+                }
+                Ok(object)
+            });
+            let response = match saved {
+                Ok(object) => {
+                    chips.used(object.chips);
+                    simplified.note(object.tolerance, item.output.simplification());
+                    let response = Response::reply(item.id.clone(), object.told(&layer, false));
+                    let (message, change) = self.change_of(job, object)?;
+                    messages.push(message);
+                    layers.push(change);
+                    response
+                }
+                Err(Refusal(code, text)) => {
+                    keep &= lies_in_the_request(code);
+                    Response::error(item.id.clone(), code, text)
+                }
+            };
+            if !results.is_empty() {
+                results.push(b',');
+            }
+            results.extend_from_slice(&to_bytes(&response));
+        }
+        if !layers.is_empty() {
+            self.layers.admit(&layer, self.max_layers)?;
+        }
+        let mut members = Map::new();
+        members.extend(simplified.told().map(|told| ("simplified".to_owned(), told)));
+        let answer = Performed::with_list(job.id(), members, "results", &results);
+        // What has been saved must not be saved again, whatever the others were refused for.
+        Ok(Performed { keep: keep || !layers.is_empty(), messages, layers, ..answer })
+    }
+
+    /// A prompt of the request and prompts of the session would be two objects.
+    fn no_other_prompts(&self, job: &Job) -> Result<(), Refusal> {
+        let key = Self::key(job);
+        if job.request.session.is_none() || self.session(&key).map_or(true, |session| session.is_empty()) {
+            return Ok(());
+        }
+        let given = ["prompts", "points", "bbox"].into_iter().find(|key| job.request.said.has(key));
+        let text = format!(
+            "\"{}\" stands beside session {}, which has prompts of its own; leave one of them out",
+            given.unwrap_or("points"),
+            key.session
+        );
+        Err(Refusal(ErrorCode::BadRequest, text))
+    }
+
+    /// The object of an item, drawn as `output` says, in WGS84.
+    fn object(
+        &self,
+        job: &Job,
+        id: String,
+        item: &PromptItem,
+        output: OutputOptions,
+        properties: &Map<String, Value>,
+    ) -> Result<Object, Refusal> {
+        let mut item = item.clone();
+        // A saved object is one mask. What bounds it does not bound the answer that is not asked for.
+        item.output = OutputOptions { crs: CrsChoice::WGS84, max_bytes: None, ..output };
         if item.output.multimask == Multimask::All {
             item.output.multimask = Multimask::Off;
         }
-        // The bound is for the object, which is not written as the Features of an answer are.
-        let options = item.output;
-        item.output.max_bytes = None;
         let segmentation = self.decode(&item)?;
         let sha256 = self.model_sha256(segmentation.checkpoint());
-        let id = Self::object_id(job);
+        let layer = Self::layer(job);
         let origin = Origin {
             id: &id,
-            client: &key.client,
-            session: &key.session,
+            client: &job.address.client,
+            session: job.request.session.as_deref(),
             layer: &layer,
             model_sha256: &sha256,
             saved_at: std::time::SystemTime::now(),
         };
-        let feature = |object: &MaskObject| {
-            saved_feature::feature(object, &segmentation, &item, &job.request.properties, &origin)
+        let feature =
+            |object: &MaskObject| saved_feature::feature(object, &segmentation, &item, properties, &origin);
+        // The bound is for the geometry, which alone can be drawn in fewer bytes; a line as a whole has one, too.
+        let limit = self.answers.of(&output);
+        let rest = self.answers.most.saturating_sub(ENVELOPE).saturating_sub(limit);
+        let bytes = |object: &MaskObject| {
+            let geometry = serde_json::to_vec(&object.geometry).map_or(0, |text| text.len());
+            geometry.max(saved_feature::line(&feature(object)).len().saturating_sub(rest))
         };
-        let object = segmentation
-            .object(&options, |object| saved_feature::line(&feature(object)).len())
-            .map_err(|error| Refusal(error.code(), error.to_string()))?;
+        let options = OutputOptions { max_bytes: Some(limit), ..item.output };
+        let object = segmentation.object(&options, bytes)?;
         let Some(object) = object else {
-            let text = "the session's mask is empty; there is nothing to save";
+            let text = "the mask is empty; there is nothing to save";
             return Err(Refusal(ErrorCode::NothingToSave, text.to_owned()));
         };
         let feature = feature(&object);
         let line = saved_feature::line(&feature);
-        let op = LayerOp::append(&layer, &id, line.clone())?;
+        let chips = segmentation.stitch().map_or(0, |report| report.chips.len());
+        Ok(Object { id, feature, line, tolerance: object.tolerance, chips })
+    }
+
+    /// The answer to a `save` of one object.
+    fn saved(&self, job: &Job, object: Object) -> Result<Performed, Refusal> {
+        let layer = Self::layer(job);
+        let answer = Performed::answer(Response::reply(job.id(), object.told(&layer, true)));
+        let (message, change) = self.change_of(job, object)?;
         // Last, so that only what is saved takes a place.
         self.layers.admit(&layer, self.max_layers)?;
-        session.clear();
-        let mut members = Map::new();
-        let mut saved = json!({"layer": layer, "id": id, "feature": feature});
-        if let Some(tolerance) = object.tolerance {
-            saved["tolerance"] = tolerance.into();
-        }
-        members.insert("saved".to_owned(), saved);
-        let answer = Performed::answer(Response::reply(job.id(), members));
-        Ok(Performed {
-            messages: vec![self.saved_message(&layer, line.into_bytes())],
-            layers: vec![LayerChange { op, client: key.client.clone(), session: key.session.clone() }],
-            session: Some((key, session)),
-            ..answer
-        })
+        Ok(Performed { messages: vec![message], layers: vec![change], ..answer })
+    }
+
+    fn change_of(&self, job: &Job, object: Object) -> Result<(OutboxMessage, LayerChange), Refusal> {
+        let layer = Self::layer(job);
+        let message = self.saved_message(&layer, object.line.clone().into_bytes());
+        let op = LayerOp::append(&layer, &object.id, object.line)?;
+        let session = job.request.session.clone().unwrap_or_default();
+        Ok((message, LayerChange { op, client: job.address.client.clone(), session }))
+    }
+
+    pub(super) fn layer(job: &Job) -> String {
+        job.request.layer.clone().unwrap_or_default()
     }
 
     pub(super) fn unsave(&self, job: &Job) -> Result<Performed, Refusal> {
         let key = Self::key(job);
-        let layer = job.request.layer.clone().unwrap_or_default();
+        let layer = Self::layer(job);
         if !self.layers.exists(&layer)? {
             return Err(Refusal(ErrorCode::UnknownLayer, format!("there is no layer {layer}")));
         }
@@ -96,12 +226,11 @@ impl Context {
             return Err(Refusal(ErrorCode::NothingToSave, text));
         };
         let op = LayerOp::remove(&layer, &id)?;
-        let gone = json!({"id": id, "deleted": true});
         let mut members = Map::new();
         members.insert("unsaved".to_owned(), json!({"layer": layer, "id": id}));
         let answer = Performed::answer(Response::reply(job.id(), members));
         Ok(Performed {
-            messages: vec![self.saved_message(&layer, gone.to_string().into_bytes())],
+            messages: vec![self.deleted_message(&layer, &id)],
             layers: vec![LayerChange { op, client: key.client, session: key.session }],
             ..answer
         })
@@ -121,6 +250,10 @@ impl Context {
         }
     }
 
+    pub(super) fn deleted_message(&self, layer: &str, id: &str) -> OutboxMessage {
+        self.saved_message(layer, json!({"id": id, "deleted": true}).to_string().into_bytes())
+    }
+
     /// A new object's id. It becomes durable together with the object, so a request that is run again
     /// after a crash may choose another one. The place in the inbox is given once in the life of the
     /// state, and the clock tells one life from another.
@@ -131,4 +264,29 @@ impl Context {
             None => format!("{:x}-q", now.as_nanos()),
         }
     }
+}
+
+impl Object {
+    /// What the answer tells of it.
+    fn told(&self, layer: &str, with_feature: bool) -> Map<String, Value> {
+        let mut saved = json!({"layer": layer, "id": self.id});
+        if with_feature {
+            saved["feature"] = self.feature.clone();
+        } else {
+            for name in ["score", "pixels", "area_m2"] {
+                saved[name] = self.feature["properties"][name].clone();
+            }
+        }
+        if let Some(tolerance) = self.tolerance {
+            saved["tolerance"] = tolerance.into();
+        }
+        Map::from_iter([("saved".to_owned(), saved)])
+    }
+}
+
+/// Refuses properties that would take the place of our own.
+pub(super) fn own_properties_kept(properties: &Map<String, Value>) -> Result<(), Refusal> {
+    let Some(name) = saved_feature::clash(properties) else { return Ok(()) };
+    let text = format!("\"properties\" has the key \"{name}\", which saved objects have of their own");
+    Err(Refusal(ErrorCode::BadRequest, text))
 }

@@ -1,8 +1,6 @@
-//! `segment`: prompts in, masks out; and the decoding that the steps of a session share.
+//! `segment`: one prompt in, masks out; and the decoding that the steps of a session share. Batches are in `batch`.
 
 use std::sync::Arc;
-
-use serde_json::Map;
 
 use super::ENVELOPE;
 use crate::ErrorCode;
@@ -11,53 +9,15 @@ use crate::engine::{EngineError, Segmentation};
 use crate::service::context::Context;
 use crate::service::folders::{FolderProblem, FolderView, NotReady};
 use crate::service::job::Job;
-use crate::service::performed::{Performed, Refusal, set_queue_time, to_bytes};
-use crate::service::pulse::Organ;
+use crate::service::performed::{Performed, Refusal};
 use crate::store::{Class, OutboxMessage};
 
 impl Context {
     pub(super) fn segment(&self, job: &Job) -> Performed {
-        let Some(entries) = &job.request.batch else {
-            return self.segment_item(job, &self.bounded(&job.request.item, 1));
-        };
-        let mut messages = Vec::new();
-        // Written as they come: masks take many times the room of their text.
-        let mut results = Vec::new();
-        let mut keep = true;
-        let mut chips = u16::try_from(self.batch_chips).unwrap_or(u16::MAX);
-        for entry in entries {
-            self.pulse.beat(Organ::Decoder);
-            // The whole answer is bounded, so each entry has its share; and so is what following objects may cost.
-            let mut item = self.bounded(entry, entries.len());
-            item.stitch = item.stitch.map(|most| most.min(chips).max(1));
-            let decoded = if results.len() < self.answers.most {
-                self.decode(&item)
-            } else {
-                let text = "the answers before it are all that one message may hold; ask for it in a batch of its own";
-                Err(Refusal(ErrorCode::TooLarge, text.to_owned()))
-            };
-            let mut response = match decoded {
-                Ok(segmentation) => {
-                    messages.extend(self.mask_message(job, &segmentation, &item.output));
-                    let taken = segmentation.stitch().map_or(0, |report| report.chips.len());
-                    chips = chips.saturating_sub(u16::try_from(taken).unwrap_or(u16::MAX));
-                    let mut response = segmentation.into_response(item.id.clone());
-                    set_queue_time(&mut response, job);
-                    response
-                }
-                Err(Refusal(code, text)) => {
-                    keep = false;
-                    Response::error(item.id.clone(), code, text)
-                }
-            };
-            response.properties.clone_from(&item.properties);
-            if !results.is_empty() {
-                results.push(b',');
-            }
-            results.extend_from_slice(&to_bytes(&response));
+        match &job.request.batch {
+            Some(entries) => self.segment_batch(job, entries),
+            None => self.segment_item(job, &self.bounded(&job.request.item, 1)),
         }
-        let answer = Performed::with_list(job.id(), Map::new(), "results", &results);
-        Performed { messages, keep, ..answer }
     }
 
     fn segment_item(&self, job: &Job, item: &PromptItem) -> Performed {
@@ -113,7 +73,12 @@ impl Context {
     }
 
     /// The mask for maps that only listen: WGS84, whatever the request asked for; no previews.
-    fn mask_message(&self, job: &Job, done: &Segmentation, asked: &OutputOptions) -> Option<OutboxMessage> {
+    pub(super) fn mask_message(
+        &self,
+        job: &Job,
+        done: &Segmentation,
+        asked: &OutputOptions,
+    ) -> Option<OutboxMessage> {
         if job.is_preview() {
             return None;
         }

@@ -1,0 +1,152 @@
+// The prompts of one object under construction, and the mask that the board makes of them.
+//
+// The page holds the prompts, the board's session the same ones: each step is a request of its own. After a reload both are
+// compared, and the session is built anew where they differ.
+
+import type { Board } from './board'
+import { keep, kept } from './tab'
+import { type Answer, type Position, type Prompt, members } from './wire'
+
+export class Session {
+  prompts: Prompt[] = []
+  answer: Answer | undefined
+  private folder = ''
+  /** Counts steps, so that an answer that was overtaken is not shown. */
+  private steps = 0
+
+  constructor(
+    private readonly board: Board,
+    private readonly name: string,
+    private readonly options: () => object,
+    /** Prompts or mask have changed. */
+    private readonly changed: () => void,
+    private readonly failed: (answer: Answer) => void,
+  ) {}
+
+  /** What is asked for, the same for steps and previews. */
+  request(): object {
+    return { folder: this.folder, crs: 'source', ...this.options() }
+  }
+
+  private body(): object {
+    return { session: this.name, ...this.request() }
+  }
+
+  private remember(): void {
+    keep({ folder: this.folder, prompts: this.prompts })
+    this.changed()
+  }
+
+  /** Asks for a step, and shows its mask unless another step has come after it. */
+  private async step(verb: string, body: object): Promise<Answer> {
+    this.steps += 1
+    const step = this.steps
+    this.remember()
+    const answer = await this.board.ask(verb, body)
+    if (step === this.steps) {
+      this.answer = answer.status === 'ok' && this.prompts.length ? answer : undefined
+      if (answer.status === 'error') this.failed(answer)
+      this.changed()
+    } else if (answer.status === 'error') {
+      this.failed(answer)
+    }
+    return answer
+  }
+
+  /** Begins in a folder, with what was there before a reload. */
+  async open(folder: string): Promise<void> {
+    const before = kept()
+    this.folder = folder
+    this.prompts = before?.folder === folder ? before.prompts : []
+    this.answer = undefined
+    await this.reconcile()
+  }
+
+  /** Makes the board's session what the page shows. */
+  async reconcile(): Promise<void> {
+    this.steps += 1
+    const step = this.steps
+    this.changed()
+    const list = await this.board.ask('list', {})
+    if (step !== this.steps) return
+    const there = list.sessions?.find((s) => s.session === this.name)
+    const has = { foreground: 0, background: 0, boxes: 0 }
+    for (const prompt of this.prompts) {
+      if ('box' in prompt) has.boxes = 1
+      else if (prompt.foreground) has.foreground += 1
+      else has.background += 1
+    }
+    const { foreground = 0, background = 0, boxes = 0 } = there?.prompts ?? {}
+    const same = has.foreground === foreground && has.background === background && has.boxes === boxes
+    if (same && (!this.prompts.length || there?.folder === this.folder)) {
+      if (this.prompts.length) await this.step('segment', { ...this.request(), ...members(this.prompts) })
+      return
+    }
+    if (there && foreground + background + boxes) void this.board.ask('clear', { session: this.name })
+    if (this.prompts.length) await this.replay()
+  }
+
+  private async replay(): Promise<void> {
+    await this.step('add', { ...this.body(), ...members(this.prompts) })
+  }
+
+  async add(prompt: Prompt): Promise<void> {
+    this.prompts = [...this.prompts, prompt]
+    const answer = await this.step('add', { ...this.body(), ...members([prompt]) })
+    if (answer.status === 'error') {
+      // A step that cannot be decoded leaves the board's session as it was.
+      this.prompts = this.prompts.filter((p) => p !== prompt)
+      this.remember()
+    }
+  }
+
+  async undo(): Promise<void> {
+    if (!this.prompts.length) return
+    this.prompts = this.prompts.slice(0, -1)
+    if (!this.prompts.length) this.answer = undefined
+    await this.step('undo', this.body())
+  }
+
+  async clear(): Promise<void> {
+    if (!this.prompts.length) return
+    this.prompts = []
+    this.answer = undefined
+    await this.step('clear', { session: this.name })
+  }
+
+  /** Takes back one prompt in the middle. */
+  async remove(prompt: Prompt): Promise<void> {
+    if (prompt === this.prompts[this.prompts.length - 1]) return this.undo()
+    this.prompts = this.prompts.filter((p) => p !== prompt)
+    void this.board.ask('clear', { session: this.name })
+    await this.replay()
+  }
+
+  /** The mask of the prompts asked for once more, for example with other options. */
+  async again(): Promise<void> {
+    if (this.prompts.length) await this.step('segment', { ...this.request(), ...members(this.prompts) })
+  }
+
+  async save(layer: string): Promise<Answer | undefined> {
+    if (!this.prompts.length) return undefined
+    const before = this.prompts
+    this.prompts = []
+    this.answer = undefined
+    const answer = await this.step('save', { ...this.body(), layer })
+    if (answer.status === 'error' && !this.prompts.length) {
+      this.prompts = before
+      this.remember()
+      await this.again()
+    }
+    return answer
+  }
+
+  async unsave(layer: string): Promise<Answer> {
+    return this.board.ask('unsave', { session: this.name, layer })
+  }
+
+  /** The mask that another point would make, if the board finds the time. */
+  glance(at: Position): Promise<Answer | undefined> {
+    return this.board.glance({ ...this.request(), ...members([...this.prompts, { at, foreground: true }]) })
+  }
+}

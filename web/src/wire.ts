@@ -1,0 +1,102 @@
+// What the board says: the answers of its HTTP server, and the part of the MQTT contract that the page uses.
+
+export type Position = [number, number]
+export type Box = [number, number, number, number]
+
+/** Why something was not done. */
+export interface Problem {
+  code: string
+  message: string
+  retryable?: boolean
+}
+
+/** The raster that tiles are made of. */
+export interface Raster {
+  width: number
+  height: number
+  /** Pixels to the folder's CRS: x = a column + b row + c, y = d column + e row + f. */
+  affine: [number, number, number, number, number, number]
+  /** Pixels of a tile's side. */
+  tile: number
+  /** Levels of tiles; the last has the raster's own pixels. */
+  levels: number
+  /** Changes when the raster does. */
+  version: string
+  /** How much of the overview has been made, where it is being made. */
+  progress?: number
+}
+
+/** A folder as the board tells of it. */
+export interface Folder {
+  name: string
+  ready: boolean
+  problem?: Problem
+  model?: string
+  crs?: { text: string; epsg: number | null; unit: string | null }
+  extent?: Box
+  pixel_size?: [number, number]
+  raster?: Raster
+  raster_problem?: string
+}
+
+/** `GET /api/folders`. */
+export interface Folders {
+  root: string
+  device: string
+  folders: Folder[]
+}
+
+export interface MaskProperties {
+  score: number
+  chip_id: string
+  area_m2?: number | null
+  touches_chip_edge: boolean
+}
+
+export interface Polygons {
+  type: 'Polygon' | 'MultiPolygon'
+  coordinates: unknown
+}
+
+export interface Feature<P> {
+  type: 'Feature'
+  id?: string | number
+  geometry: Polygons
+  properties: P
+}
+
+/** An answer to a request. */
+export interface Answer {
+  id?: string | number | null
+  status: 'ok' | 'error'
+  error?: Problem
+  result?: { type: 'FeatureCollection'; features: Feature<MaskProperties>[] }
+  masks?: { index: number; score: number; pixels: number; chip_id: string }[]
+  complete?: boolean
+  sessions?: { session: string; folder: string | null; prompts: { foreground: number; background: number; boxes: number } }[]
+  layers?: { name: string; features: number }[]
+  features?: Feature<SavedProperties>[]
+  next?: number | null
+  saved?: { layer: string; id: string; feature: Feature<SavedProperties> }
+  unsaved?: { layer: string; id: string }
+}
+
+export interface SavedProperties {
+  id: string
+  folder: string
+  layer: string
+}
+
+/** A point or a box that was set. */
+export type Prompt = { at: Position; foreground: boolean } | { box: Box }
+
+/** Prompts as members of a request. */
+export function members(prompts: Prompt[]): { points?: Position[]; labels?: number[]; bbox?: Box } {
+  const points = prompts.filter((p) => 'at' in p)
+  const boxes = prompts.filter((p) => 'box' in p)
+  const box = boxes[boxes.length - 1]
+  return {
+    ...(points.length ? { points: points.map((p) => p.at), labels: points.map((p) => Number(p.foreground)) } : {}),
+    ...(box ? { bbox: box.box } : {}),
+  }
+}
