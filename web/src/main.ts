@@ -10,7 +10,7 @@ import { Scene } from './scene'
 import { Session } from './session'
 import { kept, tabName } from './tab'
 import { type TextKey, current, say, speak } from './texts'
-import type { Answer, Folder, Folders, Position } from './wire'
+import type { Answer, DrawingOptions, Folder, Folders, Position } from './wire'
 
 const FOLDER = 'geosam-folder'
 const THEME = 'geosam-theme'
@@ -47,7 +47,7 @@ async function getFolders(): Promise<Folders> {
   return (await response.json()) as Folders
 }
 
-function options(): object {
+function options(): DrawingOptions {
   const simplified = checkbox('simplified').checked
   return {
     output: {

@@ -5,7 +5,7 @@
 
 import type { Board } from './board'
 import { keep, kept } from './tab'
-import { type Answer, type Position, type Prompt, members } from './wire'
+import { type Answer, type DrawingOptions, type Position, type Prompt, members } from './wire'
 
 export class Session {
   prompts: Prompt[] = []
@@ -17,7 +17,7 @@ export class Session {
   constructor(
     private readonly board: Board,
     private readonly name: string,
-    private readonly options: () => object,
+    private readonly options: () => DrawingOptions,
     /** Prompts or mask have changed. */
     private readonly changed: () => void,
     private readonly failed: (answer: Answer) => void,
@@ -104,7 +104,7 @@ export class Session {
     if (!this.prompts.length) return
     this.prompts = this.prompts.slice(0, -1)
     if (!this.prompts.length) this.answer = undefined
-    await this.step('undo', this.body())
+    await this.step('undo', { session: this.name, ...this.options() })
   }
 
   async clear(): Promise<void> {
@@ -132,7 +132,10 @@ export class Session {
     const before = this.prompts
     this.prompts = []
     this.answer = undefined
-    const answer = await this.step('save', { ...this.body(), layer })
+    // Objects are saved in WGS84, whatever the map is in.
+    const { output, ...rest } = this.options()
+    const { crs: _, ...drawn } = output
+    const answer = await this.step('save', { session: this.name, layer, output: drawn, ...rest })
     if (answer.status === 'error' && !this.prompts.length) {
       this.prompts = before
       this.remember()

@@ -87,6 +87,12 @@ export interface SavedProperties {
   layer: string
 }
 
+/** How an object is drawn, as members of a request. */
+export interface DrawingOptions {
+  output: { crs: string; vectorization: 'pixel' | 'simplified'; largest_only: boolean }
+  stitch?: boolean
+}
+
 /** A point or a box that was set. */
 export type Prompt = { at: Position; foreground: boolean } | { box: Box }
 
