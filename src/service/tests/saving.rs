@@ -190,7 +190,7 @@ fn a_key_of_another_verb_is_refused_by_its_name() {
         (
             "segment",
             r#""points":[[1,2]],"layer":"ponds""#,
-            "\"layer\" belongs to save, unsave, update, delete and fetch, not to segment",
+            "\"layer\" belongs to save, unsave, update, delete, fetch and everything, not to segment",
         ),
         ("segment", r#""points":[[1,2]],"session":"s""#, "\"session\" belongs to"),
         (
@@ -201,7 +201,7 @@ fn a_key_of_another_verb_is_refused_by_its_name() {
         (
             "add",
             r#""session":"s","points":[[1,2]],"properties":{"a":1}"#,
-            "\"properties\" belongs to save and update, not to add",
+            "\"properties\" belongs to save, update and everything, not to add",
         ),
         (
             "add",
