@@ -169,7 +169,7 @@ fn the_page_and_asyncapi_name_every_verb_topic_and_event() {
         let found = text.split(key).find_map(|rest| rest.strip_prefix(" [")).unwrap();
         found[..found.find(']').unwrap()].split(',').map(|word| word.trim().to_owned()).collect()
     };
-    let verbs = asyncapi.split("    verb:").nth(1).unwrap();
+    let verbs = asyncapi.split("\n    verb:").nth(1).unwrap();
     assert_eq!(listed(verbs, "enum:"), Verb::ALL.map(|verb| verb.as_str().to_owned()).into());
     for verb in Verb::ALL {
         assert!(page.contains(&format!("### `{verb}`")), "{verb} has no heading");
