@@ -1,6 +1,5 @@
 //! `geosam-edge export`: a layer of saved objects for QGIS, Google Earth, a ground station or a field app.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -12,7 +11,7 @@ use super::ending::layer_format;
 use super::output::{Output, note};
 use super::state_dir::state_dir;
 use super::unfinished::Unfinished;
-use crate::durable::sync_dir;
+use crate::durable::{sync_dir, unfinished_name};
 use crate::layers::export::{ExportError, Exported, Format, Settings, export, export_gpkg, export_poly};
 
 const EXAMPLES: &str = "\
@@ -114,12 +113,16 @@ impl ExportArgs {
         if self.append && self.output.is_file() {
             return Ok(export_gpkg(state, &self.layers, &self.output, true)?);
         }
-        let out = Output::create(&self.output)?;
-        let Some(temporary) = out.temporary() else {
+        let no_file = || {
             let path = self.output.display();
-            let told = format!("{path}: a GeoPackage is a file, in a directory that you may write to");
-            return Err(CliError::Usage(told));
+            CliError::Usage(format!("{path}: a GeoPackage is a file, in a directory that you may write to"))
         };
+        // Before it is opened: a pipe would wait for its reader.
+        if self.output.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            return Err(no_file());
+        }
+        let out = Output::create(&self.output)?;
+        let temporary = out.temporary().ok_or_else(no_file)?;
         check_nobody_has_it_open(&self.output)?;
         let exported = export_gpkg(state, &self.layers, temporary, false).map_err(|error| match error {
             ExportError::Database { problem, .. } => {
@@ -143,10 +146,7 @@ impl ExportArgs {
             return Err(CliError::Usage(format!("{}: {text}", self.output.display())));
         }
         let parent = self.output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".tmp-{}", std::process::id()));
-        let unfinished = Unfinished::directory(&parent.join(hidden));
+        let unfinished = Unfinished::directory(&parent.join(unfinished_name(name)));
         fs::create_dir(unfinished.path()).map_err(failed)?;
         let exported = export_poly(state, self.layer(), unfinished.path())?;
         sync_dir(unfinished.path()).map_err(failed)?;

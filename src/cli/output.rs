@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::CliError;
 use super::unfinished::Unfinished;
-use crate::durable::Replacement;
+use crate::durable::{Replacement, unfinished_name};
 use place::Place;
 
 /// A destination. What stood there before is replaced only on [`Output::finish`], where it is an ordinary file;
@@ -148,8 +148,10 @@ impl Write for Output {
 /// Begins a file in place of a regular one, or of none.
 fn beside(target: &Path) -> io::Result<Sink> {
     let old = target.metadata().ok();
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    // Before the file is there: a signal may come at once.
+    let unfinished = Unfinished::file(&target.with_file_name(unfinished_name(name)));
     let file = Replacement::begin(target)?;
-    let unfinished = Unfinished::file(file.temporary());
     if let Some(old) = old {
         let mode = std::fs::Permissions::from_mode(old.mode() & 0o7777);
         // Owner first: a change of owner takes set-id bits away. Only root may give files away, and a card of FAT

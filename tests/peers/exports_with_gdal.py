@@ -10,11 +10,14 @@ import pathlib
 import random
 import sys
 import tempfile
+import warnings
 
 import pyogrio
 import shapely
 from layers import export, sample, write
 
+# A GeoPackage has a table of styles beside the layer; the layer comes first.
+warnings.filterwarnings("ignore", message="More than one layer found")
 COMMAND = sys.argv[1]
 
 

@@ -45,14 +45,14 @@ def fence_module():
 def loaded(path):
     module = fence_module()
     module.load_waypoints(str(path))
-    positions = lambda polygons: [[(p.x / 1e7, p.y / 1e7) for p in polygon] for polygon in polygons]
+    positions = lambda polygons: [[(p.x, p.y) for p in polygon] for polygon in polygons]
     return module.count(), positions(module.inclusion_polygons()), positions(module.exclusion_polygons())
 
 
 def is_same(seen, expected):
-    """The same circle of vertices, latitude first; MAVLink has whole numbers of 1e-7 degrees, cut off."""
+    """The same circle of vertices, latitude first."""
     def near(a, b):
-        return all(abs(p[0] - q[0]) <= 1.01e-7 and abs(p[1] - q[1]) <= 1.01e-7 for p, q in zip(a, b))
+        return all(abs(p[0] - q[0]) <= 1e-9 and abs(p[1] - q[1]) <= 1e-9 for p, q in zip(a, b))
     wanted = [(lat, lon) for lon, lat in expected[:-1]]
     turns = [w[k:] + w[:k] for w in (wanted, wanted[::-1]) for k in range(len(w))]
     return len(seen) == len(wanted) and any(near(seen, turn) for turn in turns)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import warnings
 
+import numpy as np
 import pyogrio
 import shapely
 from layers import export, sample, write
@@ -115,7 +116,7 @@ def main():
             assert len(pyogrio.raw.read(theirs, layer="squares")[2]) == 1
             # And theirs again after ours, with the index that our triggers keep.
             pyogrio.raw.write(theirs, geometry=shapely.to_wkb([shapely.multipolygons([shapely.box(50, 50, 51, 51)])]),
-                              field_data=[["new"]], fields=["id"], layer="ponds", driver="GPKG", append=True,
+                              field_data=[np.array(["new"], object)], fields=["id"], layer="ponds", driver="GPKG", append=True,
                               geometry_type="MultiPolygon", crs="EPSG:4326")
             check(theirs)
             assert len(pyogrio.raw.read(theirs, layer="ponds", bbox=(50.4, 50.4, 50.6, 50.6))[2]) >= 1

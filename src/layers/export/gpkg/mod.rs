@@ -27,7 +27,7 @@ use super::columns::{Columns, Kind, MAX_COLUMNS};
 use super::{ExportError, Exported, Format, Source};
 
 /// How long another program may keep the file to itself.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 5000 });
 
 const FORMAT: &str = Format::GeoPackage.name();
 
