@@ -183,6 +183,11 @@ impl<C: BusClient> Clerk<C> {
         }
         self.queue.stop();
         self.settle();
+        if self.backlog.owes() {
+            // Once more: who takes the card out now reads the layers' files, and not the journal.
+            self.apply_journal();
+            self.settle();
+        }
         let farewell = self.announcer.offline();
         self.publisher.client().stop(Some(farewell));
     }

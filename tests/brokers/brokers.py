@@ -166,7 +166,7 @@ class Rumqttd(Broker):
 
 
 class Board:
-    def __init__(self, broker, device="edge", groups=()):
+    def __init__(self, broker, device="tried", groups=()):
         self.dir, self.device, self.process = tempfile.mkdtemp(prefix="board"), device, None
         lines = [f'device = "{device}"', f'features = ["{DEMO}/features"]', f'models = "{DEMO}/models"',
                  f'state = "{self.dir}/state"', "[broker]", f'url = "mqtt://127.0.0.1:{broker.port}"', "[decoder]", 'engine = "fused"', "[health]", "interval_s = 2",
@@ -211,7 +211,7 @@ class Client:
         if not self.subscribed.wait(PATIENCE):
             raise RuntimeError("the client's subscription is not granted")
 
-    def ask(self, verb, id, device="edge", fleet=None, **members):
+    def ask(self, verb, id, device="tried", fleet=None, **members):
         scope = f"fleet/{fleet}" if fleet else device
         if "points" not in members and verb == "segment":
             members["points"] = [POINT]
@@ -234,7 +234,7 @@ class Client:
         return message and json.loads(message.payload)
 
     def state(self, text, since=0, patience=PATIENCE):
-        return self.wait(lambda m: m.topic == "geosam/edge/state" and m.payload == text and self.heard.index(m) >= since, patience)
+        return self.wait(lambda m: m.topic == "geosam/tried/state" and m.payload == text and self.heard.index(m) >= since, patience)
 
     def close(self):
         self.mqtt.disconnect()
@@ -274,7 +274,7 @@ def check(kind):
         since = len(client.heard)
         board.kill()
         will = client.state(b"offline", since)
-        late = Client(broker, ["geosam/edge/state"])
+        late = Client(broker, ["geosam/tried/state"])
         retained = late.state(b"offline", 0, 5)
         late.close()
         column["last will after kill -9"] = yes(will and retained, "not retained" if will else "no")
@@ -306,7 +306,7 @@ def check(kind):
         column["broker restarted beside the board: request and answer"] = told(client.answer("again"))
 
         # The event itself comes before a client of a broker without sessions has subscribed again.
-        lost = lambda m: m.topic == "geosam/edge/health" and json.loads(m.payload)["broker"]["sessions_lost"] > 0
+        lost = lambda m: m.topic == "geosam/tried/health" and json.loads(m.payload)["broker"]["sessions_lost"] > 0
         if not client.wait(lost, 5):
             broker.stop()
             broker.forget()

@@ -47,6 +47,11 @@ impl Backlog {
         !self.behind.is_empty()
     }
 
+    /// Whether the files may lack something of the journal.
+    pub fn owes(&self) -> bool {
+        self.unread || self.is_behind()
+    }
+
     fn note(&mut self, entries: &[JournalEntry], applied: Applied) {
         for error in &applied.failed {
             tracing::error!(%error, "a saved object is not in its layer yet; it is tried again");

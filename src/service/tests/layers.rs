@@ -91,6 +91,16 @@ fn an_object_that_a_start_cannot_write_is_written_in_that_run() {
 }
 
 #[test]
+fn what_a_layer_is_owed_is_written_when_the_service_stops() {
+    let scene = scene_in(blocked("ponds"), ServiceOptions::default());
+    let pond = scene.saved("1", "ponds");
+    // The trouble is over, and nobody has tried again yet.
+    fs::remove_dir(path(&scene.dir, "ponds")).unwrap();
+    scene.service.stop();
+    assert_eq!(objects(&scene.dir, "ponds"), [pond.as_str()]);
+}
+
+#[test]
 fn an_object_taken_back_before_it_could_be_written_does_not_come_after_all() {
     let scene = scene_in(blocked("ponds"), ServiceOptions::default());
     scene.saved("1", "ponds");
