@@ -20,6 +20,7 @@ pub(super) const COLOR_MAP: u16 = 320;
 pub(super) const EXTRA_SAMPLES: u16 = 338;
 const GDAL_NODATA: u16 = 42113;
 
+const BLACK_IS_ZERO: u64 = 1;
 const RGB: u64 = 2;
 const PALETTE: u64 = 3;
 pub(super) const TRANSPARENCY_MASK: u64 = 4;
@@ -202,7 +203,9 @@ pub(super) fn sense_of(directory: &Directory, bands: usize) -> Sense {
     let alpha = extra.iter().position(|&kind| matches!(kind, 1 | 2));
     let alpha = alpha.and_then(|place| (bands.checked_sub(extra.len())?).checked_add(place));
     let photometric = directory.integer(PHOTOMETRIC);
-    let palette = (photometric == Some(PALETTE)).then(|| palette(directory)).flatten();
+    // GDAL leaves "black is zero" where the colours came after the pixels, and reads them as a palette nevertheless.
+    let may_be_palette = photometric == Some(PALETTE) || (photometric == Some(BLACK_IS_ZERO) && bands == 1);
+    let palette = if may_be_palette { palette(directory) } else { None };
     let disguises = match photometric {
         Some(PALETTE) if palette.is_some() => disguise(directory, PALETTE),
         // With more bands than colours the decoder leaves the others out, alpha among them.
@@ -224,9 +227,8 @@ fn palette(directory: &Directory) -> Option<Vec<[u8; 3]>> {
 
 /// Where `PhotometricInterpretation` stands, to be read as gray values.
 pub(super) fn disguise(directory: &Directory, from: u64) -> Option<(u64, [u8; 2])> {
-    const BLACK_IS_ZERO: u16 = 1;
-    let value =
-        if directory.is_little_endian() { BLACK_IS_ZERO.to_le_bytes() } else { BLACK_IS_ZERO.to_be_bytes() };
+    let gray = BLACK_IS_ZERO as u16;
+    let value = if directory.is_little_endian() { gray.to_le_bytes() } else { gray.to_be_bytes() };
     (directory.integer(PHOTOMETRIC) == Some(from)).then_some((directory.position(PHOTOMETRIC)?, value))
 }
 

@@ -229,7 +229,7 @@ fn what_ends_on_the_seam_stays_on_its_side_of_the_map() {
         };
         let (end, before, after) = (bounds(170, 180), bounds(160, 170), bounds(180, 190));
         assert!(end.min_x > 0.0 && (end.max_x / end.min_x - 18.0 / 17.0).abs() < 1e-2, "{target}: {end:?}");
-        assert_eq!(before.max_x, end.min_x, "{target}");
+        assert!((before.max_x / end.min_x - 1.0).abs() < 1e-2, "{target}: {before:?} {end:?}");
         assert!(after.max_x < 0.0 && (after.min_x + end.max_x).abs() < 1e-2, "{target}: {after:?}");
     }
 }
