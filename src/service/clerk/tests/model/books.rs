@@ -148,6 +148,17 @@ impl Books {
         assert_eq!((once.len(), &once), (taken_back.len(), &self.deleted), "answers to unsave: {what}");
     }
 
+    /// What was run of the verbs that change sessions, in order, each with what its client heard.
+    fn history(&self) -> Vec<String> {
+        let told = |id: &String| {
+            let Asked { client, verb, session, message, .. } = &self.asked[id];
+            let codes = self.heard.get(id).into_iter().flatten().map(|(code, _)| code.as_str());
+            let codes = codes.collect::<Vec<_>>().join(", ");
+            format!("{id} {client}/{session} {verb} {:?}: {codes}", message.qos)
+        };
+        self.ran.iter().filter(|id| self.asked[*id].changes_state()).map(told).collect()
+    }
+
     /// Plays what was carried out, in its order, on sessions that only count.
     fn check_sessions(&self, found: &BTreeMap<String, usize>, what: &str) {
         let mut sessions: BTreeMap<String, usize> = BTreeMap::new();
@@ -163,6 +174,6 @@ impl Books {
                 _ => *prompts = 0,
             }
         }
-        assert_eq!(*found, sessions, "prompts of sessions: {what}");
+        assert_eq!(*found, sessions, "prompts of sessions, {:#?}: {what}", self.history());
     }
 }
