@@ -32,12 +32,13 @@ complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "info" -d 'T
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "verify" -d 'Read every chip of a folder and report the bad ones'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "footprint" -d 'Draw where the chips of a folder lie'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "segment" -d 'Segment the object under a prompt'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "everything" -d 'Find everything in a folder or a part of it: each object once, over all chips'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "serve" -d 'Serve prompts over MQTT: the appliance'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "pack" -d 'Copy a folder with its chips in half precision'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "bench" -d 'Measure this machine: where the time of a prompt goes'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "doctor" -d 'Check this board: what the program is, which engines it has, whether they agree, how fast they are'
 complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "completions" -d 'Print what a shell needs to complete commands and flags'
-complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "export" -d 'Write a layer of saved objects as GeoJSON, KML or FlatGeobuf'
+complete -c geosam-edge -n "__fish_geosam_edge_needs_command" -f -a "export" -d 'Write a layer of saved objects for maps, ground stations and field apps'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l models -d 'Directory of imported models [default: /var/lib/geosam-edge/models]' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l name -d 'Name of the model\'s directory [default: the checkpoint\'s name without its extension]' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand import-model" -l half -d 'Store the weights in half precision: half the space, but masks may change slightly unless the weights were halves to begin with'
@@ -63,6 +64,8 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l outp
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l vectorization -d 'How polygons are drawn: along pixel edges, or simplified with the topology kept' -r -f -a "pixel\t'Along the pixel edges'
 simplified\t'Simplified by the tolerance'"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l tolerance -d 'Tolerance of simplification, in source pixels' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l multimask -d 'Return the model\'s three candidate masks instead of the single one, or the best of the three by its predicted IoU: a single click may mean a window, a house or a block' -r -f -a "all\t'All three'
+best\t'The one with the highest predicted IoU'"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l max-chips -d 'Chips that one object is followed over at the most' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l overlay -d 'A picture of the first mask over the raster beside the folder, with the prompt drawn; a PNG' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l raster -d 'The raster under the picture, in place of the one found beside the folder' -r -F
@@ -73,9 +76,29 @@ tensorrt\t''"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l threads -d 'Threads of the decoder [default: all cores]' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l dump -d 'Write `<id>.logits.npy` and `<id>.mask.png` of every request here; without an id its line number' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l largest-only -d 'Keep only the largest polygon'
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l multimask -d 'Return the model\'s three candidate masks instead of the best one'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l stitch -d 'Follow the object beyond its chip into the neighbours: the whole lake, the whole road. Boxes larger than a chip and points on several chips are taken'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l models -d 'Directory of imported models [default: `models` beside the folder, else /var/lib/geosam-edge/models]' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l box -d 'Only what a point of this box gives: west, south, east, north. Objects that go on beyond it come whole, as far as its chips reach' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l crs -d 'CRS of the box: EPSG:n, or `source` for the folder\'s own' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l output -d 'Where the objects go; `-` is standard output. One Feature a line, or one FeatureCollection where the name ends in .geojson or .json' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l output-crs -d 'CRS of the answer: EPSG:n, or `source` for the folder\'s own' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l vectorization -d 'How polygons are drawn: along pixel edges, or simplified with the topology kept' -r -f -a "pixel\t'Along the pixel edges'
+simplified\t'Simplified by the tolerance'"
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l tolerance -d 'Tolerance of simplification, in source pixels' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l min-area -d 'Parts with a smaller area on the ground are left out, in square metres' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l points-per-side -d 'Points along each side of a chip' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l pred-iou-thresh -d 'Masks with a lower predicted IoU are left out, 0 to 1' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l stability-score-thresh -d 'Masks with a lower stability score are left out, 0 to 1: the share of a mask that stays when the cutoff is raised' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l stability-score-offset -d 'How far the cutoff of the logits is raised and lowered for the stability score' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l nms-thresh -d 'Of two masks of a chip with a greater IoU the less sure one is a duplicate, 0 to 1' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l min-mask-region-area -d 'Regions of an object with fewer pixels are left out' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l engine -d 'Which engine decodes: "fused" (what "auto" takes), or "tract", the slower one that it is verified against' -r -f -a "auto\t''
+fused\t''
+tract\t''
+tensorrt\t''"
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l threads -d 'Threads of the decoder [default: all cores]' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l config -d 'Configuration file (TOML); systemd/geosam-edge.example.toml explains every key. Without one the folders below ./features are served with models from ./models against a broker on localhost' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l broker -d 'Address of the broker: mqtt://HOST:PORT, or mqtts:// for TLS' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l device -d 'Name of this board in topics; default: the host\'s name' -r
@@ -86,6 +109,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l engine
 fused\t''
 tract\t''
 tensorrt\t''"
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l web -d 'Serve the map page on this address, for example 127.0.0.1:8080' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l check -d 'Check the configuration, print what is in force as TOML, and exit'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -s h -l help -d 'Print help'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand pack" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -111,9 +135,18 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -s h -l 
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand completions" -s o -l output -d 'Where it goes; `-` is standard output' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l state -d 'State directory of the service, which may be running [default: ./state, else that of the appliance]' -r -F
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l format -d 'Format to write' -r -f -a "geojson\t'One GeoJSON FeatureCollection (RFC 7946)'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l format -d 'Format to write [default: by the ending of the output, else geojson]' -r -f -a "geojson\t'One GeoJSON FeatureCollection (RFC 7946)'
 geojsonl\t'One GeoJSON Feature a line (GDAL\'s GeoJSONSeq), as layers are kept'
-kml\t'OGC KML 2.2, as Google Earth and ground stations read'
-flatgeobuf\t'FlatGeobuf 3 with a spatial index, the fastest to open in QGIS'"
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -s o -l output -d 'File to write, replaced only when the export is whole; `-` is standard output' -r -F
+kml\t'OGC KML 2.2 with a style, as Google Earth and ground stations read; a named Placemark a part'
+kmz\t'The same, compressed'
+flatgeobuf\t'FlatGeobuf 3 with a spatial index, the fastest to open in QGIS'
+gpkg\t'OGC GeoPackage 1.2 with spatial index and style, for QGIS, QField and Mergin Maps; several layers in one file'
+plan\t'QGroundControl: a plan of geofences'
+poly\t'Mission Planner alone: a directory with a polygon a file. MAVProxy misreads these; give it `wpl`'
+wpl\t'QGC WPL 110: geofences for MAVProxy and ArduPilot\'s tools'
+cot\t'Cursor on Target: an event a part, for ATAK and its kin'"
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -s o -l output -d 'File to write, replaced only when the export is whole; `-` is standard output; for `poly` a directory to create' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l inclusion -d 'Fences (`plan`, `wpl`): whether vehicles are to stay inside of the objects, or to keep out of them [default: false, keep out]' -r -f -a "true\t''
+false\t''"
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l append -d 'Add to the GeoPackage that is there, in one step and while others have it open; a table of the layer\'s name is replaced, its style stays'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -s h -l help -d 'Print help (see more with \'--help\')'
