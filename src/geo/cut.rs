@@ -2,7 +2,7 @@
 
 use i_overlay::core::fill_rule::FillRule;
 
-use super::lattice::{Corner, LatticeRing, enclosed, enclosed_by};
+use super::lattice::{Corner, LatticeRing, enclosed, enclosed_by, oriented};
 use super::nesting::nested;
 use super::transform_bounds::unwrap_longitudes;
 
@@ -65,7 +65,7 @@ pub(super) fn cut(rounded: &[LatticeRing], half_turn: i64, around_pole: bool) ->
     if around_pole || max[0] - min[0] >= whole_turn {
         // Joins the parts where the way over the pole began and ended, and those of a whole turn, which meet again where
         // the raster begins and ends.
-        let rings: Vec<LatticeRing> = parts.into_iter().flatten().collect();
+        let rings: Vec<LatticeRing> = parts.into_iter().flat_map(oriented).collect();
         parts = enclosed_by(&rings, None, FillRule::NonZero);
     }
     nested(parts)

@@ -3,7 +3,7 @@
 use i_overlay::core::fill_rule::FillRule;
 
 use super::geometry::{Geometry, Ring};
-use super::lattice::{LatticeRing, enclosed_by};
+use super::lattice::{LatticeRing, enclosed_by, oriented};
 use super::nesting::nested;
 use super::output::{Projector, geometry_of};
 
@@ -33,8 +33,7 @@ impl Projector {
     }
 }
 
-/// The same polygons, those that may touch each other as the area that they cover together. Exteriors come first and run
-/// counter-clockwise, holes clockwise.
+/// The same polygons, those that may touch each other as the area that they cover together. Exteriors come first.
 pub(super) fn united(mut polygons: Vec<Vec<LatticeRing>>) -> Vec<Vec<LatticeRing>> {
     if polygons.len() < 2 {
         return polygons;
@@ -47,7 +46,7 @@ pub(super) fn united(mut polygons: Vec<Vec<LatticeRing>>) -> Vec<Vec<LatticeRing
             continue;
         }
         let rings: Vec<LatticeRing> =
-            group.iter().flat_map(|&index| std::mem::take(&mut polygons[index])).collect();
+            group.iter().flat_map(|&index| oriented(std::mem::take(&mut polygons[index]))).collect();
         apart.extend(nested(enclosed_by(&rings, None, FillRule::NonZero)));
     }
     apart

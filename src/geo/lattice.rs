@@ -209,6 +209,16 @@ pub(super) fn enclosed(rings: &[LatticeRing], window: Option<[i64; 2]>) -> Vec<V
     enclosed_by(rings, window, FillRule::EvenOdd)
 }
 
+/// A polygon with its exterior counter-clockwise and its holes clockwise: what clipping lists is not always so.
+pub(super) fn oriented(mut polygon: Vec<LatticeRing>) -> Vec<LatticeRing> {
+    for (index, ring) in polygon.iter_mut().enumerate() {
+        if (doubled_area(ring) > 0) != (index == 0) {
+            ring.reverse();
+        }
+    }
+    polygon
+}
+
 /// The same by another rule: [`FillRule::NonZero`] joins polygons whose exteriors run counter-clockwise and whose holes run
 /// clockwise, also where they overlap.
 pub(super) fn enclosed_by(
