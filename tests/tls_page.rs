@@ -19,7 +19,7 @@ fn blocks(kind: &str) -> Vec<String> {
     let page = fs::read_to_string(root().join("docs/tls.md")).unwrap();
     let fence = format!("```{kind}\n");
     let parts = page.split(fence.as_str()).skip(1);
-    parts.map(|part| part[..part.find("```").unwrap()].to_owned()).collect()
+    parts.map(|part| part[..part.find("```").unwrap_or(part.len())].to_owned()).collect()
 }
 
 fn root() -> PathBuf {
