@@ -10,6 +10,8 @@ import { type Answer, type DrawingOptions, type Position, type Prompt, members }
 export class Session {
   prompts: Prompt[] = []
   answer: Answer | undefined
+  /** Whether the answer is that of the prompts, and not of those before the last step. */
+  settled = true
   private folder = ''
   /** Counts steps, so that an answer that was overtaken is not shown. */
   private steps = 0
@@ -41,9 +43,11 @@ export class Session {
   private async step(verb: string, body: object): Promise<Answer> {
     this.steps += 1
     const step = this.steps
+    this.settled = false
     this.remember()
     const answer = await this.board.ask(verb, body)
     if (step === this.steps) {
+      this.settled = true
       this.answer = answer.status === 'ok' && this.prompts.length ? answer : undefined
       if (answer.status === 'error') this.failed(answer)
       this.changed()

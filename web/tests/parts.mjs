@@ -181,7 +181,7 @@ export class Tab {
     await until(`a mask of ${prompts} prompts`, () =>
       this.page.evaluate((count) => {
         const { session } = globalThis.geosam
-        return session.prompts.length === count && session.answer?.masks?.length
+        return session.prompts.length === count && session.settled && session.answer?.masks?.length
       }, prompts),
     )
     return this.answer()
