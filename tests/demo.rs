@@ -35,7 +35,7 @@ fn the_demo_shows_every_kind_of_request_its_answer_and_a_picture() {
         "<- geosam/edge/saved/ponds",
         "a road, followed beyond its chip into all others",
         " chips, goes on: raster_edge",
-        "folders features; models demo.pt; sessions field-1; layer ponds with 1 object(s)",
+        "folders features; models demo.pt; layer ponds with 1 object(s)",
         "BAD_REQUEST: ",
         "UNKNOWN_FOLDER: ",
         " ms\n",
