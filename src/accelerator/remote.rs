@@ -242,7 +242,18 @@ impl Line {
         patience: Duration,
     ) -> Result<(), AcceleratorError> {
         let sent = send(&mut Until { stream: &self.stream, deadline }, ask, arrays);
-        sent.map_err(|error| self.lost(&error, patience))
+        sent.map_err(|error| self.last_words(deadline).unwrap_or_else(|| self.lost(&error, patience)))
+    }
+
+    /// What a process that takes nothing any more had said before: its refusal, if it said one, and how far it had come.
+    fn last_words(&mut self, deadline: Instant) -> Option<AcceleratorError> {
+        loop {
+            match receive(&mut Until { stream: &self.stream, deadline }).ok()? {
+                (Tell::Stage(stage), _) => self.begin(&stage),
+                (Tell::Failed(message), _) => return Some(AcceleratorError::Refused(message)),
+                _ => return None,
+            }
+        }
     }
 
     /// Waits for a message until the deadline, however slowly its bytes come.
