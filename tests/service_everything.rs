@@ -146,7 +146,7 @@ fn what_everything_cannot_do_is_refused_by_name() {
     let mut refused = vec![("q0", "QoS 1")];
     for (id, request, word) in [
         ("r1", json!({"id": "r1"}), "layer"),
-        ("r2", json!({"id": "r2", "layer": "a", "points": [POND]}), "bbox"),
+        ("r2", json!({"id": "r2", "layer": "a", "points": [POND]}), "\"points\""),
         ("r3", json!({"id": "r3", "layer": "a", "everything": {"points_per_side": 0}}), "points_per_side"),
         ("r4", json!({"id": "r4", "layer": "a", "everything": {"iou": 1}}), "everything.iou"),
         ("r5", json!({"id": "r5", "layer": "a", "bbox": [1, 2, 1.1, 2.1]}), "no chip"),
