@@ -326,7 +326,7 @@ fn fell(turn: usize, board: &mut Board, broker: &mut Mosquitto, card: Option<&Pa
             std::thread::sleep(Duration::from_secs(2));
         }
         std::fs::remove_file(filler).expect("the filler goes");
-    } else if turn % kinds == 0 {
+    } else if turn.is_multiple_of(kinds) {
         board.kill();
         std::thread::sleep(pause);
         board.start();

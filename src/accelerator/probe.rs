@@ -8,7 +8,9 @@ use std::time::Instant;
 use ndarray::Array3;
 
 use super::report::Difference;
-use crate::decoder::{Decoded, DecoderError, FramePoint, FramePrompt, MaskDecoder, XorShift};
+#[cfg(any(test, feature = "tensorrt"))]
+use crate::decoder::MaskDecoder;
+use crate::decoder::{Decoded, DecoderError, FramePoint, FramePrompt, XorShift};
 use crate::family::Family;
 use crate::features::{ChipFeatures, HighRes};
 

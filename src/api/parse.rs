@@ -130,8 +130,7 @@ pub(super) fn request_from(
 
 /// The keys that an object gives a value to; that it is no preview asks for nothing.
 fn said_keys(object: &Map<String, Value>) -> Vec<String> {
-    let says =
-        |(key, value): &(&String, &Value)| !value.is_null() && !(*key == "preview" && **value == false);
+    let says = |(key, value): &(&String, &Value)| !value.is_null() && (*key != "preview" || **value != false);
     object.iter().filter(says).map(|(key, _)| key.clone()).collect()
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+#[cfg(feature = "web")]
 use super::Config;
 use super::error::ConfigError;
 use super::reader::Section;

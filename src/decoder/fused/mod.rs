@@ -27,7 +27,6 @@ mod image;
 mod kernels;
 mod lanes;
 mod long;
-mod many;
 mod mask;
 mod passes;
 mod prepare;
@@ -46,7 +45,6 @@ use ndarray::Array3;
 
 use self::lanes::{PANEL, Processor};
 use self::long::LongWeights;
-use self::many::{BATCH, FEWEST, Many, ManyWeights, Model, Worker};
 use self::mask::Mask;
 use self::passes::{Crew, Passes, Prompt};
 use self::prepare::{Content, PreparePass, panels};
@@ -80,8 +78,6 @@ pub struct FusedDecoder {
     weights: FusedWeights,
     /// Made when the first long list of points comes.
     long: OnceLock<LongWeights>,
-    /// Made when many prompts on one chip first come.
-    many: OnceLock<Option<ManyWeights>>,
     /// The dense positional encoding, `[panels][256][16]`.
     positions: Vec<f32>,
     processor: Processor,
@@ -133,7 +129,6 @@ impl FusedDecoder {
             encoder,
             weights: FusedWeights::new(&weights, processor.block())?,
             long: OnceLock::new(),
-            many: OnceLock::new(),
             positions,
             processor,
             threads: threads.max(1),
@@ -256,8 +251,7 @@ impl MaskDecoder for FusedDecoder {
         self.weights.mask.is_some()
     }
 
-    /// Each thread decodes prompts of its own, so that none waits for another between two passes; and from some prompts on
-    /// what the chip fixes of them is computed once.
+    /// Each thread decodes prompts of its own, so that none waits for another between two passes.
     fn decode_many(
         &self,
         chip: &PreparedChip,
@@ -265,61 +259,16 @@ impl MaskDecoder for FusedDecoder {
         keep: Keep,
     ) -> Result<Vec<Option<Decoded>>, DecoderError> {
         let content = self.content(chip)?;
-        let (family, crew) = (self.family, self.crew());
         if let [prompt] = prompts {
-            return Ok(vec![self.decode_one(content, prompt, Some(keep), crew, self.threads)?]);
+            return Ok(vec![self.decode_one(content, prompt, Some(keep), self.crew(), self.threads)?]);
         }
-        let tokens = prompts.iter().map(|prompt| self.encoder.encode(prompt));
-        let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
-        let own = output_token_count(family);
-        let grid = family.grid();
-        let (mut few, mut alone): (Vec<usize>, Vec<usize>) = (0..prompts.len()).partition(|&i| {
-            let sizes = Sizes { grid, tokens: own + tokens[i].nrows() };
-            prompts[i].mask.is_none() && !sizes.is_long()
+        let answers: Vec<_> = prompts.iter().map(|prompt| Mutex::new((prompt, Ok(None)))).collect();
+        let mut threads = vec![(); self.threads.min(prompts.len())];
+        self.crew().each(&answers, &mut threads, |_, (prompt, answer), ()| {
+            *answer = self.decode_one(content, prompt, Some(keep), Crew(None), 1);
         });
-        let block = self.processor.block();
-        let [first, second] = self.weights.layers.as_slice() else { return Ok(Vec::new()) };
-        let many = if few.len() >= FEWEST {
-            self.many.get_or_init(|| ManyWeights::new(&self.weights, block)).as_ref()
-        } else {
-            None
-        };
-        let many = many.map(|many| {
-            let (processor, weights) = (self.processor, &self.weights);
-            let model = Model { processor, weights, many, first, second, block };
-            Many::new(family, model, content, &self.positions, crew, self.threads)
-        });
-        if many.is_none() {
-            alone.append(&mut few);
-        }
-
-        // In parts, each of which one thread takes.
-        let parts =
-            alone.chunks(1).map(|one| (one, false)).chain(few.chunks(BATCH).map(|batch| (batch, true)));
-        let parts: Vec<_> = parts.map(|part| Mutex::new((part, Vec::new()))).collect();
-        let mut workers: Vec<Worker> = Vec::new();
-        workers.resize_with(self.threads.min(parts.len()), Worker::default);
-        crew.each(&parts, &mut workers, |_, (part, answers), worker| {
-            *answers = match (&many, *part) {
-                (Some(many), (batch, true)) => {
-                    let tokens: Vec<&[f32]> =
-                        batch.iter().map(|&i| tokens[i].as_slice().unwrap_or_default()).collect();
-                    many.decode(&tokens, own, keep, worker)
-                }
-                (_, (one, _)) => one
-                    .iter()
-                    .map(|&i| self.decode_one(content, &prompts[i], Some(keep), Crew(None), 1))
-                    .collect(),
-            };
-        });
-        let mut answers: Vec<Option<Decoded>> = vec![None; prompts.len()];
-        for part in parts {
-            let ((indices, _), found) = part.into_inner().unwrap_or_else(PoisonError::into_inner);
-            for (&i, answer) in indices.iter().zip(found) {
-                answers[i] = answer?;
-            }
-        }
-        Ok(answers)
+        let answers = answers.into_iter().map(|answer| answer.into_inner());
+        answers.map(|answer| answer.unwrap_or_else(PoisonError::into_inner).1).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use super::long::{LongPass, LongWeights};
 use super::mask::{EncodeMask, Mask, MaskedKeysAndValues, MaskedQueriesAndTokens};
 use super::prepare::Content;
 use super::tokens::TokenSide;
-use super::upscaling::{FirstProduct, UpscalingPass};
+use super::upscaling::UpscalingPass;
 use super::weights::FusedWeights;
 use super::workspace::{Chunk, Projected, Scratch, Sizes, Tokens, Workspace};
 use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HALF_CHANNELS, QUARTER_CHANNELS};
@@ -97,8 +97,7 @@ impl Passes<'_> {
             let maps = self.chip.maps.as_ref().map(|[half, quarter]| {
                 [self.part(half, 4 * HALF_CHANNELS, i), self.part(quarter, 16 * QUARTER_CHANNELS, i)]
             });
-            let first = FirstProduct::Tokens;
-            processor.run(UpscalingPass { sizes, weights, first, hyper, maps, chunk, scratch });
+            processor.run(UpscalingPass { sizes, weights, hyper, maps, chunk, scratch });
         });
     }
 

@@ -45,42 +45,6 @@ impl Packed {
         start * self.depth + column * height + row - start
     }
 
-    /// Makes it `[rows, depth]`, from rows that lie `stride` apart.
-    pub fn copy_rows(&mut self, rows: usize, depth: usize, block: usize, from: &[f32], stride: usize) {
-        self.reshape(rows, depth, block);
-        for start in (0..rows).step_by(block.max(1)) {
-            let height = block.min(rows - start);
-            let out = &mut self.values[start * depth..][..height * depth];
-            for row in 0..height {
-                let from = &from[(start + row) * stride..][..depth];
-                for (out, value) in out[row..].iter_mut().step_by(height).zip(from) {
-                    *out = *value;
-                }
-            }
-        }
-    }
-
-    /// Makes it `[rows, depth]`, from columns that lie one behind the other.
-    pub fn copy_columns(&mut self, rows: usize, depth: usize, block: usize, from: &[f32]) {
-        self.reshape(rows, depth, block);
-        for start in (0..rows).step_by(block.max(1)) {
-            let height = block.min(rows - start);
-            let out = &mut self.values[start * depth..][..height * depth];
-            for (out, column) in out.chunks_exact_mut(height).zip(from.chunks_exact(rows)) {
-                out.copy_from_slice(&column[start..][..height]);
-            }
-        }
-    }
-
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The value of a row and column.
-    pub fn value(&self, row: usize, column: usize) -> f32 {
-        self.values[self.place(row, column)]
-    }
-
     /// The values, to be written at their [`place`](Self::place).
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values

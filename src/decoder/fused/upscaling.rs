@@ -13,33 +13,10 @@ const EPSILON: f32 = 1e-6;
 /// Rows of one panel after the second upscaling, for one pixel of the first.
 const QUARTER_ROWS: usize = BLOCK * QUARTER_CHANNELS;
 
-/// Where the first upscaling's product, with its bias, comes from.
-#[derive(Clone, Copy)]
-pub(super) enum FirstProduct<'a> {
-    /// The image tokens in the chunk.
-    Tokens,
-    /// What a chip fixes of it and what the heads of two layers add ([`many`](super::many)): `s2 (s1 chip + factor w + g) + bias`.
-    Added {
-        /// `[panels][256][16]`
-        chip: &'a [f32],
-        /// `[256, both]`, of weights `[panels][both][16]`.
-        factor: &'a Packed,
-        weights: &'a [f32],
-        both: usize,
-        /// `[panels][16]`
-        first_deviation: &'a [f32],
-        second_deviation: &'a [f32],
-        /// `[256]`
-        g: &'a [f32],
-        bias: &'a [f32],
-    },
-}
-
 /// The upscaling of one chunk.
 pub(super) struct UpscalingPass<'a> {
     pub sizes: Sizes,
     pub weights: &'a Upscaling,
-    pub first: FirstProduct<'a>,
     /// The hypernetworks' weights, `[4, 32]`.
     pub hyper: &'a Packed,
     /// The high-resolution maps of the chunk, `[panels][(dy1, dx1, 64)][16]` and `[panels][(dy1, dx1, dy2, dx2, 32)][16]`.
@@ -80,54 +57,23 @@ impl UpscalingPass<'_> {
         };
 
         let halves = rows_mut::<S, V>(&mut self.scratch.positioned);
-        match self.first {
-            FirstProduct::Tokens => product::<S, V, NP, MR>(
-                ops,
-                &weights.first,
-                parts(keys, CHANNELS, first),
-                #[inline(always)]
-                |row, sums| {
-                    let bias = ops.splat(weights.first_bias[row % HALF_CHANNELS]);
-                    for j in 0..NP {
-                        halves[j * CHANNELS + row] = ops.add(sums[j], bias);
+        let right = parts(keys, CHANNELS, first);
+        product::<S, V, NP, MR>(
+            ops,
+            &weights.first,
+            right,
+            #[inline(always)]
+            |row, sums| {
+                let bias = ops.splat(weights.first_bias[row % HALF_CHANNELS]);
+                for j in 0..NP {
+                    let mut sum = ops.add(sums[j], bias);
+                    if let Some(half) = half {
+                        sum = ops.add(sum, half[(first + j) * CHANNELS + row]);
                     }
-                },
-            ),
-            FirstProduct::Added {
-                chip,
-                factor,
-                weights,
-                both,
-                first_deviation,
-                second_deviation,
-                g,
-                bias,
-            } => {
-                let chip = rows::<S, V>(chip);
-                let (s1, s2) = (rows::<S, V>(first_deviation), rows::<S, V>(second_deviation));
-                product::<S, V, NP, MR>(
-                    ops,
-                    factor,
-                    parts(rows::<S, V>(weights), both, first),
-                    #[inline(always)]
-                    |row, sums| {
-                        for j in 0..NP {
-                            let sum = ops.add(sums[j], ops.splat(g[row]));
-                            let chip = chip[(first + j) * CHANNELS + row];
-                            let sum = ops.mul_add(chip, s1[first + j], sum);
-                            halves[j * CHANNELS + row] =
-                                ops.mul_add(sum, s2[first + j], ops.splat(bias[row]));
-                        }
-                    },
-                );
-            }
-        }
-        if let Some(half) = half {
-            let half = &half[first * CHANNELS..][..NP * CHANNELS];
-            for (sum, half) in halves.iter_mut().zip(half) {
-                *sum = ops.add(*sum, *half);
-            }
-        }
+                    halves[j * CHANNELS + row] = sum;
+                }
+            },
+        );
         for pixel in halves[..NP * CHANNELS].chunks_exact_mut(HALF_CHANNELS) {
             ops.norm(pixel, &weights.norm.weight, &weights.norm.bias, EPSILON);
             ops.gelu_all(pixel);

@@ -49,47 +49,6 @@ impl Linear {
         Ok(Self { panels, bias, inputs, outputs })
     }
 
-    /// Without a bias, an output for each of the rows `[n][inputs]`: its product with the row.
-    pub fn set_rows(&mut self, rows: &[f32], inputs: usize) {
-        (self.inputs, self.outputs) = (inputs, (rows.len() / inputs).next_multiple_of(PANEL));
-        self.panels.clear();
-        self.panels.resize(self.outputs * inputs, 0.0);
-        self.bias.clear();
-        self.bias.resize(self.outputs, 0.0);
-        for (row, values) in rows.chunks_exact(inputs).enumerate() {
-            let panel = &mut self.panels[row / PANEL * inputs * PANEL..][..inputs * PANEL];
-            for (out, value) in panel[row % PANEL..].iter_mut().step_by(PANEL).zip(values) {
-                *out = *value;
-            }
-        }
-    }
-
-    /// Without a bias, the sum of the rows `[n][outputs]` weighted by the inputs; inputs beyond `n` have no weight.
-    pub fn set_columns(&mut self, rows: &[f32], outputs: usize, inputs: usize) {
-        (self.inputs, self.outputs) = (inputs, outputs);
-        self.panels.clear();
-        self.panels.resize(outputs * inputs, 0.0);
-        self.bias.clear();
-        self.bias.resize(outputs, 0.0);
-        for (input, values) in rows.chunks_exact(outputs).enumerate() {
-            for (panel, values) in values.as_chunks::<PANEL>().0.iter().enumerate() {
-                self.panels[(panel * inputs + input) * PANEL..][..PANEL].copy_from_slice(values);
-            }
-        }
-    }
-
-    /// The same of inputs that are multiplied with `scale` before, without the bias.
-    pub fn scaled(&self, scale: &[f32]) -> Self {
-        let mut scaled = self.clone();
-        scaled.bias.fill(0.0);
-        for panel in scaled.panels.chunks_exact_mut(self.inputs * PANEL) {
-            for (row, scale) in panel.as_chunks_mut::<PANEL>().0.iter_mut().zip(scale) {
-                row.iter_mut().for_each(|value| *value *= scale);
-            }
-        }
-        scaled
-    }
-
     /// The rows `[inputs]` of a panel of 16 outputs.
     #[inline(always)]
     pub fn panel<S: Simd, const V: usize>(&self, panel: usize) -> &[Row<S, V>] {
