@@ -95,6 +95,12 @@ impl Context {
             }
             Slice::Over(Box::new(Self::refusal(job, refusal)))
         });
+        // Taken back meanwhile: it does not wait for its next turn to say so.
+        let slice = if is_cancelled() && !matches!(slice, Slice::Over(_)) {
+            Slice::Over(Box::new(Performed::cancelled(job)))
+        } else {
+            slice
+        };
         if matches!(slice, Slice::Over(_)) {
             self.surveys.forget(seq);
         }
