@@ -14,7 +14,7 @@ pub struct Parameter {
     /// Shape as torch has it: `[out, in]` for linear layers, `[in, out, 2, 2]` for transposed convolutions.
     pub shape: Vec<usize>,
     /// Whether decoding needs it. The others are kept where they are there: the convolutions that take a mask as a
-    /// prompt ([`MASK_PROMPT`]), which models imported by earlier versions lack; `conv_s0`, `conv_s1`, which are
+    /// prompt (`MASK_PROMPT`), which models imported by earlier versions lack; `conv_s0`, `conv_s1`, which are
     /// already applied to what is in a chip; and the object-score head.
     pub required: bool,
 }
