@@ -291,34 +291,6 @@ fn a_decoder_that_holds_more_than_its_family_is_refused_by_name() {
 }
 
 #[test]
-fn a_model_of_other_weights_that_is_replaced_is_told() {
-    let place = Place::new();
-    let first = place.checkpoint("best.pt", &file_of(Family::Sam, ""));
-    assert_eq!(place.import(&first).unwrap().replaced, None);
-    let sha256 = place.store().list()[0].sha256.clone();
-    assert_eq!(place.import(&first).unwrap().replaced, None, "the same weights again");
-    let second = place.checkpoint("best.pt", &file_of(Family::Sam2, "sam_"));
-    let imported = place.import(&second).unwrap();
-    let replaced = imported.replaced.unwrap();
-    assert_eq!((replaced.source_file.as_str(), replaced.sha256), ("best.pt", sha256));
-}
-
-#[test]
-fn a_model_may_be_read_by_who_may_read_its_directory_whatever_the_umask() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let place = Place::new();
-    let checkpoint = place.checkpoint("sam_b.pt", &file_of(Family::Sam, ""));
-    fs::create_dir(place.models()).unwrap();
-    for (directory, expected) in [(0o755, [0o755, 0o644]), (0o700, [0o700, 0o600]), (0o750, [0o750, 0o640])] {
-        fs::set_permissions(place.models(), fs::Permissions::from_mode(directory)).unwrap();
-        let dir = place.import(&checkpoint).unwrap().info.dir;
-        let found = [mode(&dir), mode(&dir.join("decoder.safetensors"))];
-        assert_eq!((found, mode(&dir.join("model.toml"))), (expected, expected[1]), "{directory:o}");
-    }
-}
-
-#[test]
 fn a_refusal_of_the_system_says_what_to_do() {
     let refused = |action, kind: std::io::ErrorKind| {
         ModelsError::Io { action, path: "/models/sam_b/model.toml".into(), source: kind.into() }.to_string()
