@@ -17,28 +17,29 @@ const fn key(name: &'static str, verbs: &'static [&'static str]) -> Key {
     Key { name, verbs }
 }
 
+/// All verbs, in the order of the contract.
+const ALL: &[&str] = &[
+    "segment",
+    "add",
+    "undo",
+    "clear",
+    "save",
+    "unsave",
+    "update",
+    "delete",
+    "list",
+    "fetch",
+    "everything",
+    "cancel",
+];
+/// Those that wait for their turn: all but `cancel`, the last.
+const QUEUED: &[&str] = ALL.split_at(ALL.len() - 1).0;
 const PROMPTING: &[&str] = &["segment", "add", "save"];
 const DRAWING: &[&str] = &["segment", "add", "undo", "save"];
 
 /// The keys of a request, in the order of the documentation.
 pub const KEYS: &[Key] = &[
-    key(
-        "id",
-        &[
-            "segment",
-            "add",
-            "undo",
-            "clear",
-            "save",
-            "unsave",
-            "update",
-            "delete",
-            "list",
-            "fetch",
-            "everything",
-            "cancel",
-        ],
-    ),
+    key("id", ALL),
     key("folder", &["segment", "add", "save", "everything"]),
     key("crs", &["segment", "add", "save", "everything"]),
     key("points", PROMPTING),
@@ -48,22 +49,7 @@ pub const KEYS: &[Key] = &[
     key("output", &["segment", "add", "undo", "save", "fetch"]),
     key("stitch", DRAWING),
     key("max_chips", DRAWING),
-    key(
-        "ttl_ms",
-        &[
-            "segment",
-            "add",
-            "undo",
-            "clear",
-            "save",
-            "unsave",
-            "update",
-            "delete",
-            "list",
-            "fetch",
-            "everything",
-        ],
-    ),
+    key("ttl_ms", QUEUED),
     key("preview", &["segment"]),
     key("session", &["add", "undo", "clear", "save", "unsave"]),
     key("layer", &["save", "unsave", "update", "delete", "fetch", "everything"]),

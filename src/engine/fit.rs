@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
+use serde::Serialize;
+
 use super::EngineError;
 use super::answer::asked_tolerance;
-use crate::api::{FeatureCollection, OnTooLarge, OutputOptions};
+use crate::api::{OnTooLarge, OutputOptions};
 
 /// The coarsest outline tried, in source pixels: an object of a chip has some hundred.
 const COARSEST: f64 = 64.0;
@@ -61,7 +63,7 @@ impl Coarseness {
 }
 
 /// Bytes of the JSON text, counted without keeping it.
-pub(super) fn written_bytes(collection: &FeatureCollection) -> usize {
+pub(super) fn written_bytes(value: &impl Serialize) -> usize {
     struct Counter(usize);
     impl Write for Counter {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -74,7 +76,7 @@ pub(super) fn written_bytes(collection: &FeatureCollection) -> usize {
     }
     let mut counter = Counter(0);
     // A counter does not fail, and numbers, strings and lists can all be written.
-    let _ = serde_json::to_writer(&mut counter, collection);
+    let _ = serde_json::to_writer(&mut counter, value);
     counter.0
 }
 

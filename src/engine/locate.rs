@@ -7,6 +7,7 @@ use crate::api::PromptItem;
 use crate::catalog::{CatalogError, ChipRef, PromptGeometry};
 use crate::decoder::{FramePoint, FramePrompt};
 use crate::geo::{Bounds, Crs, Transform, Turn};
+use crate::mask::letterbox_gain;
 
 /// Points an edge when a box is reprojected (GDAL's `transform_bounds`).
 const EDGE_POINTS: usize = 21;
@@ -235,8 +236,7 @@ impl Located {
     ) -> Result<FramePrompt, EngineError> {
         // Chip pixels to frame pixels. That the features were made of this very shape is checked when they
         // are read.
-        let ((height, width), (frame_height, frame_width)) = (chip.shape, chip.dst_shape);
-        let gain = (frame_height as f64 / height as f64).min(frame_width as f64 / width as f64);
+        let gain = letterbox_gain(chip.shape, chip.dst_shape);
         let mut points = Vec::with_capacity(self.prompt.points.len());
         for (number, (&point, &foreground)) in self.prompt.points.iter().zip(foreground).enumerate() {
             let (col, row) = chip.point_to_pixel(number, point)?;

@@ -29,5 +29,5 @@ pub use polygonize::polygonize;
 pub use rings::{PixelBounds, PixelPolygon, PixelRings};
 pub use runs::MaskRuns;
 pub use simplify::{Simplifier, simplify};
-pub use upscale::{Enlarged, upscale};
+pub use upscale::{Enlarged, letterbox_gain, upscale};
 pub use write::{write_npy, write_png};

@@ -104,8 +104,14 @@ struct Content {
 }
 
 /// The chip's rows and columns of the grid of logits.
+/// Pixels of the encoder's frame for one of the chip: the letterbox's scale, the same in both directions. `shape` and
+/// `frame` are heights and widths.
+pub fn letterbox_gain(shape: (usize, usize), frame: (usize, usize)) -> f64 {
+    (frame.0 as f64 / shape.0 as f64).min(frame.1 as f64 / shape.1 as f64)
+}
+
 fn content(low: (usize, usize), src: (usize, usize), dst: (usize, usize)) -> (Content, Content) {
-    let gain = (dst.0 as f64 / src.0 as f64).min(dst.1 as f64 / src.1 as f64);
+    let gain = letterbox_gain(src, dst);
     let exact =
         |low: usize, src: usize, dst: usize| (src as f64 * gain).round_ties_even() * low as f64 / dst as f64;
     let (rows, cols) = (exact(low.0, src.0, dst.0), exact(low.1, src.1, dst.1));

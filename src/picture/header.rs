@@ -14,18 +14,21 @@ use crate::geo::Affine;
 pub(super) const NEW_SUBFILE_TYPE: u16 = 254;
 pub(super) const IMAGE_WIDTH: u16 = 256;
 pub(super) const IMAGE_LENGTH: u16 = 257;
-pub(super) const PHOTOMETRIC: u16 = 262;
-pub(super) const SAMPLES_PER_PIXEL: u16 = 277;
-pub(super) const COLOR_MAP: u16 = 320;
-pub(super) const EXTRA_SAMPLES: u16 = 338;
+const PHOTOMETRIC: u16 = 262;
+const SAMPLES_PER_PIXEL: u16 = 277;
+const COLOR_MAP: u16 = 320;
+const EXTRA_SAMPLES: u16 = 338;
 const GDAL_NODATA: u16 = 42113;
+/// What is to be known of an image in a file, whether it is the raster, an overview or a mask.
+pub(super) const OF_AN_IMAGE: [u16; 7] =
+    [NEW_SUBFILE_TYPE, IMAGE_WIDTH, IMAGE_LENGTH, PHOTOMETRIC, SAMPLES_PER_PIXEL, COLOR_MAP, EXTRA_SAMPLES];
 
 const BLACK_IS_ZERO: u64 = 1;
 const RGB: u64 = 2;
 const PALETTE: u64 = 3;
 pub(super) const TRANSPARENCY_MASK: u64 = 4;
 /// `NewSubfileType` of a mask of the full image.
-const MASK: u64 = 4;
+pub(super) const MASK: u64 = 4;
 
 /// Most images of a file that are looked at: overviews and masks.
 pub(super) const MOST_IMAGES: usize = 64;
@@ -96,16 +99,8 @@ fn header_of<R: ReaderAt + ?Sized>(reader: &R, size: u64, path: &Path) -> Result
         DirectoryError::Unsound(detail) => unreadable(&detail, "copy it again"),
     };
     let mut wanted = GEOREFERENCE.to_vec();
-    wanted.extend([
-        NEW_SUBFILE_TYPE,
-        IMAGE_WIDTH,
-        IMAGE_LENGTH,
-        PHOTOMETRIC,
-        SAMPLES_PER_PIXEL,
-        COLOR_MAP,
-        EXTRA_SAMPLES,
-        GDAL_NODATA,
-    ]);
+    wanted.extend(OF_AN_IMAGE);
+    wanted.push(GDAL_NODATA);
     let first = Directory::read(reader, size, &wanted).map_err(failed)?;
     let (Some(width), Some(height)) = (side(&first, IMAGE_WIDTH), side(&first, IMAGE_LENGTH)) else {
         return Err(unreadable("its size makes no sense", "copy it again"));

@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use super::header::{
-    COLOR_MAP, EXTRA_SAMPLES, IMAGE_LENGTH, IMAGE_WIDTH, MOST_IMAGES, NEW_SUBFILE_TYPE, PHOTOMETRIC,
-    RasterHeader, SAMPLES_PER_PIXEL, TRANSPARENCY_MASK, bands_of, disguise, read_header, sense_of, side,
+    IMAGE_LENGTH, IMAGE_WIDTH, MASK, MOST_IMAGES, NEW_SUBFILE_TYPE, OF_AN_IMAGE, RasterHeader,
+    TRANSPARENCY_MASK, bands_of, disguise, read_header, sense_of, side,
 };
 use super::raster::RasterError;
 use crate::features::CardFile;
 use crate::features::v1::directory::Directory;
 use crate::geo::Affine;
 
-/// Bits of `NewSubfileType` (TIFF 6.0): a smaller image of another one in the file; a mask.
+/// The bit of `NewSubfileType` (TIFF 6.0) of a smaller image of another one in the file; of a mask: [`MASK`].
 const REDUCED: u64 = 1;
-const MASK: u64 = 4;
 
 /// The raster, or a smaller image of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,19 +56,10 @@ struct Image {
 /// The overviews in a file; of an `.ovr` all images are some.
 fn overviews(path: &Path, full: &RasterHeader, all: bool) -> Vec<Level> {
     let Ok(file) = CardFile::open(path) else { return Vec::new() };
-    let wanted = [
-        NEW_SUBFILE_TYPE,
-        IMAGE_WIDTH,
-        IMAGE_LENGTH,
-        PHOTOMETRIC,
-        SAMPLES_PER_PIXEL,
-        COLOR_MAP,
-        EXTRA_SAMPLES,
-    ];
     let (mut images, mut masks, mut disguises) = (Vec::new(), Vec::new(), Vec::new());
     let mut place = None;
     for number in 0..MOST_IMAGES {
-        let Ok(directory) = Directory::read_at(&file, file.size(), place, &wanted) else { break };
+        let Ok(directory) = Directory::read_at(&file, file.size(), place, &OF_AN_IMAGE) else { break };
         let next = directory.next();
         let kind = directory.integer(NEW_SUBFILE_TYPE).unwrap_or(0);
         if let (Some(width), Some(height)) = (side(&directory, IMAGE_WIDTH), side(&directory, IMAGE_LENGTH)) {

@@ -42,6 +42,20 @@ pub(super) struct Origin<'a> {
     pub saved_at: std::time::SystemTime,
 }
 
+impl Origin<'_> {
+    /// Properties that every saved object has, however its mask came about.
+    pub(super) fn properties(&self) -> Map<String, Value> {
+        Map::from_iter([
+            ("id".to_owned(), self.id.into()),
+            ("client".to_owned(), self.client.into()),
+            ("layer".to_owned(), self.layer.into()),
+            ("model_sha256".to_owned(), self.model_sha256.into()),
+            ("software".to_owned(), concat!("geosam-edge ", env!("CARGO_PKG_VERSION")).into()),
+            ("saved_at".to_owned(), humantime::format_rfc3339_millis(self.saved_at).to_string().into()),
+        ])
+    }
+}
+
 /// The client's property that is one of ours, if there is one.
 pub(super) fn clash(properties: &Map<String, Value>) -> Option<&str> {
     properties.keys().map(String::as_str).find(|key| OWN.contains(key))
@@ -63,16 +77,13 @@ pub(super) fn feature(
     let prompt = &item.prompt;
     let foreground = prompt.foreground.iter().filter(|f| **f).count();
     let mut all = properties.clone();
+    all.extend(origin.properties());
     let own = json!({
-        "id": origin.id,
-        "client": origin.client,
         "session": origin.session,
-        "layer": origin.layer,
         "folder": segmentation.folder_name(),
         "chip_id": segmentation.chip_id(),
         "model": segmentation.checkpoint(),
         "model_type": segmentation.folder().folder.family(),
-        "model_sha256": origin.model_sha256,
         "score": object.score,
         "area_m2": object.area_m2,
         "pixels": object.pixels,
@@ -86,8 +97,6 @@ pub(super) fn feature(
         "foreground": foreground,
         "background": prompt.foreground.len() - foreground,
         "boxes": usize::from(prompt.bbox.is_some()),
-        "software": format!("geosam-edge {}", env!("CARGO_PKG_VERSION")),
-        "saved_at": humantime::format_rfc3339_millis(origin.saved_at).to_string(),
     });
     if let Value::Object(own) = own {
         all.extend(own);

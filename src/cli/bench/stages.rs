@@ -11,7 +11,7 @@ use crate::api::{CrsChoice, OutputOptions, PromptItem, PromptSet};
 use crate::decoder::{FramePoint, FramePrompt};
 use crate::engine::{Engine, EngineError, EngineOptions, ServedFolder};
 use crate::features::Crc;
-use crate::mask::{polygonize, upscale};
+use crate::mask::{letterbox_gain, polygonize, upscale};
 
 /// No more than a few chips: more would only tell how large the cache is.
 pub(super) const CACHE_BYTES: usize = 256 << 20;
@@ -121,7 +121,7 @@ fn one_by_one(
     let chip = folder.chip(index)?;
     let decoder = engine.decoders().for_folder(&folder.folder)?;
     let (height, width) = chip.shape;
-    let gain = (chip.dst_shape.0 as f64 / height as f64).min(chip.dst_shape.1 as f64 / width as f64);
+    let gain = letterbox_gain(chip.shape, chip.dst_shape);
     let point = FramePoint { x: width as f64 / 2.0 * gain, y: height as f64 / 2.0 * gain, foreground: true };
     let frame_prompt = FramePrompt { points: vec![point], ..FramePrompt::default() };
     let segmentation = engine.segment(std::slice::from_ref(folder), &prompt(folder, index)?)?;

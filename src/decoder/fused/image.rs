@@ -9,7 +9,7 @@ use super::lanes::{Ops, PANEL, Row, Work, parts, rows, rows_mut};
 use super::product::{Packed, accumulate, cut, product, product_by_lane, product_of_head};
 use super::simd::Simd;
 use super::weights::Norm;
-use super::workspace::{Chunk, Scratch, Sizes};
+use super::workspace::{Chunk, PANEL_LEN, Scratch, Sizes};
 use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HEADS};
 
 /// Below every score.
@@ -158,9 +158,6 @@ pub(super) struct LayerPass<'a> {
     pub scratch: &'a mut Scratch,
 }
 
-/// Rows of one panel of image tokens.
-const PANEL_LEN: usize = CHANNELS * PANEL;
-
 impl Work for LayerPass<'_> {
     type Output = ();
 
@@ -211,9 +208,7 @@ impl LayerPass<'_> {
             }
             ImageQueries::Projected { keys: left, bias } => {
                 let positioned = rows_mut::<S, V>(&mut self.scratch.positioned);
-                for ((out, x), position) in positioned.iter_mut().zip(rows::<S, V>(keys)).zip(positions) {
-                    *out = ops.add(*x, *position);
-                }
+                ops.add_all(positioned, rows::<S, V>(keys), positions);
                 let positioned = rows::<S, V>(&self.scratch.positioned);
                 let right = parts(positioned, CHANNELS, 0);
                 product::<S, V, NP, MR>(
@@ -254,9 +249,7 @@ impl LayerPass<'_> {
             ops.norm(keys, &self.norm.weight, &self.norm.bias, LAYER_EPSILON);
         }
         let positioned = rows_mut::<S, V>(&mut self.scratch.positioned);
-        for ((out, x), position) in positioned.iter_mut().zip(keys.iter()).zip(positions) {
-            *out = ops.add(*x, *position);
-        }
+        ops.add_all(positioned, keys, positions);
     }
 
     /// Attention from the tokens to `NP` panels, added to what earlier panels gave.

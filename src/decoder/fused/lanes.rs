@@ -282,6 +282,14 @@ impl<S: Simd, const V: usize> Ops<S, V> {
         [self.gelu(x[0]), self.gelu(x[1]), self.gelu(x[2]), self.gelu(x[3])]
     }
 
+    /// The sum of two lists of rows, row by row: image tokens and their positions.
+    #[inline(always)]
+    pub fn add_all(self, out: &mut [Row<S, V>], a: &[Row<S, V>], b: &[Row<S, V>]) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = self.add(*a, *b);
+        }
+    }
+
     /// [`gelu`](Self::gelu) of every row.
     #[inline(always)]
     pub fn gelu_all(self, rows: &mut [Row<S, V>]) {

@@ -10,11 +10,8 @@ use super::lanes::{Ops, PANEL, Row, Work, parts, rows, rows_mut};
 use super::product::{Packed, product, product_by_lane};
 use super::simd::Simd;
 use super::weights::{CROSS_HEAD, FusedWeights, ImageToToken, Linear, Norm, TokenToImage};
-use super::workspace::{Chunk, Scratch, Sizes};
+use super::workspace::{Chunk, PANEL_LEN, Scratch, Sizes};
 use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HEADS};
-
-/// Rows of one panel of image tokens.
-const PANEL_LEN: usize = CHANNELS * PANEL;
 
 /// Projections of the image tokens for one layer, as left factors.
 #[derive(Debug)]
@@ -113,9 +110,7 @@ impl LongPass<'_> {
         let queries: [&[Row<S, V>]; NP] = match self.queries {
             Some(queries) => parts(rows::<S, V>(queries), CROSS_CHANNELS, first),
             None => {
-                for ((out, x), position) in positioned.iter_mut().zip(keys.iter()).zip(positions) {
-                    *out = ops.add(*x, *position);
-                }
+                ops.add_all(positioned, keys, positions);
                 let right = parts(&*positioned, CHANNELS, 0);
                 let bias = &self.attention.q_bias[..CROSS_CHANNELS];
                 product::<S, V, NP, MR>(
@@ -186,9 +181,7 @@ impl LongPass<'_> {
         for keys in keys.chunks_exact_mut(CHANNELS) {
             ops.norm(keys, &self.norm.weight, &self.norm.bias, LAYER_EPSILON);
         }
-        for ((out, x), position) in positioned.iter_mut().zip(keys.iter()).zip(positions) {
-            *out = ops.add(*x, *position);
-        }
+        ops.add_all(positioned, keys, positions);
     }
 
     /// Keys and values of what follows, for `NP` panels.

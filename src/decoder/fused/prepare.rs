@@ -4,7 +4,7 @@ use super::lanes::{Ops, PANEL, Work, parts, rows, rows_mut};
 use super::product::product;
 use super::simd::Simd;
 use super::weights::{BLOCK, FusedWeights};
-use super::workspace::Sizes;
+use super::workspace::{PANEL_LEN, Sizes};
 use crate::decoder::chip::all_finite;
 use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HEADS};
 use ndarray::{ArrayView3, Axis};
@@ -52,7 +52,6 @@ impl Work for PreparePass<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const V: usize, const NP: usize, const MR: usize, const TM: usize>(self, ops: Ops<S, V>) {
-        const PANEL_LEN: usize = CHANNELS * PANEL;
         const CROSS_LEN: usize = CROSS_CHANNELS * PANEL;
         let projections = &self.weights.projections;
         let mut positioned = vec![0.0; NP * PANEL_LEN];

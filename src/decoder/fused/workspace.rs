@@ -13,6 +13,8 @@ use crate::decoder::weights::{CHANNELS, CROSS_CHANNELS, HALF_CHANNELS, HEADS, MA
 
 /// Rows of the grid in a chunk: panels stay whole for every family.
 pub(super) const CHUNK_ROWS: usize = 4;
+/// Numbers of one panel of image tokens.
+pub(super) const PANEL_LEN: usize = CHANNELS * PANEL;
 /// Panels that are worked on together at most.
 pub(super) const MOST_PANELS: usize = 2;
 

@@ -10,7 +10,7 @@ use super::sheet::Piece;
 use super::{Survey, is_of_the_chip};
 use crate::decoder::{FramePoint, FramePrompt};
 use crate::engine::{Engine, EngineError};
-use crate::mask::{Mask, MaskRuns, upscale};
+use crate::mask::{Mask, MaskRuns, letterbox_gain, upscale};
 
 /// Shorter stretches of a border are a matter of outlines.
 const SHORTEST: i64 = 4;
@@ -148,12 +148,8 @@ impl Engine {
 }
 
 /// Foreground points in a chip's pixels, as a prompt in the encoder's frame.
-fn frame_prompt(
-    points: &[(f64, f64)],
-    (height, width): (usize, usize),
-    frame: (usize, usize),
-) -> FramePrompt {
-    let gain = (frame.0 as f64 / height as f64).min(frame.1 as f64 / width as f64);
+fn frame_prompt(points: &[(f64, f64)], shape: (usize, usize), frame: (usize, usize)) -> FramePrompt {
+    let gain = letterbox_gain(shape, frame);
     let point = |&(x, y): &(f64, f64)| FramePoint { x: x * gain, y: y * gain, foreground: true };
     FramePrompt { points: points.iter().map(point).collect(), ..FramePrompt::default() }
 }

@@ -3,7 +3,7 @@
 
 use ndarray::{ArrayView2, s};
 
-use crate::mask::MaskRuns;
+use crate::mask::{MaskRuns, letterbox_gain};
 
 /// A mask that passed the filters.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub(super) fn within_chip<'a>(
     (height, width): (usize, usize),
     frame: (usize, usize),
 ) -> ArrayView2<'a, f32> {
-    let gain = (frame.0 as f64 / height as f64).min(frame.1 as f64 / width as f64);
+    let gain = letterbox_gain((height, width), frame);
     let side = |length: usize, frame: usize, low: usize| {
         let cells = (length as f64 * gain).round() * low as f64 / frame as f64;
         (cells.round() as usize).clamp(1, low)

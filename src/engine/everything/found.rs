@@ -5,7 +5,6 @@
 //! objects.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
@@ -15,6 +14,7 @@ use super::sheet::Piece;
 use crate::api::{Incomplete, StitchReport};
 use crate::catalog::Folder;
 use crate::engine::answer::{DrawnMask, MaskObject, Writer};
+use crate::engine::fit::written_bytes;
 use crate::engine::stitch::{BorderRun, Window};
 use crate::engine::{EngineError, ServedFolder};
 use crate::geo::Affine;
@@ -108,7 +108,8 @@ impl Survey {
         let pixels = polygons.iter().map(|polygon| polygon.pixels).sum();
         let drawn = DrawnMask { score: largest.score, pixels, polygons, cut_at: Vec::new() };
         let mut writer = Writer::over(&self.folder, largest.window.chip, affine, self.output.crs)?;
-        let object = writer.write_object(&drawn, &self.output, |object| written_bytes(object) + ENVELOPE)?;
+        let object =
+            writer.write_object(&drawn, &self.output, |object| written_bytes(&object.geometry) + ENVELOPE)?;
         let Some(object) = object else { return Ok(None) };
         let mut chips: Vec<usize> = pieces.iter().map(|piece| piece.place).collect();
         chips.sort_unstable();
@@ -160,24 +161,6 @@ impl Survey {
 
 /// Bytes of the properties and the frame of a Feature.
 const ENVELOPE: usize = 1024;
-
-/// Bytes of a geometry's text, counted without keeping it.
-fn written_bytes(object: &MaskObject) -> usize {
-    struct Counter(usize);
-    impl Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counter = Counter(0);
-    // A counter does not fail, and lists of numbers can be written.
-    let _ = serde_json::to_writer(&mut counter, &object.geometry);
-    counter.0
-}
 
 /// One mask of all pieces, with a border of unset pixels, and the grid's column and row of its first pixel.
 pub(super) fn join(pieces: &[Piece]) -> Result<(Mask, (i64, i64)), EngineError> {

@@ -41,7 +41,7 @@ use crate::api::{Incomplete, Multimask, PromptItem, StitchReport, Timing};
 use crate::catalog::{CatalogError, PromptGeometry};
 use crate::decoder::{FramePoint, FramePrompt};
 use crate::geo::{Affine, Bounds};
-use crate::mask::{Mask, polygonize, upscale};
+use crate::mask::{Mask, letterbox_gain, polygonize, upscale};
 
 /// What a chip is asked first.
 struct Start {
@@ -286,8 +286,8 @@ impl Asker<'_> {
         bbox: Option<[f64; 4]>,
     ) -> Result<Array2<f32>, EngineError> {
         let chip = self.folder.chip(window.chip)?;
-        let ((height, width), (frame_height, frame_width)) = (chip.shape, chip.dst_shape);
-        let gain = (frame_height as f64 / height as f64).min(frame_width as f64 / width as f64);
+        let (height, width) = chip.shape;
+        let gain = letterbox_gain(chip.shape, chip.dst_shape);
         let (x, y) = (window.col as f64, window.row as f64);
         let within = |v: f64, length: usize| v >= 0.0 && v <= length as f64;
         let asked = self.points.iter().zip(self.foreground).filter_map(|(&(col, row), &foreground)| {

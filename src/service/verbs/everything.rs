@@ -15,7 +15,7 @@ use crate::layers::LayerOp;
 use crate::service::context::Context;
 use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal};
-use crate::service::saved_feature;
+use crate::service::saved_feature::{self, Origin};
 use crate::service::surveys::Run;
 use crate::store::{Advance, LayerChange};
 
@@ -158,7 +158,7 @@ impl Context {
             Step::Done => Ok(Slice::Over(Box::new(Self::everything_found(job, &run)))),
             Step::Chip(objects) => {
                 let (mut messages, mut layers) = (Vec::new(), Vec::new());
-                let layer = job.request.layer.clone().unwrap_or_default();
+                let layer = Self::layer(job);
                 let sha256 = self.model_sha256(run.survey.folder().folder.checkpoint());
                 for object in objects {
                     run.found += 1;
@@ -216,18 +216,16 @@ impl Context {
     ) -> Value {
         let mut properties = job.request.properties.clone();
         properties.extend(object.properties(survey.folder()));
-        let own = json!({
-            "id": id,
-            "client": job.address.client,
-            "request_id": job.id(),
-            "layer": job.request.layer,
-            "model_sha256": sha256,
-            "software": format!("geosam-edge {}", env!("CARGO_PKG_VERSION")),
-            "saved_at": humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
-        });
-        if let Value::Object(own) = own {
-            properties.extend(own);
-        }
+        let origin = Origin {
+            id,
+            client: &job.address.client,
+            session: None,
+            layer: &Self::layer(job),
+            model_sha256: sha256,
+            saved_at: std::time::SystemTime::now(),
+        };
+        properties.extend(origin.properties());
+        properties.insert("request_id".to_owned(), json!(job.id()));
         json!({"type": "Feature", "id": id, "geometry": object.object.geometry, "properties": properties})
     }
 }
