@@ -8,10 +8,12 @@ use clap::ArgAction;
 
 use super::CliError;
 use super::ending::layer_format;
+use super::layer_filter::LayerFilterArgs;
 use super::output::{Output, note};
 use super::state_dir::state_dir;
 use super::unfinished::Unfinished;
 use crate::durable::{sync_dir, unfinished_name};
+use crate::layers::Filter;
 use crate::layers::export::{ExportError, Exported, Format, Settings, export, export_gpkg, export_poly};
 
 const EXAMPLES: &str = "\
@@ -20,6 +22,7 @@ Examples:
   geosam-edge export ponds fields --output card.gpkg
   geosam-edge export ponds --output card.gpkg --append
   geosam-edge export ponds --inclusion false --output keep-out.plan
+  geosam-edge export ponds --client tablet --since 2026-05-01 --output today.geojson
   geosam-edge export ponds --format poly --output polygons";
 
 /// Write a layer of saved objects in a format that other programs read.
@@ -49,6 +52,8 @@ pub struct ExportArgs {
     /// replaced, its style stays
     #[arg(long)]
     pub append: bool,
+    #[command(flatten)]
+    pub which: LayerFilterArgs,
 }
 
 impl ExportArgs {
@@ -62,11 +67,12 @@ impl ExportArgs {
             None => layer_format(&self.output)?,
         };
         self.check(format)?;
+        let filter = self.which.filter()?;
         let state = state_dir(self.state.as_deref());
         let exported = match format {
-            Format::GeoPackage => self.gpkg(&state)?,
-            Format::Poly => self.poly(&state)?,
-            format => self.stream(&state, format)?,
+            Format::GeoPackage => self.gpkg(&state, &filter)?,
+            Format::Poly => self.poly(&state, &filter)?,
+            format => self.stream(&state, format, filter)?,
         };
         self.tell(format, &exported);
         Ok(exported)
@@ -98,20 +104,20 @@ impl ExportArgs {
         self.layers.first().map_or("", String::as_str)
     }
 
-    fn stream(&self, state: &Path, format: Format) -> Result<Exported, CliError> {
+    fn stream(&self, state: &Path, format: Format, filter: Filter) -> Result<Exported, CliError> {
         let mut out = Output::create(&self.output)?;
         let name =
             if self.output == Path::new("-") { Path::new("standard output") } else { self.output.as_path() };
         let inclusion = self.inclusion.unwrap_or(false);
-        let settings = Settings { format, inclusion, now: SystemTime::now() };
-        let exported = export(state, self.layer(), settings, &mut out, name)?;
+        let settings = Settings { format, inclusion, now: SystemTime::now(), filter };
+        let exported = export(state, self.layer(), &settings, &mut out, name)?;
         out.finish()?;
         Ok(exported)
     }
 
-    fn gpkg(&self, state: &Path) -> Result<Exported, CliError> {
+    fn gpkg(&self, state: &Path, filter: &Filter) -> Result<Exported, CliError> {
         if self.append && self.output.is_file() {
-            return Ok(export_gpkg(state, &self.layers, &self.output, true)?);
+            return Ok(export_gpkg(state, &self.layers, filter, &self.output, true)?);
         }
         let no_file = || {
             let path = self.output.display();
@@ -124,18 +130,19 @@ impl ExportArgs {
         let out = Output::create(&self.output)?;
         let temporary = out.temporary().ok_or_else(no_file)?;
         check_nobody_has_it_open(&self.output)?;
-        let exported = export_gpkg(state, &self.layers, temporary, false).map_err(|error| match error {
-            ExportError::Database { problem, .. } => {
-                ExportError::Database { path: self.output.clone(), problem }
-            }
-            other => other,
-        })?;
+        let exported =
+            export_gpkg(state, &self.layers, filter, temporary, false).map_err(|error| match error {
+                ExportError::Database { problem, .. } => {
+                    ExportError::Database { path: self.output.clone(), problem }
+                }
+                other => other,
+            })?;
         out.finish()?;
         Ok(exported)
     }
 
     /// A directory that appears under its name when all its files are there.
-    fn poly(&self, state: &Path) -> Result<Exported, CliError> {
+    fn poly(&self, state: &Path, filter: &Filter) -> Result<Exported, CliError> {
         let failed = |source| CliError::Output { path: self.output.clone(), source };
         let name = self.output.file_name().ok_or_else(|| {
             CliError::Usage(format!("{}: names no directory to create", self.output.display()))
@@ -148,7 +155,7 @@ impl ExportArgs {
         let parent = self.output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let unfinished = Unfinished::directory(&parent.join(unfinished_name(name)));
         fs::create_dir(unfinished.path()).map_err(failed)?;
-        let exported = export_poly(state, self.layer(), unfinished.path())?;
+        let exported = export_poly(state, self.layer(), filter, unfinished.path())?;
         sync_dir(unfinished.path()).map_err(failed)?;
         fs::rename(unfinished.path(), &self.output).map_err(failed)?;
         unfinished.done();

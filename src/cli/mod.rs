@@ -20,6 +20,7 @@ mod footprint_svg;
 mod import_model;
 mod info;
 mod info_facts;
+mod layer_filter;
 mod logging;
 mod models_dir;
 #[cfg(any(not(feature = "demo"), test))]

@@ -80,7 +80,7 @@ fn known_layers(known: &[String]) -> String {
 
 fn nothing(skipped: u64) -> String {
     match skipped {
-        0 => "it is empty".to_owned(),
+        0 => "it is empty, or none of its objects was asked for".to_owned(),
         1 => "its only line is no object that the format can hold".to_owned(),
         many => format!("none of its {many} lines is an object that the format can hold"),
     }

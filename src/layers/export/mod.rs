@@ -28,12 +28,13 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::Filter;
 pub use error::ExportError;
 pub use format::Format;
 use source::Source;
 
 /// How to export.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The format.
     pub format: Format,
@@ -41,6 +42,8 @@ pub struct Settings {
     pub inclusion: bool,
     /// The time, which Cursor on Target tells.
     pub now: SystemTime,
+    /// Which features; the others are as if they were not there.
+    pub filter: Filter,
 }
 
 /// What was exported.
@@ -64,12 +67,12 @@ pub struct Exported {
 pub fn export(
     state: &Path,
     layer: &str,
-    settings: Settings,
+    settings: &Settings,
     out: &mut dyn Write,
     name: &Path,
 ) -> Result<Exported, ExportError> {
-    let mut source = Source::open(state, layer)?;
-    let Settings { format, inclusion, now } = settings;
+    let mut source = Source::open(state, layer, &settings.filter)?;
+    let Settings { format, inclusion, now, .. } = *settings;
     let written = match format {
         Format::GeoJson => text::collection(&mut source, out),
         Format::GeoJsonLines => text::lines(&mut source, out),
@@ -106,8 +109,13 @@ fn without(layer: &str, format: Format, feature: &str) -> ExportError {
 ///
 /// # Errors
 /// If there is no such layer, it cannot be read, it has no polygon, or a file cannot be written.
-pub fn export_poly(state: &Path, layer: &str, directory: &Path) -> Result<Exported, ExportError> {
-    fences::poly(&mut Source::open(state, layer)?, directory)
+pub fn export_poly(
+    state: &Path,
+    layer: &str,
+    filter: &Filter,
+    directory: &Path,
+) -> Result<Exported, ExportError> {
+    fences::poly(&mut Source::open(state, layer, filter)?, directory)
 }
 
 /// Writes layers into a GeoPackage, each as a table: into an empty file, or, where `adding`, into one that is a GeoPackage
@@ -119,12 +127,13 @@ pub fn export_poly(state: &Path, layer: &str, directory: &Path) -> Result<Export
 pub fn export_gpkg(
     state: &Path,
     layers: &[String],
+    filter: &Filter,
     path: &Path,
     adding: bool,
 ) -> Result<Exported, ExportError> {
     let mut sources = Vec::with_capacity(layers.len());
     for layer in layers {
-        sources.push(Source::open(state, layer)?);
+        sources.push(Source::open(state, layer, filter)?);
     }
     #[cfg(feature = "gpkg")]
     return gpkg::write(&mut sources, path, adding);

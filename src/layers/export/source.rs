@@ -1,4 +1,4 @@
-//! A layer file as it was when the export began, feature by feature.
+//! A layer file as it was when the export began, feature by feature, as far as they are asked for.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Take};
@@ -9,7 +9,7 @@ use geojson::Feature;
 use super::ExportError;
 use crate::layers::line::{Line, classify, trim};
 use crate::layers::lines::Lines;
-use crate::layers::{DIRECTORY, LayerError, layer_path, op};
+use crate::layers::{DIRECTORY, Filter, LayerError, layer_path, op};
 
 /// A layer file as it was when the export began.
 pub(super) struct Source {
@@ -17,10 +17,11 @@ pub(super) struct Source {
     path: PathBuf,
     file: File,
     len: u64,
+    filter: Filter,
 }
 
 impl Source {
-    pub fn open(state: &Path, layer: &str) -> Result<Self, ExportError> {
+    pub fn open(state: &Path, layer: &str, filter: &Filter) -> Result<Self, ExportError> {
         op::check_layer(layer)?;
         let directory = state.join(DIRECTORY);
         let path = layer_path(&directory, layer);
@@ -32,23 +33,24 @@ impl Source {
             other => other.map_err(|e| LayerError::io("open", &path, e))?,
         };
         let len = file.metadata().map_err(|e| LayerError::io("read", &path, e))?.len();
-        Ok(Self { layer: layer.to_owned(), path, file, len })
+        Ok(Self { layer: layer.to_owned(), path, file, len, filter: filter.clone() })
     }
 
-    /// The features from the first on, each time.
+    /// The features that are asked for from the first on, each time.
     pub fn lines(&mut self) -> Result<Features<'_>, ExportError> {
-        let Self { path, file, len, .. } = self;
+        let Self { path, file, len, filter, .. } = self;
         file.seek(SeekFrom::Start(0)).map_err(|e| LayerError::io("read", path, e))?;
         let reader = BufReader::with_capacity(1 << 16, file.take(*len));
-        Ok(Features { lines: Lines::at(reader, 0), path, skipped: 0 })
+        Ok(Features { lines: Lines::at(reader, 0), path, filter, skipped: 0 })
     }
 }
 
-/// The features of a source, bad lines left out.
+/// The features of a source that are asked for, bad lines left out.
 pub(super) struct Features<'a> {
     lines: Lines<BufReader<Take<&'a mut File>>>,
     path: &'a Path,
-    /// Lines left out so far.
+    filter: &'a Filter,
+    /// Bad lines left out so far.
     pub skipped: u64,
 }
 
@@ -60,9 +62,9 @@ impl Features<'_> {
             let Some((_, line)) = next else { return Ok(None) };
             match classify(line) {
                 // Taken below: a line borrowed in a turn of the loop cannot be returned from it.
-                Line::Feature(_) => break,
+                Line::Feature(id) if self.filter.fits(id.as_deref(), trim(line)) => break,
+                Line::Feature(_) | Line::Blank => {}
                 Line::Bad(_) => self.skipped += 1,
-                Line::Blank => {}
             }
         }
         Ok(Some(trim(self.lines.last())))

@@ -27,13 +27,13 @@ pub(super) fn state(lines: &[&str]) -> tempfile::TempDir {
 /// 2026-11-29, noon.
 fn settings(format: Format) -> Settings {
     let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_953_600);
-    Settings { format, inclusion: false, now }
+    Settings { format, inclusion: false, now, filter: Filter::default() }
 }
 
 fn tried(lines: &[&str], settings: Settings) -> Result<(Vec<u8>, Exported), ExportError> {
     let state = state(lines);
     let mut out = Vec::new();
-    let exported = export(state.path(), "ponds", settings, &mut out, Path::new("out"))?;
+    let exported = export(state.path(), "ponds", &settings, &mut out, Path::new("out"))?;
     Ok((out, exported))
 }
 
@@ -53,6 +53,27 @@ fn geojson_is_one_collection_of_the_same_features() {
     let expected: Vec<Feature> = [HOLED, SPLIT].map(|line| serde_json::from_str(line).unwrap()).into();
     assert_eq!(collection.features, expected);
     assert!(out.starts_with(br#"{"type":"FeatureCollection","name":"ponds","features":["#));
+}
+
+#[test]
+fn only_what_is_asked_for_is_exported_in_every_format() {
+    let saved = |id: &str, client: &str| {
+        let properties = format!(r#"{{"client":"{client}","saved_at":"2026-05-01T12:00:00Z"}}"#);
+        POINT
+            .replace(r#""type":"Feature""#, &format!(r#""type":"Feature","id":"{id}""#))
+            .replace("null", &properties)
+    };
+    let (a, b) = (saved("a", "tablet"), saved("b", "drone"));
+    let filter = Filter { client: Some("drone".to_owned()), ..Filter::default() };
+    for format in [Format::GeoJson, Format::GeoJsonLines, Format::Kml, Format::Kmz] {
+        let settings = Settings { filter: filter.clone(), ..settings(format) };
+        let (out, exported) = tried(&[&a, &b, "nonsense"], settings).unwrap();
+        assert_eq!(exported, counts(1, 1), "{format:?}");
+        assert!(format == Format::Kmz || !String::from_utf8(out).unwrap().contains("tablet"), "{format:?}");
+    }
+    let nobody = Filter { client: Some("nobody".to_owned()), ..Filter::default() };
+    let error = tried(&[&a, &b], Settings { filter: nobody, ..settings(Format::Kml) }).unwrap_err();
+    assert!(error.to_string().contains("none of its objects was asked for"), "{error}");
 }
 
 #[test]

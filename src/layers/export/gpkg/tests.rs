@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::*;
+use crate::layers::Filter;
 use crate::layers::export::export_gpkg;
 use crate::layers::export::tests::{HOLED, NOWHERE, POINT, SPLIT, state};
 
@@ -33,7 +34,7 @@ fn layers(names: &[&str]) -> Vec<String> {
 fn a_layer_is_a_table_with_typed_columns_index_extent_and_style() {
     let state = state(&[HOLED, SPLIT, NOWHERE, "bad"]);
     let path = file(&state);
-    let exported = export_gpkg(state.path(), &layers(&["ponds"]), &path, false).unwrap();
+    let exported = export_gpkg(state.path(), &layers(&["ponds"]), &Filter::default(), &path, false).unwrap();
     assert_eq!(exported, Exported { features: 3, skipped: 1, ..Exported::default() });
     let database = Connection::open(&path).unwrap();
     assert_eq!(&fs::read(&path).unwrap()[68..72], b"GPKG");
@@ -69,14 +70,15 @@ fn several_layers_are_tables_of_one_file_and_a_layer_is_replaced_with_its_style_
     let state = state(&[HOLED, SPLIT]);
     fs::write(state.path().join("layers/marks.geojsonl"), format!("{POINT}\n")).unwrap();
     let path = file(&state);
-    let exported = export_gpkg(state.path(), &layers(&["ponds", "marks"]), &path, false).unwrap();
+    let exported =
+        export_gpkg(state.path(), &layers(&["ponds", "marks"]), &Filter::default(), &path, false).unwrap();
     assert_eq!(exported.features, 3);
     let database = Connection::open(&path).unwrap();
     database.execute("UPDATE layer_styles SET styleName = 'mine'", []).unwrap();
     drop(database);
     fs::write(state.path().join("layers/ponds.geojsonl"), format!("{HOLED}\n")).unwrap();
     for _ in 0..2 {
-        export_gpkg(state.path(), &layers(&["ponds"]), &path, true).unwrap();
+        export_gpkg(state.path(), &layers(&["ponds"]), &Filter::default(), &path, true).unwrap();
     }
     let database = Connection::open(&path).unwrap();
     assert_eq!(number(&database, "SELECT count(*) FROM ponds"), 1);
@@ -95,7 +97,7 @@ fn what_cannot_be_added_leaves_the_file_as_it_was() {
     fs::write(state.path().join("layers/Ponds.geojsonl"), format!("{HOLED}\n")).unwrap();
     fs::write(state.path().join("layers/gpkg_contents.geojsonl"), format!("{HOLED}\n")).unwrap();
     let path = file(&state);
-    export_gpkg(state.path(), &layers(&["ponds"]), &path, false).unwrap();
+    export_gpkg(state.path(), &layers(&["ponds"]), &Filter::default(), &path, false).unwrap();
     Connection::open(&path)
         .unwrap()
         .execute_batch("CREATE TABLE other (a); CREATE VIEW view AS SELECT 1 AS a;")
@@ -111,8 +113,9 @@ fn what_cannot_be_added_leaves_the_file_as_it_was() {
         ("other", "has a table other that is no such layer"),
         ("view", "has a view view that is no such layer"),
     ] {
-        let error =
-            export_gpkg(state.path(), &layers(&["ponds", layer]), &path, true).unwrap_err().to_string();
+        let error = export_gpkg(state.path(), &layers(&["ponds", layer]), &Filter::default(), &path, true)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(problem), "{error}");
         assert!(fs::read(&path).unwrap() == before, "{layer}");
     }
@@ -124,7 +127,9 @@ fn a_file_that_is_no_geopackage_is_refused_and_stays() {
     let path = state.path().join("out.gpkg");
     for content in [&b""[..], b"{\"type\":\"FeatureCollection\",\"features\":[]}", &[b'x'; 5000]] {
         fs::write(&path, content).unwrap();
-        let error = export_gpkg(state.path(), &layers(&["ponds"]), &path, true).unwrap_err().to_string();
+        let error = export_gpkg(state.path(), &layers(&["ponds"]), &Filter::default(), &path, true)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("it is no GeoPackage") && error.contains("out.gpkg"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), content);
     }
@@ -139,10 +144,10 @@ fn a_file_of_a_newer_version_gets_the_triggers_of_its_version() {
             WHERE type = 'trigger' ORDER BY name)";
         text(&Connection::open(path).unwrap(), names)
     };
-    export_gpkg(state.path(), &layers(&["ponds"]), &path, false).unwrap();
+    export_gpkg(state.path(), &layers(&["ponds"]), &Filter::default(), &path, false).unwrap();
     assert_eq!(triggers(&path), "delete insert update1 update2 update3 update4");
     Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 10400").unwrap();
-    export_gpkg(state.path(), &layers(&["ponds"]), &path, true).unwrap();
+    export_gpkg(state.path(), &layers(&["ponds"]), &Filter::default(), &path, true).unwrap();
     assert_eq!(triggers(&path), "delete insert update2 update4 update5 update6 update7");
 }
 
@@ -150,13 +155,15 @@ fn a_file_of_a_newer_version_gets_the_triggers_of_its_version() {
 fn a_file_that_another_program_writes_to_is_waited_for_and_then_refused() {
     let state = state(&[HOLED]);
     let path = file(&state);
-    export_gpkg(state.path(), &layers(&["ponds"]), &path, false).unwrap();
+    export_gpkg(state.path(), &layers(&["ponds"]), &Filter::default(), &path, false).unwrap();
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE; DELETE FROM ponds;").unwrap();
-    let error = export_gpkg(state.path(), &layers(&["ponds"]), &path, true).unwrap_err().to_string();
+    let error = export_gpkg(state.path(), &layers(&["ponds"]), &Filter::default(), &path, true)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("another program is writing to it"), "{error}");
     other.execute_batch("ROLLBACK").unwrap();
-    export_gpkg(state.path(), &layers(&["ponds"]), &path, true).unwrap();
+    export_gpkg(state.path(), &layers(&["ponds"]), &Filter::default(), &path, true).unwrap();
 }
 
 /// The numbers of a blob's coordinates, read by the standard's rules: head, envelope, then well-known binary.

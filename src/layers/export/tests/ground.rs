@@ -105,7 +105,7 @@ fn a_database_and_a_directory_are_no_streams() {
 fn polygons_of_mission_planner_are_a_file_a_part() {
     let state = state(&[HOLED, SPLIT]);
     let out = tempfile::tempdir().unwrap();
-    let exported = export_poly(state.path(), "ponds", out.path()).unwrap();
+    let exported = export_poly(state.path(), "ponds", &Filter::default(), out.path()).unwrap();
     assert_eq!((exported.features, exported.holed), (2, 1));
     let text = |number: u32| fs::read_to_string(out.path().join(format!("ponds-{number}.poly"))).unwrap();
     assert_eq!(text(1), "#saved by geosam-edge: f<1>\n0 0\n0 4\n4 4\n4 0\n");
