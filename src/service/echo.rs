@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::publisher::Echoes;
+
 /// How long a ping may take before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Pings lost one after the other before the way in counts as closed.
@@ -89,8 +91,12 @@ impl Echo {
     }
 
     /// Whether pings come back at all on this broker.
-    pub const fn works(&self) -> bool {
-        self.works && !self.forbidden
+    pub const fn echoes(&self) -> Echoes {
+        match (self.forbidden, self.works) {
+            (true, _) => Echoes::Forbidden,
+            (false, true) => Echoes::ComeBack,
+            (false, false) => Echoes::Unknown,
+        }
     }
 
     /// The subscription to requests has been granted: the next look is a ping.

@@ -20,6 +20,7 @@ use crate::bus::{
 };
 use crate::store::{OutboxEntry, OutboxMessage, Store, StoreError};
 use outcome::DEFERRAL;
+pub(super) use probe::Echoes;
 use probe::Prober;
 
 #[cfg(test)]
@@ -210,6 +211,8 @@ impl<C: BusClient> Publisher<C> {
         let now = Instant::now();
         let shown = self.prober.look(now);
         self.note(shown);
+        let released = self.prober.take_released();
+        self.cursor = released.map_or(self.cursor, |first| self.cursor.min(first.saturating_sub(1)));
         if let Some(first) =
             self.deferred.iter().find(|(_, deferral)| deferral.until <= now).map(|(seq, _)| *seq)
         {
@@ -219,8 +222,7 @@ impl<C: BusClient> Publisher<C> {
             let room = self.window() - self.in_flight.len();
             let entries = store.outbox_after(self.cursor, room, WINDOW_BYTES - self.bytes_in_flight)?;
             if entries.is_empty() {
-                if self.in_flight.is_empty() && self.passing.is_empty() && self.prober.first_held().is_none()
-                {
+                if self.in_flight.is_empty() && self.passing.is_empty() && !self.prober.holds_any() {
                     self.suspects.all_cleared();
                 }
                 break;

@@ -126,12 +126,12 @@ fn an_empty_layer_is_an_empty_document_where_that_can_be_opened_and_refused_else
 fn an_unknown_layer_names_those_that_are_there() {
     let state = state(&[HOLED]);
     let mut out = Vec::new();
-    let error = export(state.path(), "pond", settings(Format::GeoJson), &mut out, Path::new("out"))
+    let error = export(state.path(), "pond", &settings(Format::GeoJson), &mut out, Path::new("out"))
         .unwrap_err()
         .to_string();
     assert!(error.contains("no layer pond") && error.contains("there are ponds"), "{error}");
     let error =
-        export(state.path(), "../x", settings(Format::GeoJson), &mut out, Path::new("out")).unwrap_err();
+        export(state.path(), "../x", &settings(Format::GeoJson), &mut out, Path::new("out")).unwrap_err();
     assert!(matches!(error, ExportError::Layer(LayerError::BadName { .. })));
     assert!(out.is_empty());
 }

@@ -14,7 +14,7 @@ use crate::store::{Change, Class, OutboxMessage};
 
 impl<C: BusClient> Clerk<C> {
     pub(super) fn publish(&mut self) {
-        self.publisher.set_echo_works(self.echo.works());
+        self.publisher.set_echoes(self.echo.echoes());
         let undelivered = match self.publisher.pump(&self.context.store) {
             Ok(undelivered) => undelivered,
             Err(error) => {

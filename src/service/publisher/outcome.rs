@@ -27,6 +27,7 @@ impl<C: BusClient> Publisher<C> {
             deferral.until = Instant::now();
         }
         self.canary_at = None;
+        self.prober.connected(Instant::now());
         self.packets.connected(&session);
         self.session = session;
     }
@@ -90,7 +91,6 @@ impl<C: BusClient> Publisher<C> {
     pub(super) fn note(&mut self, shown: Shown) {
         if let Shown::TooLarge(bytes) = shown {
             self.packets.too_large(bytes);
-            self.cursor = 0;
         }
     }
 

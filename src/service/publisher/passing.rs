@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::probe::Echoes;
 use super::{Flight, Item, Publisher, TOO_LARGE, Undelivered, hopeless};
 use crate::bus::{BusClient, OutgoingMessage, PublishOutcome, QoS};
 use crate::service::suspects::CONNECTIONS;
@@ -35,15 +36,12 @@ impl<C: BusClient> Publisher<C> {
     }
 
     /// Whether pings of the board to itself come back, so that sizes can be tested.
-    pub fn set_echo_works(&mut self, works: bool) {
-        self.prober.works = works;
+    pub fn set_echoes(&mut self, echoes: Echoes) {
+        self.prober.set_echoes(echoes);
     }
 
     /// A ping of this run, with the bytes of its payload, has come back.
     pub fn probe_came_back(&mut self, payload: usize) {
-        if let Some(first) = self.prober.first_held() {
-            self.cursor = self.cursor.min(first.saturating_sub(1));
-        }
         self.prober.came_back(payload);
     }
 

@@ -13,6 +13,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(120);
 /// Connections that may end with it and others under way.
 const LOSSES: u32 = 3;
+/// How long the first ping of a run may take before messages are sent without a proof of their size.
+const FIRST_PING: Duration = Duration::from_secs(5);
+
+/// Whether pings of the board to itself come back on this broker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::service) enum Echoes {
+    /// None has come back in this run: the connection may be young.
+    #[default]
+    Unknown,
+    /// They do.
+    ComeBack,
+    /// The broker does not let the board publish there.
+    Forbidden,
+}
 
 #[derive(Debug)]
 struct Probe {
@@ -25,11 +39,16 @@ struct Probe {
 /// The probe under way, and what waits for it.
 #[derive(Debug, Default)]
 pub(super) struct Prober {
-    /// Pings come back on this broker.
-    pub works: bool,
+    echoes: Echoes,
+    /// When the first connection of this run began.
+    since: Option<Instant>,
+    /// Nothing is learned by probes here: they are refused, or no answer comes to them.
+    useless: bool,
     /// Packets up to this size have come back.
     proven: usize,
     held: BTreeMap<u64, usize>,
+    /// The first of those that waited and wait no more.
+    released: Option<u64>,
     under_way: Option<Probe>,
     losses: u32,
 }
@@ -43,9 +62,24 @@ pub(super) enum Shown {
 }
 
 impl Prober {
-    /// Whether a packet of this size is in doubt.
+    /// What is known of pings.
+    pub fn set_echoes(&mut self, echoes: Echoes) {
+        // The first that comes back after we have stopped waiting for it: probes help after all.
+        if self.echoes == Echoes::Unknown && echoes == Echoes::ComeBack {
+            self.useless = false;
+        }
+        self.echoes = echoes;
+    }
+
+    /// There is a connection.
+    pub fn connected(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// Whether a packet of this size is in doubt. At the begin of a run nothing is known yet, not even whether probes
+    /// help: a large message waits for the first ping, which comes with the subscription.
     pub const fn doubts(&self, packet: usize) -> bool {
-        self.works && packet > self.proven
+        !self.useless && packet > self.proven && !matches!(self.echoes, Echoes::Forbidden)
     }
 
     pub fn holds(&self, seq: u64) -> bool {
@@ -57,14 +91,20 @@ impl Prober {
         self.held.insert(seq, packet);
     }
 
-    /// The first message that waits.
-    pub fn first_held(&self) -> Option<u64> {
-        self.held.keys().next().copied()
+    /// Whether messages wait.
+    pub fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// The first of the messages that waited and are to be looked at anew.
+    pub const fn take_released(&mut self) -> Option<u64> {
+        self.released.take()
     }
 
     /// The size of the next probe, if one is to be sent.
     pub fn next(&self) -> Option<usize> {
-        if self.under_way.is_some() { None } else { self.held.values().min().copied() }
+        let may = self.under_way.is_none() && self.echoes == Echoes::ComeBack;
+        if may { self.held.values().min().copied() } else { None }
     }
 
     /// A probe has been sent, with the bytes of the whole packet and of its payload.
@@ -91,7 +131,7 @@ impl Prober {
     /// The broker has refused the probe.
     pub fn refused(&mut self, for_its_size: bool) -> Shown {
         let Some(probe) = self.under_way.take() else { return Shown::Nothing };
-        self.works &= for_its_size;
+        self.useless |= !for_its_size;
         self.release();
         if for_its_size { Shown::TooLarge(probe.packet) } else { Shown::Nothing }
     }
@@ -127,7 +167,19 @@ impl Prober {
             }
             Some(probe) if waited(probe.sent) >= LONGEST => {
                 self.under_way = None;
-                self.works = false;
+                self.useless = true;
+                self.release();
+                Shown::Nothing
+            }
+            None if self.echoes == Echoes::Forbidden => {
+                self.release();
+                Shown::Nothing
+            }
+            None if self.echoes == Echoes::Unknown
+                && !self.useless
+                && self.since.is_some_and(|since| waited(since) >= FIRST_PING) =>
+            {
+                self.useless = true;
                 self.release();
                 Shown::Nothing
             }
@@ -137,6 +189,8 @@ impl Prober {
 
     /// What waits is looked at anew.
     fn release(&mut self) {
+        let first = self.held.keys().next().copied();
+        self.released = [self.released, first].into_iter().flatten().min();
         self.held.clear();
     }
 }
@@ -146,7 +200,7 @@ mod tests {
     use super::*;
 
     fn prober() -> (Prober, Instant) {
-        (Prober { works: true, ..Prober::default() }, Instant::now())
+        (Prober { echoes: Echoes::ComeBack, ..Prober::default() }, Instant::now())
     }
 
     #[test]
@@ -161,6 +215,35 @@ mod tests {
         assert!(prober.holds(7));
         prober.came_back(950);
         assert!(!prober.holds(7) && !prober.doubts(1001) && prober.doubts(1002));
+        assert_eq!((prober.take_released(), prober.take_released()), (Some(7), None));
+    }
+
+    #[test]
+    fn before_the_first_ping_has_come_back_large_messages_wait_and_not_for_ever() {
+        let now = Instant::now();
+        let mut prober = Prober::default();
+        prober.connected(now);
+        assert!(prober.doubts(1000));
+        prober.hold(7, 1000);
+        assert_eq!(prober.next(), None, "whether probes help is not known");
+        prober.look(now + FIRST_PING / 2);
+        assert!(prober.holds(7));
+        prober.look(now + FIRST_PING);
+        assert!(!prober.holds(7) && !prober.doubts(1000));
+        assert_eq!(prober.take_released(), Some(7));
+        prober.set_echoes(Echoes::ComeBack);
+        assert!(prober.doubts(1000));
+    }
+
+    #[test]
+    fn a_broker_that_forbids_pings_gets_its_messages_at_once() {
+        let now = Instant::now();
+        let mut prober = Prober::default();
+        prober.connected(now);
+        prober.hold(7, 1000);
+        prober.set_echoes(Echoes::Forbidden);
+        prober.look(now);
+        assert!(!prober.holds(7) && !prober.doubts(1000));
     }
 
     #[test]

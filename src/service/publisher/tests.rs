@@ -59,8 +59,11 @@ impl Scene {
         let (client, events, broker) = bus(None);
         broker.set_policy_of("bad/#", PublishPolicy::HangUp);
         broker.set_packet_limit(Some((LIMIT, over)));
+        let mut publisher = Publisher::new(client, "ping".to_owned(), "ping test ".to_owned());
+        // Nobody plays the clerk's self-test here.
+        publisher.set_echoes(Echoes::Forbidden);
         Self {
-            publisher: Publisher::new(client, "ping".to_owned(), "ping test ".to_owned()),
+            publisher,
             events,
             broker,
             store: Store::open(dir.path(), StoreLimits::default()).unwrap().store,
@@ -104,6 +107,8 @@ impl Scene {
             if !self.broker.is_connected() {
                 self.broker.connect(true);
                 connects += 1;
+                // What was under way on the last one is heard of first.
+                continue;
             }
             self.broker.release(usize::MAX);
             // What was held or lost on this connection stays so until it ends.
@@ -146,7 +151,7 @@ proptest! {
         // What was sent and lost on the last connection comes again on the next.
         scene.broker.disconnect("the last cut");
         let connects = scene.finish();
-        prop_assert!(connects <= 4 * sent.len() + 4, "{connects} connections for {} messages", sent.len());
+        prop_assert!(connects <= 3 * sent.len() + 4, "{connects} connections for {} messages", sent.len());
         let arrived = scene.broker.published();
         for (payload, topic, bytes) in sent {
             let hostile = TOPICS[topic].starts_with("bad") || bytes > LIMIT;
