@@ -16,6 +16,7 @@
 
 pub mod accelerator;
 pub mod api;
+pub mod broker_check;
 pub mod bus;
 pub mod catalog;
 pub mod cli;

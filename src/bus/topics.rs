@@ -297,6 +297,11 @@ impl Topics {
         self.own(format_args!("request/{}/ping", self.device))
     }
 
+    /// Where a broker is tried out, each time below another name.
+    pub fn doctor(&self, name: &str) -> String {
+        self.own(format_args!("doctor/{name}"))
+    }
+
     /// Filter of our own retained folder messages, to find those of folders that are gone.
     pub fn folder_filter(&self) -> String {
         self.own(format_args!("folder/+"))

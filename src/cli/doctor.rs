@@ -13,21 +13,24 @@ use super::serve::ServeError;
 use crate::accelerator::{
     AcceleratorOptions, Difference, Launch, Performance, RemoteDecoder, Subject, Trial, try_here, try_out,
 };
+use crate::broker_check::{Finding, Verdict, examine};
 use crate::config::{Config, Overrides};
 use crate::decoder::CpuEngine;
 use crate::engine::EngineChoice;
 use crate::machine::Machine;
 use crate::models::{ModelInfo, ModelStore};
+use crate::service::ServiceError;
 use crate::{Family, program};
 
 const EXAMPLES: &str = "\
 Examples:
   geosam-edge doctor --config /etc/geosam-edge/geosam-edge.toml
+  geosam-edge doctor --config /etc/geosam-edge/geosam-edge.toml --broker
   geosam-edge doctor --models /card/models --library /opt/onnxruntime/lib/libonnxruntime.so
 Each engine runs in a process of its own: if it crashes or hangs, that is told, and its memory is its own. Engines of \
 TensorRT that are built stay in the state directory, so the service starts with them at once.";
 
-/// Check this board: what the program is, which engines it has, whether they agree, how fast they are.
+/// Check this board: what the program is, which engines it has, whether they agree, how fast they are; or its broker.
 ///
 /// Each engine decodes the same probe, a chip and prompts that the program carries, with the weights of each imported
 /// model. `fused` and `tensorrt` are compared with `tract`, the plain way. The exit status is 1 where an engine disagrees
@@ -62,6 +65,11 @@ pub struct Args {
     /// Try fused and tract inside this process, where a system starts no other (under an emulator).
     #[arg(long)]
     pub in_process: bool,
+
+    /// Try the configured broker instead of the engines: rights, round trip, sizes, what becomes of requests while the
+    /// board is away. Under client ids of its own; a service that runs is not disturbed.
+    #[arg(long, requires = "config", conflicts_with_all = ["models", "state", "model", "library", "threads", "in_process"])]
+    pub broker: bool,
 
     /// Print the report as JSON.
     #[arg(long)]
@@ -120,6 +128,9 @@ enum State {
 
 impl Args {
     pub(super) fn run(&self) -> Result<bool, CliError> {
+        if self.broker {
+            return self.examine_broker();
+        }
         // Without a configuration, as `segment` finds them: here, or where the package keeps them.
         let found = || self.config.is_none().then(|| models_dir(None, Some(Path::new("."))));
         let models = self.models.clone().or_else(found);
@@ -155,6 +166,32 @@ impl Args {
         }
         output.finish()?;
         Ok(report.models.iter().flat_map(|model| &model.engines).all(|engine| engine.state != State::Bad))
+    }
+
+    /// Tries the broker; says whether a board can be served by it.
+    fn examine_broker(&self) -> Result<bool, CliError> {
+        let config = Config::load(self.config.as_deref(), &Overrides::default()).map_err(ServeError::from)?;
+        let options = config.bus_options().map_err(ServeError::from)?;
+        let topics = config.topics().map_err(|error| CliError::Usage(error.to_string()))?;
+        note(&format_args!("trying {} ...", options.broker));
+        let findings = examine(&options, &topics).map_err(ServiceError::from)?;
+        let mut output = Output::create(Path::new("-"))?;
+        if self.json {
+            output.json_line(&findings)?;
+        } else {
+            let line = |finding: &Finding| {
+                let verdict = match finding.verdict {
+                    Verdict::Good => "good",
+                    Verdict::Unknown => "unknown",
+                    Verdict::Lacking => "lacking",
+                    Verdict::Bad => "BAD",
+                };
+                format!("{:<20} {verdict:<7} {}", finding.what, finding.message)
+            };
+            output.text(&findings.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+        }
+        output.finish()?;
+        Ok(findings.iter().all(|finding| finding.verdict != Verdict::Bad))
     }
 
     /// Imported models, or none but a family.

@@ -12,6 +12,7 @@ mod absence;
 mod admission;
 #[path = "../support/certificates.rs"]
 mod certificates;
+mod doctor;
 mod exchange;
 #[path = "../support/mosquitto.rs"]
 mod mosquitto;
