@@ -21,6 +21,7 @@ pub mod bus;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod cot;
 pub mod decoder;
 #[cfg(feature = "demo")]
 pub mod demo;

@@ -107,7 +107,7 @@ impl Identity {
             };
             Ok((username.clone(), password))
         });
-        let tls = options.broker.tls.then(|| tls::client_config(&options.tls));
+        let tls = options.broker.tls.then(|| tls::client_config(&options.tls, true));
         Ok(Self { login: login.transpose()?, tls: tls.transpose()? })
     }
 

@@ -54,6 +54,7 @@ pub use options::{BackoffOptions, BrokerUrl, BusOptions, ProtocolChoice, TlsFile
 pub(crate) use relay::{Stream, dial_for_another};
 #[cfg(feature = "web")]
 pub(crate) use tls::server_config;
+pub(crate) use tls::{TlsWords, client_config, explain};
 pub use topics::{AddressFault, Inbound, RequestAddress, Scope, TopicError, Topics, Verb};
 pub use wire::{BusStats, QueueLimits, Subscription};
 

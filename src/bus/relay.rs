@@ -151,8 +151,11 @@ impl Drop for Relay {
 #[cfg(feature = "web")]
 pub(crate) async fn dial_for_another(url: &BrokerUrl, ca: Option<&Path>) -> Result<Box<dyn Stream>, String> {
     let files = TlsFiles { ca: ca.map(Path::to_owned), ..TlsFiles::default() };
-    let config =
-        if url.tls { Some(tls::client_config(&files).map_err(|error| error.to_string())?) } else { None };
+    let config = if url.tls {
+        Some(tls::client_config(&files, true).map_err(|error| error.to_string())?)
+    } else {
+        None
+    };
     dial(url, config.as_ref()).await
 }
 
@@ -165,7 +168,7 @@ async fn dial(url: &BrokerUrl, config: Option<&Arc<ClientConfig>>) -> Result<Box
     let name = ServerName::try_from(url.host.clone())
         .map_err(|_| format!("{} is no name that a certificate could be for", url.host))?;
     let connected = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await;
-    let tls = connected.map_err(|error| tls::explain(&error, &url.host))?;
+    let tls = connected.map_err(|error| tls::explain(&error, &url.host, &tls::BROKER))?;
     Ok(Box::new(tls))
 }
 
@@ -219,7 +222,7 @@ async fn relay(
     };
     if let Err(error) = ended {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.problem = Some(tls::explain(&error, ""));
+        seen.problem = Some(tls::explain(&error, "", &tls::BROKER));
         seen.network = matches!(
             error.kind(),
             io::ErrorKind::TimedOut

@@ -7,10 +7,15 @@ use std::sync::Arc;
 
 #[cfg(feature = "web")]
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as RustlsError, RootCertStore};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as RustlsError, RootCertStore,
+    SignatureScheme,
+};
 
 use super::error::BusError;
 use super::options::TlsFiles;
@@ -19,21 +24,29 @@ use super::options::TlsFiles;
 const SYSTEM_BUNDLES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// Reads the files.
+/// Reads the files. Without `check_name` a server's certificate may be for any name, as long as one of the authorities
+/// vouches for it: for servers whose certificates name nobody.
 ///
 /// # Errors
 /// [`BusError::Tls`] with the file that is missing, unreadable or not what it should be.
-pub(super) fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, BusError> {
+pub(crate) fn client_config(files: &TlsFiles, check_name: bool) -> Result<Arc<ClientConfig>, BusError> {
     let ca = authorities(files)?;
     let mut roots = RootCertStore::empty();
     let (accepted, _ignored) = roots.add_parsable_certificates(certificates(&ca)?);
     if accepted == 0 {
         return Err(problem(&ca, "holds no certificate of an authority that can be used"));
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| problem(&ca, &format!("TLS cannot be set up: {error}")))?
-        .with_root_certificates(roots);
+        .map_err(|error| problem(&ca, &format!("TLS cannot be set up: {error}")))?;
+    let builder = if check_name {
+        builder.with_root_certificates(roots)
+    } else {
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let verifier = verifier.map_err(|error| problem(&ca, &format!("TLS cannot be set up: {error}")))?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName(verifier)))
+    };
     let config = match (&files.cert, &files.key) {
         (None, None) => builder.with_no_client_auth(),
         (Some(cert), Some(key)) => {
@@ -46,6 +59,51 @@ pub(super) fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, BusEr
         (None, Some(key)) => return Err(problem(key, "is a key without a certificate; give cert too")),
     };
     Ok(Arc::new(config))
+}
+
+/// Checks a certificate in all but its name.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, RustlsError> {
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // The name is looked at last, when everything else is as it should be.
+            Err(RustlsError::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.0.verify_tls12_signature(message, cert, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.0.verify_tls13_signature(message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 fn authorities(files: &TlsFiles) -> Result<PathBuf, BusError> {
@@ -112,33 +170,48 @@ fn own_certificate(error: &RustlsError, key: &Path) -> String {
         RustlsError::InvalidCertificate(_) => {
             format!(
                 "cannot be used as our certificate: {}",
-                certificate(error, "").unwrap_or_else(|| error.to_string())
+                certificate(error, "", &BROKER).unwrap_or_else(|| error.to_string())
             )
         }
         _ => format!("cannot be used with the key {}: {error}", key.display()),
     }
 }
 
+/// What the other side is called, and where the settings for it stand.
+pub(crate) struct TlsWords {
+    /// Who it is.
+    pub peer: &'static str,
+    /// The section with `ca`, `cert` and `key`.
+    pub section: &'static str,
+    /// The key with its address.
+    pub address: &'static str,
+}
+
+/// The broker.
+pub(super) const BROKER: TlsWords = TlsWords { peer: "the broker", section: "broker", address: "broker.url" };
+
 /// Why a connection failed, in words that say what to do where that is known.
-pub(super) fn explain(error: &io::Error, host: &str) -> String {
+pub(crate) fn explain(error: &io::Error, host: &str, words: &TlsWords) -> String {
+    let TlsWords { peer, section, .. } = words;
     let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>());
     match rustls {
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            "the broker closed the connection in the middle of TLS; does its port speak TLS?".to_owned()
+            format!("{peer} closed the connection in the middle of TLS; does its port speak TLS?")
         }
         None => error.to_string(),
-        Some(error) => certificate(error, host).unwrap_or_else(|| match error {
+        Some(error) => certificate(error, host, words).unwrap_or_else(|| match error {
             RustlsError::AlertReceived(alert) => format!(
-                "the broker ends TLS: {alert:?}; it may want a certificate of ours (broker.cert and key), or another one"
+                "{peer} ends TLS: {alert:?}; it may want a certificate of ours ({section}.cert and key), or another one"
             ),
-            RustlsError::InvalidMessage(_) => format!("TLS: {error}; does the broker's port speak TLS?"),
+            RustlsError::InvalidMessage(_) => format!("TLS: {error}; does the port of {peer} speak TLS?"),
             other => format!("TLS: {other}"),
         }),
     }
 }
 
 /// What is wrong with a certificate, and what to do.
-fn certificate(error: &RustlsError, host: &str) -> Option<String> {
+fn certificate(error: &RustlsError, host: &str, words: &TlsWords) -> Option<String> {
+    let TlsWords { peer, section, address } = words;
     let RustlsError::InvalidCertificate(problem) = error else { return None };
     let extensions = "openssl x509 -req ... -extfile FILE, with subjectAltName=DNS:HOST in the file";
     let text = format!("{problem:?}");
@@ -151,24 +224,23 @@ fn certificate(error: &RustlsError, host: &str) -> Option<String> {
             )
         }
         CertificateError::Other(_) if text.contains("CaUsedAsEndEntity") => format!(
-            "the broker shows the certificate of an authority as its own (self-signed, with CA:TRUE); make it one of its \
+            "{peer} shows the certificate of an authority as its own (self-signed, with CA:TRUE); make it one of its \
              own, signed by that authority: {extensions} and basicConstraints=CA:FALSE"
         ),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
-            "the broker's certificate is not for {host:?} ({problem}); names are taken from its subjectAltName alone, \
-             never from CN: use a name that stands there in broker.url, or make the certificate anew: {extensions}"
+            "the certificate of {peer} is not for {host:?} ({problem}); names are taken from its subjectAltName alone, \
+             never from CN: use a name that stands there in {address}, or make the certificate anew: {extensions}"
         ),
-        CertificateError::UnknownIssuer => {
-            "the broker's certificate is signed by an authority that broker.ca does not hold; give the file of the one that \
-             signed it"
-                .to_owned()
-        }
+        CertificateError::UnknownIssuer => format!(
+            "the certificate of {peer} is signed by an authority that {section}.ca does not hold; give the file of the one \
+             that signed it"
+        ),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => format!(
-            "the broker's certificate has expired, or the board's clock is wrong ({problem}); boards without a battery \
+            "the certificate of {peer} has expired, or the board's clock is wrong ({problem}); boards without a battery \
              start at the time of the image"
         ),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => format!(
-            "the broker's certificate is not valid yet, or the board's clock is wrong ({problem}); boards without a \
+            "the certificate of {peer} is not valid yet, or the board's clock is wrong ({problem}); boards without a \
              battery start at the time of the image"
         ),
         _ => format!("the certificate cannot be used: {problem}"),
@@ -186,7 +258,7 @@ mod tests {
     #[test]
     fn a_file_that_is_missing_or_no_certificate_is_named() {
         let missing = TlsFiles { ca: Some("/nowhere/ca.pem".into()), ..TlsFiles::default() };
-        let error = client_config(&missing).unwrap_err().to_string();
+        let error = client_config(&missing, true).unwrap_err().to_string();
         assert!(error.starts_with("/nowhere/ca.pem: cannot be read"), "{error}");
 
         let dir = tempfile::tempdir().unwrap();
@@ -201,7 +273,7 @@ mod tests {
         ] {
             std::fs::write(&path, text).unwrap();
             let files = TlsFiles { ca: Some(path.clone()), ..TlsFiles::default() };
-            let error = client_config(&files).unwrap_err().to_string();
+            let error = client_config(&files, true).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

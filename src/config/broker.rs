@@ -60,6 +60,9 @@ impl Config {
         if let Some(options) = self.web_options() {
             crate::web::check(&options)?;
         }
+        if let Some(options) = self.cot_options() {
+            crate::cot::check(&options)?;
+        }
         Ok(())
     }
 
@@ -98,6 +101,7 @@ impl Config {
                  answer_age_s, or lower session_expiry_s"
             ));
         }
+        notes.extend(self.cot_notes());
         #[cfg(feature = "web")]
         notes.extend(self.web_options().iter().flat_map(crate::web::WebOptions::notes));
         notes

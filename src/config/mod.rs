@@ -12,6 +12,7 @@ use crate::decoder::onnxruntime::Provider;
 use crate::engine::EngineChoice;
 
 mod broker;
+mod cot;
 mod error;
 mod parse;
 mod reader;
@@ -21,6 +22,7 @@ mod surroundings;
 mod tensorrt;
 mod web;
 
+pub use cot::CotConfig;
 pub use error::ConfigError;
 pub use surroundings::Surroundings;
 pub use web::WebConfig;
@@ -58,6 +60,8 @@ pub struct Config {
     pub fleet: FleetConfig,
     /// The map page.
     pub web: WebConfig,
+    /// Saved objects as Cursor on Target events.
+    pub cot: CotConfig,
 }
 
 /// The broker and our session there.

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use super::error::{ConfigError, Place};
 use super::reader::{Document, Section};
 use super::{
-    BrokerConfig, Config, DecoderConfig, DefaultsConfig, EngineChoice, FleetConfig, HealthConfig,
+    BrokerConfig, Config, CotConfig, DecoderConfig, DefaultsConfig, EngineChoice, FleetConfig, HealthConfig,
     LimitsConfig, Overrides, PasswordSource, PreviewConfig, Surroundings, TensorRtConfig, WebConfig,
 };
 use crate::api::MAX_CHIPS;
@@ -57,6 +57,7 @@ impl Config {
             health: HealthConfig { interval_s: 30 },
             fleet: FleetConfig::default(),
             web: WebConfig::default(),
+            cot: CotConfig::default(),
         }
     }
 
@@ -139,6 +140,7 @@ impl Config {
             self.fleet.groups = groups;
         }
         self.web.read(&document.section("web")?)?;
+        self.cot.read(&document.section("cot")?)?;
         Ok(())
     }
 

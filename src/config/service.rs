@@ -76,6 +76,7 @@ impl Config {
             health_interval: Duration::from_secs(self.health.interval_s.max(1)),
             self_test_interval: Duration::from_secs(120),
             look_interval: Duration::from_secs(2),
+            cot: self.cot_options(),
         }
     }
 }

@@ -104,6 +104,27 @@ impl Config {
                 out.path(key, path);
             }
         }
+
+        let cot = &self.cot;
+        out.section("cot");
+        out.list("targets", cot.targets.iter().map(ToString::to_string));
+        out.list("layers", cot.layers.iter().cloned());
+        if let Some(callsign) = &cot.callsign {
+            out.text("callsign", callsign);
+        }
+        out.number("interval_s", cot.interval_s);
+        out.number("stale_s", cot.stale_s);
+        out.number("pause_ms", cot.pause_ms);
+        for (key, path) in [("ca", &cot.tls.ca), ("cert", &cot.tls.cert), ("key", &cot.tls.key)] {
+            if let Some(path) = path {
+                out.path(key, path);
+            }
+        }
+        out.line("check_name", &Value::Boolean(cot.check_name));
+        if let Some(address) = cot.multicast_interface {
+            out.text("multicast_interface", &address.to_string());
+        }
+        out.number("multicast_ttl", u64::from(cot.multicast_ttl));
         out.0
     }
 }

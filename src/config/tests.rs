@@ -215,6 +215,19 @@ fn a_value_that_cannot_be_is_refused_with_its_line_and_what_would_be_right() {
         ("[web]\nlisten = \"board\"", ":2: \"web.listen\" is no address with a port"),
         ("[web]\nhosts = [\"board:80\"]", ":2: \"web.hosts\" has an entry that is no name"),
         ("[web]\ncert = \"c\"", ":2: \"web.cert\" stands without key"),
+        (
+            "[cot]\ntargets = [\"tcp://a\", \"b\"]",
+            ":2: \"cot.targets\" has an entry, number 2, that is no target",
+        ),
+        (
+            "[cot]\ntargets = [\"tcp://a\", \"tcp://a:8087\"]",
+            ":2: \"cot.targets\" has an entry, number 2, that stands",
+        ),
+        ("[cot]\ntargets = [\"tcp://a\"]\nca = \"c\"", ":2: \"cot.targets\" has no target that is encrypted"),
+        ("[cot]\nlayers = [\"a b\"]", ":2: \"cot.layers\" has the name of a layer that"),
+        ("[cot]\ncert = \"c\"", ":2: \"cot.cert\" stands without key"),
+        ("[cot]\nstale_s = 60", ":2: \"cot.stale_s\" is shorter than interval_s"),
+        ("[cot]\nmulticast_interface = \"wlan0\"", ":2: \"cot.multicast_interface\" is no IPv4 address"),
         ("device = ", ":1: this is not TOML"),
         ("device = \"a\"\ndevice = \"b\"", ":2: this is not TOML: duplicate key"),
     ] {
@@ -277,6 +290,15 @@ fn what_is_in_force_reads_back_as_the_same() {
         password_file = "/p"
         cert = "/c.pem"
         key = "/k.pem"
+        [cot]
+        targets = ["udp://239.2.3.1", "tls://[::1]:1", "mqtt:cot"]
+        layers = ["ponds"]
+        callsign = "Träger 7"
+        ca = "/ca.pem"
+        cert = "/c.pem"
+        key = "/k.pem"
+        check_name = false
+        multicast_interface = "10.0.0.7"
     "#;
     for text in [text, ""] {
         let config = parse(text).unwrap();
@@ -287,7 +309,8 @@ fn what_is_in_force_reads_back_as_the_same() {
 #[test]
 fn what_is_in_force_shows_every_key() {
     let text = "[broker]\nurl=\"mqtts://a\"\nusername=\"u\"\npassword_file=\"p\"\nca=\"a\"\ncert=\"b\"\nkey=\"c\"\n\
-         [web]\nlisten=\"127.0.0.1:1\"\npassword_file=\"p\"\ncert=\"b\"\nkey=\"c\"";
+         [web]\nlisten=\"127.0.0.1:1\"\npassword_file=\"p\"\ncert=\"b\"\nkey=\"c\"\n\
+         [cot]\ncallsign=\"c\"\nmulticast_interface=\"10.0.0.7\"";
     let shown = parse(text).unwrap().effective();
     let document = Document::parse("", None).unwrap();
     Config::defaults(&surroundings()).read(&document).unwrap();
@@ -345,6 +368,25 @@ proptest! {
         let _ = parse(&format!("[broker]\nurl = {text}"));
         let _ = parse(&format!("[limits]\n{text} = 1"));
     }
+}
+
+#[test]
+fn events_are_sent_where_there_are_targets_and_their_certificates_are_checked() {
+    assert!(parse("").unwrap().cot_options().is_none());
+    let config =
+        parse("device = \"b\"\nroot = \"x/y\"\n[cot]\ntargets = [\"udp://239.2.3.1\"]\ninterval_s = 10")
+            .unwrap();
+    let options = config.service_options().cot.unwrap();
+    assert_eq!((options.topic.as_str(), options.callsign.as_str()), ("x/y/b", "b"));
+    assert_eq!(
+        (options.interval.as_secs(), options.stale.as_secs(), options.pause.as_millis()),
+        (10, 86_400, 300)
+    );
+    assert!(config.notes().iter().any(|note| note.contains("can read what is saved")));
+    let tls = parse("[cot]\ntargets = [\"tls://a\"]\nca = \"/nowhere.pem\"\ncheck_name = false").unwrap();
+    assert!(tls.check_files().unwrap_err().to_string().starts_with("/nowhere.pem"));
+    let public = parse("[cot]\ntargets = [\"tls://a\"]\ncheck_name = false").unwrap();
+    assert!(public.notes().iter().any(|note| note.contains("without cot.ca")));
 }
 
 #[cfg(feature = "web")]

@@ -34,7 +34,8 @@ use super::queue::RequestQueue;
 use super::verbs::Stepped;
 use super::watcher::FolderNews;
 use crate::accelerator::EngineNews;
-use crate::bus::{AckToken, BusClient, BusEvent, SubscribeToken};
+use crate::bus::{AckToken, BusClient, BusEvent, OutgoingMessage, SubscribeToken};
+use crate::cot::CotLive;
 use crate::store::{Change, Finish, KeptAnswer, OutboxMessage};
 use deadlines::Deadlines;
 pub(super) use journal::Backlog;
@@ -59,6 +60,8 @@ pub(super) enum Input {
     Looked { view: Arc<FolderView>, news: Vec<FolderNews>, models: bool },
     /// A model has another engine.
     Engine(EngineNews),
+    /// Somebody else in this process has something to publish; whether there is a connection for it.
+    Pass(Box<OutgoingMessage>, tokio::sync::oneshot::Sender<bool>),
     /// End in good order.
     Stop,
 }
@@ -213,6 +216,15 @@ impl<C: BusClient> Clerk<C> {
                 }
             }
             Input::Engine(news) => self.engine(&news),
+            Input::Pass(message, taken) => {
+                let is_there = self.publisher.is_connected();
+                match message.retain {
+                    true => self.publisher.tell(*message),
+                    false => drop(self.publisher.pass(*message)),
+                }
+                // Who has given up waiting needs no answer.
+                let _ = taken.send(is_there);
+            }
             Input::Stop => self.stopping = true,
         }
     }
@@ -308,7 +320,9 @@ impl<C: BusClient> Clerk<C> {
         let now = Instant::now();
         self.tell_problems();
         if self.deadlines.take_health(now, self.announcer.health_interval()) {
-            let (problems, delivery) = (self.trouble.told(), self.delivery_health());
+            let of_cot = self.context.cot.as_ref().map_or_else(Vec::new, CotLive::problems);
+            let (mut problems, delivery) = (self.trouble.told(), self.delivery_health());
+            problems.extend(of_cot.iter().map(String::as_str));
             let health =
                 self.announcer.health(&self.tally, &self.context, self.queue.len(), &problems, delivery, now);
             if self.publisher.is_connected()

@@ -12,6 +12,7 @@ use super::pulse::Pulse;
 use super::surveys::Surveys;
 use crate::api::OutputOptions;
 use crate::bus::Topics;
+use crate::cot::CotLive;
 use crate::engine::Engine;
 use crate::layers::Layers;
 use crate::session::{Session, SessionKey, SessionTable};
@@ -38,6 +39,8 @@ pub(super) struct Context {
     pub sessions: Mutex<SessionTable>,
     /// Searches for everything that are under way.
     pub surveys: Surveys,
+    /// Where saved objects go as Cursor on Target events, if they do.
+    pub cot: Option<CotLive>,
     /// Layers with objects that are not in their files yet, because those cannot be written.
     pub behind: Mutex<BTreeSet<String>>,
     /// What a test has decoded before, so that millions of steps cost few decodes.

@@ -17,6 +17,7 @@ use super::surveys::Surveys;
 use super::unanswered::{Recovered, recover};
 use super::{ServiceError, ServiceOptions};
 use crate::bus::{BusClient, Topics};
+use crate::cot::CotLive;
 use crate::engine::Engine;
 use crate::layers::Layers;
 use crate::session::SessionTable;
@@ -81,6 +82,7 @@ pub(super) fn furnish<C: BusClient>(
         max_layers: options.layers,
         sessions: Mutex::new(sessions),
         surveys: Surveys::default(),
+        cot: options.cot.clone().map(|cot| CotLive::open(cot, &options.disk, &options.state)),
         behind: Mutex::new(backlog.behind().clone()),
         #[cfg(test)]
         memo: std::sync::OnceLock::new(),

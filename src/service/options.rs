@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::accelerator::{AcceleratorOptions, SelfCheckOptions};
 use crate::api::{Limits, PromptItem};
+use crate::cot::CotOptions;
 use crate::durable::Disk;
 use crate::engine::EngineChoice;
 use crate::session::SessionLimits;
@@ -69,6 +70,8 @@ pub struct ServiceOptions {
     pub self_test_interval: Duration,
     /// Time between two looks at the feature directories.
     pub look_interval: Duration,
+    /// Where saved objects go as Cursor on Target events, if they do.
+    pub cot: Option<CotOptions>,
 }
 
 impl ServiceOptions {
@@ -112,6 +115,7 @@ impl Default for ServiceOptions {
             health_interval: Duration::from_secs(30),
             self_test_interval: Duration::from_secs(120),
             look_interval: Duration::from_secs(2),
+            cot: None,
         }
     }
 }

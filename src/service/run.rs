@@ -14,7 +14,8 @@ use super::shown::FoldersShown;
 use super::watcher::Watcher;
 use super::{ServiceError, ServiceOptions};
 use crate::accelerator::{Accelerator, Listener, SelfCheck};
-use crate::bus::{BusClient, BusConnection};
+use crate::bus::{BusClient, BusConnection, OutgoingMessage};
+use crate::cot::{CotThread, Outlet};
 use crate::engine::{Engine, EngineOptions};
 
 /// How long a stop waits for what still runs: longer than the bus takes to take leave.
@@ -33,6 +34,8 @@ pub struct Service {
     watching: Sender<()>,
     ends: Sender<End>,
     ended: Receiver<End>,
+    /// It does without others, and others without it.
+    cot: Option<CotThread>,
 }
 
 /// Why a service is to be stopped.
@@ -106,9 +109,10 @@ impl Service {
         // It holds nothing that must be closed, ends at once where nobody wants it, and is missed by systemd.
         let started = Arc::clone(&pulse);
         spawn("watchdog", &channel().0, move || feed_watchdog(&pulse))?;
+        let cot = start_cot(&context, &clerk);
         started.started();
         tell_systemd(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
-        Ok(Self { context, clerk, threads, watching, ends, ended })
+        Ok(Self { context, clerk, threads, watching, ends, ended, cot })
     }
 
     /// What asks the service to end.
@@ -152,7 +156,32 @@ impl Service {
                 tracing::error!("a thread had failed");
             }
         }
+        if let Some(cot) = self.cot {
+            cot.stop();
+        }
         self.context.attempts.forgive();
+    }
+}
+
+/// Starts to send saved objects to TAK, where the options say so. Whatever becomes of it, the service goes on.
+fn start_cot(context: &Context, clerk: &Sender<Input>) -> Option<CotThread> {
+    let cot = context.cot.as_ref()?;
+    match cot.start(Arc::new(ToBroker(clerk.clone()))) {
+        Ok(thread) => Some(thread),
+        Err(error) => {
+            tracing::error!(%error, "saved objects are not sent to TAK");
+            None
+        }
+    }
+}
+
+/// The clerk's connection to the broker, for others who have something to publish.
+struct ToBroker(Sender<Input>);
+
+impl Outlet for ToBroker {
+    fn publish(&self, message: OutgoingMessage, taken: tokio::sync::oneshot::Sender<bool>) {
+        // A clerk that is gone drops both, which is an answer.
+        let _ = self.0.send(Input::Pass(Box::new(message), taken));
     }
 }
 

@@ -8,7 +8,7 @@
 mod colour;
 #[cfg(any(feature = "flatgeobuf", feature = "gpkg"))]
 mod columns;
-mod cot;
+pub(crate) mod cot;
 mod error;
 mod fences;
 #[cfg(feature = "flatgeobuf")]
@@ -22,7 +22,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod text;
-mod xml;
+mod walk;
+pub(crate) mod xml;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -32,6 +33,7 @@ use super::Filter;
 pub use error::ExportError;
 pub use format::Format;
 use source::Source;
+pub(crate) use walk::{Walk, layer_names};
 
 /// How to export.
 #[derive(Debug, Clone)]

@@ -25,6 +25,7 @@ impl Object {
 }
 
 /// One outline with its holes; rings are not closed, of three or more vertices of which no two neighbours are the same.
+#[derive(Debug)]
 pub(super) struct Area {
     pub outer: Vec<LonLat>,
     pub holes: Vec<Vec<LonLat>>,
@@ -123,6 +124,16 @@ pub(super) fn clockwise(ring: &[LonLat]) -> Vec<LonLat> {
     ring
 }
 
+/// The polygons of a feature.
+pub(super) fn areas(feature: &Feature) -> Vec<Area> {
+    let pieces = feature.geometry.as_ref().map_or_else(Vec::new, |geometry| pieces(&geometry.value));
+    let area = |piece: &Piece<'_>| match piece {
+        Piece::Polygon(rings) => Area::of(rings),
+        _ => None,
+    };
+    pieces.iter().filter_map(area).collect()
+}
+
 /// Hands over each object that has a polygon. Others are counted as left out, and so is a layer without one.
 pub(super) fn each_object(
     source: &mut Source,
@@ -133,14 +144,7 @@ pub(super) fn each_object(
     let mut exported = Exported::default();
     let mut features = source.lines()?;
     while let Some(feature) = features.next_feature()? {
-        let pieces = feature.geometry.as_ref().map_or_else(Vec::new, |geometry| pieces(&geometry.value));
-        let areas: Vec<Area> = pieces
-            .iter()
-            .filter_map(|piece| match piece {
-                Piece::Polygon(rings) => Area::of(rings),
-                _ => None,
-            })
-            .collect();
+        let areas = areas(&feature);
         if areas.is_empty() {
             exported.skipped += 1;
             continue;

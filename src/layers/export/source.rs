@@ -14,8 +14,8 @@ use crate::layers::{DIRECTORY, Filter, LayerError, layer_path, op};
 /// A layer file as it was when the export began.
 pub(super) struct Source {
     pub layer: String,
-    path: PathBuf,
-    file: File,
+    pub(super) path: PathBuf,
+    pub(super) file: File,
     len: u64,
     filter: Filter,
 }
@@ -82,7 +82,7 @@ impl Features<'_> {
     }
 }
 
-fn layers_in(directory: &Path) -> Vec<String> {
+pub(super) fn layers_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let name = |entry: fs::DirEntry| {
         let name = entry.file_name();

@@ -7,7 +7,7 @@ pub(super) fn escape(text: &str) -> String {
 
 /// Text for XML of nothing but ASCII: everything else as numeric references, which receivers read back whole, whatever
 /// they take the encoding for and wherever they cut a stream.
-pub(super) fn escape_ascii(text: &str) -> String {
+pub(crate) fn escape_ascii(text: &str) -> String {
     escaped(text, true)
 }
 

@@ -17,6 +17,9 @@ impl<C: BusClient> Clerk<C> {
             BusEvent::Disconnected { error, cause, unacknowledged, retry_in } => {
                 self.publisher.disconnected(&unacknowledged, cause);
                 self.echo.disconnected();
+                if let Some(cot) = &self.context.cot {
+                    cot.broker_away();
+                }
                 self.log_away(&error, retry_in, "the broker is away");
                 tell_status(&format!("serving; the broker is away: {error}"));
             }
@@ -26,8 +29,11 @@ impl<C: BusClient> Clerk<C> {
             }
             BusEvent::Message(message) => self.message(message),
             BusEvent::Published { token, outcome } => {
-                let ping = self.rules.topics.ping();
-                if self.publisher.published(token, &outcome).is_some_and(|refused| refused == ping) {
+                let (ping, refused) = (self.rules.topics.ping(), self.publisher.published(token, &outcome));
+                if let (Some(cot), Some(refused)) = (&self.context.cot, &refused) {
+                    cot.broker_refuses(refused);
+                }
+                if refused.is_some_and(|refused| refused == ping) {
                     tracing::warn!(
                         topic = ping,
                         "the broker does not let the board publish on its own request topic, so it cannot test whether \
@@ -101,6 +107,9 @@ impl<C: BusClient> Clerk<C> {
             self.echo.subscribed();
         }
         self.announce(!self.deaf);
+        if let Some(cot) = &self.context.cot {
+            cot.broker_connected();
+        }
         tell_status(if self.deaf { "the broker does not let requests reach us" } else { "serving" });
     }
 

@@ -107,6 +107,10 @@ impl<C: BusClient> Clerk<C> {
         if !applied.failed.is_empty() {
             self.deadlines.layers_failed(now);
         }
+        if let Some(cot) = &self.context.cot {
+            let is_done = |entry: &&JournalEntry| applied.done.binary_search(&entry.seq).is_ok();
+            cot.changed(entries.iter().filter(is_done).map(|entry| &entry.op));
+        }
         self.backlog.note(entries, applied);
         self.context.behind().clone_from(&self.backlog.behind);
         if !self.backlog.done.is_empty() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Clerk;
 use crate::bus::BusClient;
+use crate::cot::CotLive;
 use crate::layers::LayerError;
 use crate::store::{Problem, StoreError};
 
@@ -36,6 +37,9 @@ impl<C: BusClient> Clerk<C> {
             if !matches!(problem, Problem::BadRows { .. }) || self.trouble.damaged.is_none() {
                 self.trouble.damaged = Some(message);
             }
+        }
+        for message in self.context.cot.as_ref().map_or_else(Vec::new, CotLive::take_news) {
+            self.event(self.announcer.problem("cot_problem", &message));
         }
         for problem in self.context.layers.take_problems() {
             let message = problem.to_string();
