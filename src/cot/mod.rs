@@ -15,7 +15,7 @@
 //!
 //! 1. What is handed over by the service ([`CotLive::changed`]) takes a moment's lock and a bounded copy; where the copies would
 //!    take too much memory they are dropped, and layer files are read instead.
-//! 2. Memory: [`known::MOST`] objects are known by id, layer and boxes; changes that wait have at most a few MiB; of a
+//! 2. Memory: 10,000 objects (`known::MOST`) are known by id, layer and boxes; changes that wait have at most a few MiB; of a
 //!    layer's file one line a target.
 //! 3. A part that was sent and is gone is deleted at every target, in two steps, once each is reached, also after a restart.
 //! 4. Nothing is sent before the clock is set.

@@ -223,7 +223,7 @@ impl Round {
                 },
             };
             match walk.next_object() {
-                Ok(Some((_, line))) => {
+                Ok(Some(line)) => {
                     let shapes = Shapes::of_line(walk.layer(), &line);
                     if shapes.is_some() {
                         return shapes;

@@ -41,7 +41,7 @@ pub(crate) struct CotThread {
 }
 
 impl CotLive {
-    /// Takes up what was sent before the last end; nothing is sent before [`Self::start`].
+    /// Takes up what was sent before the last end; nothing is sent before the service starts it.
     pub fn open(options: CotOptions, disk: &Disk, state: &Path) -> Self {
         let mut known = Known::new(options.targets.len());
         let ledger = Ledger::open(disk, state, &mut known);

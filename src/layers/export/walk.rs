@@ -41,11 +41,11 @@ impl Walk {
         &self.source.layer
     }
 
-    /// The next line that is a feature with an id: the id and the line. `None` at the end.
+    /// The next line that is a feature with an id. `None` at the end.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn next_object(&mut self) -> Result<Option<(String, String)>, ExportError> {
+    pub fn next_object(&mut self) -> Result<Option<String>, ExportError> {
         let path = self.source.path.clone();
         let failed = |error| LayerError::io("read", &path, error);
         self.source.file.seek(SeekFrom::Start(self.offset)).map_err(failed)?;
@@ -56,8 +56,8 @@ impl Walk {
                 break;
             }
             self.offset = span.offset + span.len;
-            if let Line::Feature(Some(id)) = classify(line) {
-                return Ok(Some((id, String::from_utf8_lossy(trim(line)).into_owned())));
+            if let Line::Feature(Some(_)) = classify(line) {
+                return Ok(Some(String::from_utf8_lossy(trim(line)).into_owned()));
             }
         }
         Ok(None)
