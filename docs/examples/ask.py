@@ -7,6 +7,8 @@
 With --save the object is saved in a layer on the board. Requests and answers have QoS 1 and the session with the broker is
 kept, so an answer that comes while this script is not connected is not lost: the next run hears it. A board that nobody is
 called is told before anything is asked: each board keeps its state at the broker.
+
+This is all in one file, to be read and taken from. For programs there is a package: clients/python.
 """
 
 import argparse
