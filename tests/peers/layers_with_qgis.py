@@ -256,7 +256,8 @@ def edit(card):
 
 def draw(card):
     """The exports over the raster, in the raster's CRS; the layers' colours are where their objects are."""
-    raster = QgsRasterLayer(str(DEMO / "scene.tif"), "scene")
+    # A copy: QGIS leaves statistics beside it.
+    raster = QgsRasterLayer(shutil.copy(DEMO / "scene.tif", card.parent), "scene")
     layers = [open_layer(f"{card}|layername={name}", name) for name in KINDS.values()]
     settings = QgsMapSettings()
     settings.setLayers([*layers, raster])
