@@ -24,6 +24,8 @@ pub enum ErrorCode {
     UnknownLayer,
     /// The layer has no object of that id.
     UnknownObject,
+    /// No mask of such an answer is kept.
+    UnknownMask,
     /// The session has no mask to save, or the layer no object to take back.
     NothingToSave,
     /// The folder is known but cannot be served now.
@@ -32,6 +34,8 @@ pub enum ErrorCode {
     ModelMissing,
     /// The folder was encoded with another checkpoint or family.
     ModelMismatch,
+    /// The mask to start from is of another chip, folder or model than the prompt is answered with.
+    MaskMismatch,
     /// The chip's file is missing, truncated or not what the manifest says.
     ChipUnreadable,
     /// The answer does not fit the requested size.
@@ -58,7 +62,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order of the documentation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::BadRequest,
         Self::UnknownVerb,
         Self::UnknownCrs,
@@ -68,10 +72,12 @@ impl ErrorCode {
         Self::UnknownSession,
         Self::UnknownLayer,
         Self::UnknownObject,
+        Self::UnknownMask,
         Self::NothingToSave,
         Self::FolderNotReady,
         Self::ModelMissing,
         Self::ModelMismatch,
+        Self::MaskMismatch,
         Self::ChipUnreadable,
         Self::TooLarge,
         Self::Expired,
@@ -102,10 +108,12 @@ impl ErrorCode {
             Self::UnknownSession => "UNKNOWN_SESSION",
             Self::UnknownLayer => "UNKNOWN_LAYER",
             Self::UnknownObject => "UNKNOWN_OBJECT",
+            Self::UnknownMask => "UNKNOWN_MASK",
             Self::NothingToSave => "NOTHING_TO_SAVE",
             Self::FolderNotReady => "FOLDER_NOT_READY",
             Self::ModelMissing => "MODEL_MISSING",
             Self::ModelMismatch => "MODEL_MISMATCH",
+            Self::MaskMismatch => "MASK_MISMATCH",
             Self::ChipUnreadable => "CHIP_UNREADABLE",
             Self::TooLarge => "TOO_LARGE",
             Self::Expired => "EXPIRED",

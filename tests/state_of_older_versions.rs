@@ -51,6 +51,7 @@ fn prompt() -> PromptItem {
         prompt: PromptSet { points: vec![[9.1, 47.6]], foreground: vec![true], bbox: None },
         output: OutputOptions::default(),
         stitch: None,
+        refine: false,
         properties: None,
     }
 }

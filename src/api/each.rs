@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::error::{Parsed, RequestError};
 use super::geojson_prompt;
 use super::limits::Limits;
-use super::parse::request_from;
+use super::parse::{one_prompt_of_a_mask, request_from};
 use super::request::{PromptItem, Request};
 use super::values::id_from;
 
@@ -17,7 +17,7 @@ const OBJECT: &str = "object";
 const LABEL: &str = "label";
 
 /// Options that each object has; the others belong to the request.
-const OF_OBJECTS: &[&str] = &["folder", "crs", "output", "stitch", "max_chips"];
+const OF_OBJECTS: &[&str] = &["folder", "crs", "output", "stitch", "max_chips", "refine"];
 
 /// Features that make one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +119,7 @@ pub(super) fn parse(
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
     let mut request = request_from(options, limits, defaults)?;
+    one_prompt_of_a_mask(request.mask_of.is_some())?;
     let crs = object.remove("crs").unwrap_or(Value::Null);
     let mut batch = Vec::with_capacity(groups.len());
     for group in groups {

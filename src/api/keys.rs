@@ -49,6 +49,8 @@ pub const KEYS: &[Key] = &[
     key("output", &["segment", "add", "undo", "save", "fetch"]),
     key("stitch", DRAWING),
     key("max_chips", DRAWING),
+    key("refine", &["segment", "add"]),
+    key("mask_of", &["segment"]),
     key("ttl_ms", QUEUED),
     key("preview", &["segment"]),
     key("session", &["add", "undo", "clear", "save", "unsave"]),

@@ -39,7 +39,7 @@ pub use request::{
 };
 pub use response::{
     ApiError, ChipSide, ErrorStatus, Feature, FeatureCollection, Incomplete, LegacyCrs, MaskProperties,
-    MaskReport, OkStatus, Outcome, Response, StitchReport, Timing,
+    MaskReport, NotRefined, OkStatus, Outcome, RefineReport, Response, StitchReport, Timing,
 };
 
 /// The version of this interface, as told in `info`.

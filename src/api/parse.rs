@@ -106,11 +106,14 @@ pub(super) fn request_from(
             "a request has either \"prompts\" or its own \"points\" and \"bbox\", not both".to_owned(),
         ));
     }
+    let mask_of = mask_of(&object)?;
+    one_prompt_of_a_mask(batch.is_some() && mask_of.is_some())?;
     let properties = properties_of(&object, "")?;
     Ok(Request {
         item,
         batch,
         said,
+        mask_of,
         ttl_ms: whole_number(&object, "ttl_ms")?,
         preview: boolean(&object, "", "preview")?.unwrap_or(false),
         session: name(&object, "session")?,
@@ -126,6 +129,26 @@ pub(super) fn request_from(
         since: instant(&object, "since")?,
         until: instant(&object, "until")?,
     })
+}
+
+/// The answer whose mask a request starts from.
+fn mask_of(object: &Map<String, Value>) -> Parsed<Option<RequestId>> {
+    let Some(value) = given(object, "mask_of") else { return Ok(None) };
+    if boolean(object, "", "refine")? == Some(false) {
+        let problem = "\"mask_of\" says whose mask to refine, and \"refine\": false to refine none; leave one of them out";
+        return Err(RequestError::Contradiction(problem.to_owned()));
+    }
+    id_from(value).map_err(|error| RequestError::bad("mask_of", format!("is no id of an answer: {error}")))
+}
+
+/// Many prompts do not start from one mask.
+pub(super) fn one_prompt_of_a_mask(is_of_many: bool) -> Parsed<()> {
+    if !is_of_many {
+        return Ok(());
+    }
+    let problem =
+        "\"mask_of\" goes with one prompt, not with many; \"refine\": true refines each by its own mask";
+    Err(RequestError::Contradiction(problem.to_owned()))
 }
 
 /// The keys that an object gives a value to; that it is no preview asks for nothing.
@@ -223,6 +246,7 @@ fn item_from(
         prompt: prompt_from(object, path, crs, limits)?,
         output,
         stitch: stitch_from(object, outer.and_then(|o| o.stitch), &output, path)?,
+        refine: boolean(object, path, "refine")?.unwrap_or_else(|| outer.is_some_and(|o| o.refine)),
         properties: None,
     })
 }

@@ -200,6 +200,9 @@ pub struct PromptItem {
     /// Follow the object into neighbouring chips, over so many at the most; `None` stays on one chip.
     #[serde(default)]
     pub stitch: Option<u16>,
+    /// Start from the mask of an earlier answer: of the session, or of this very prompt.
+    #[serde(default)]
+    pub refine: bool,
     /// The object's own properties, which come back with its answer.
     #[serde(default)]
     pub properties: Option<Map<String, Value>>,
@@ -210,7 +213,7 @@ impl Default for PromptItem {
     fn default() -> Self {
         let (prompt, output) = (PromptSet::default(), OutputOptions::default());
         let crs = CrsChoice::WGS84;
-        Self { id: None, folder: None, crs, prompt, output, stitch: None, properties: None }
+        Self { id: None, folder: None, crs, prompt, output, stitch: None, refine: false, properties: None }
     }
 }
 
@@ -247,6 +250,9 @@ pub struct Request {
     pub batch: Option<Vec<PromptItem>>,
     /// What it says itself.
     pub said: Said,
+    /// The earlier answer of the client whose mask a `segment` starts from.
+    #[serde(default)]
+    pub mask_of: Option<RequestId>,
     /// Milliseconds after receipt when nobody waits for the answer any more.
     pub ttl_ms: Option<u64>,
     /// Of one client's waiting previews only the newest is run.

@@ -45,6 +45,9 @@ pub enum Outcome {
         /// How far the object was followed, where the request asked for it.
         #[serde(flatten)]
         stitch: Option<StitchReport>,
+        /// Whether it started from an earlier mask, where the request asked for it.
+        #[serde(flatten)]
+        refine: Option<RefineReport>,
     },
     /// A batch, in the order of its prompts.
     Batch {
@@ -99,11 +102,11 @@ impl Response {
     pub fn empty_mask(id: Option<RequestId>) -> Self {
         let result = FeatureCollection { bbox: None, crs: None, features: Vec::new() };
         let (masks, timing_ms) = (Vec::new(), Timing::default());
-        let (status, tolerance, chip_bbox, stitch) = (OkStatus::Ok, None, None, None);
+        let (status, tolerance, chip_bbox, stitch, refine) = (OkStatus::Ok, None, None, None, None);
         Self {
             id,
             properties: None,
-            outcome: Outcome::Mask { status, result, masks, timing_ms, chip_bbox, tolerance, stitch },
+            outcome: Outcome::Mask { status, result, masks, timing_ms, chip_bbox, tolerance, stitch, refine },
         }
     }
 
@@ -253,6 +256,36 @@ pub enum Incomplete {
     Disagreement,
     /// The chips beyond were not asked: the area that everything was looked for in ends there.
     Area,
+}
+
+/// Whether an answer started from an earlier mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RefineReport {
+    /// Whether it did.
+    pub refined: bool,
+    /// Why not; absent where it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_refined_because: Option<NotRefined>,
+}
+
+impl RefineReport {
+    /// It did.
+    pub const DONE: Self = Self { refined: true, not_refined_because: None };
+
+    /// It did not.
+    pub const fn not(because: NotRefined) -> Self {
+        Self { refined: false, not_refined_because: Some(because) }
+    }
+}
+
+/// Why an answer did not start from an earlier mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotRefined {
+    /// There is none yet: the session's first prompts, or prompts before that no chip covered.
+    NoMask,
+    /// The prompts are answered on another chip now.
+    OtherChip,
 }
 
 /// Where the time went, in milliseconds.

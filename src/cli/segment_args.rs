@@ -31,6 +31,14 @@ Examples:
   The trees that were clicked in QGIS, each one object, with its own attributes:
     geosam-edge segment /card/beiluhe --prompts trees.geojson --output crowns.geojsonl
 
+  Twice, the second time from its own mask:
+    geosam-edge segment /card/beiluhe --point 92.7291,35.0783 --refine
+
+  Corrected: the answer \"b\" starts from the mask of \"a\", and has one more point:
+    printf '%s\\n' '{\"id\":\"a\",\"points\":[[92.7291,35.0783]]}' \\
+        '{\"id\":\"b\",\"mask_of\":\"a\",\"points\":[[92.7291,35.0783],[92.7301,35.0790]],\"labels\":[1,0]}' |
+        geosam-edge segment /card/beiluhe --request -
+
   Many prompts, one request JSON a line (the same as over MQTT), one response a line:
     geosam-edge segment /card/beiluhe --request prompts.jsonl > responses.jsonl
 
@@ -105,6 +113,13 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = MAX_CHIPS, requires = "stitch",
         value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub max_chips: u16,
+
+    /// Decode each prompt twice, the second time from the mask of the first, as segment-anything refines a mask. A request
+    /// of --request may say "refine": false; or "mask_of" with the id of an earlier request of the same input, whose mask
+    /// it starts from instead (those of the last 64 are kept). The model must have been imported with the parameters for
+    /// masks.
+    #[arg(long)]
+    pub refine: bool,
 
     /// A picture of the first mask over the raster beside the folder, with the prompt drawn; a PNG.
     #[arg(long, value_name = "FILE.png", conflicts_with_all = ["request", "prompts"])]
@@ -183,7 +198,7 @@ impl Args {
     pub(super) fn defaults(&self) -> PromptItem {
         let output = self.output_options();
         let stitch = self.stitch();
-        PromptItem { crs: self.crs, output, stitch, ..PromptItem::default() }
+        PromptItem { crs: self.crs, output, stitch, refine: self.refine, ..PromptItem::default() }
     }
 
     /// The one prompt that the flags describe, of so many points at the most.

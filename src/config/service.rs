@@ -66,6 +66,7 @@ impl Config {
                 per_client: limits.client_sessions,
                 idle_seconds: limits.session_age_s,
             },
+            masks: ServiceOptions::default().masks,
             layers: limits.layers,
             workers,
             threads,

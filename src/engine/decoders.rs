@@ -204,6 +204,14 @@ impl Decoders {
         Ok(places.find(checkpoint, family).cloned()?)
     }
 
+    /// Checksum of the checkpoint that a folder's model was imported from.
+    ///
+    /// # Errors
+    /// As [`Decoders::check`].
+    pub(super) fn checksum(&self, folder: &Folder) -> Result<String, EngineError> {
+        Ok(self.find(folder)?.sha256)
+    }
+
     /// Whose decoder is for a folder's checkpoint: the accelerator's, once it is ready. Builds nothing.
     ///
     /// # Errors

@@ -59,6 +59,17 @@ pub enum EngineError {
         /// ` (simplified by 48 pixels)`, where that was tried.
         coarsest: String,
     },
+    /// The mask to start from is of something else.
+    #[error(
+        "the mask to start from is {mask}, and this prompt is answered {prompt}; ask without \"mask_of\", and refine that \
+         answer"
+    )]
+    OtherMask {
+        /// What the mask is of.
+        mask: String,
+        /// What the prompt is answered on, to follow "answered".
+        prompt: String,
+    },
     /// The folder, its manifest, or the choice of a chip.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -119,6 +130,7 @@ impl EngineError {
             Self::NoFolder => ErrorCode::FolderNotReady,
             Self::NoSuchChip { .. } => ErrorCode::Internal,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
+            Self::OtherMask { .. } => ErrorCode::MaskMismatch,
             Self::Catalog(e) => e.code(),
             Self::Features(e) => e.code(),
             Self::Models(e) => e.code(),

@@ -15,7 +15,9 @@ mod folder;
 mod kept;
 mod locate;
 mod model_places;
+mod refine;
 mod segment;
+mod segmentation;
 mod stitch;
 mod swapped;
 #[cfg(test)]
@@ -28,4 +30,6 @@ pub use error::EngineError;
 pub use everything::{FoundObject, Step, Survey};
 pub use folder::ServedFolder;
 pub use locate::chip_of;
-pub use segment::{Engine, EngineOptions, Segmentation};
+pub use refine::{LowResMask, MaskInput};
+pub use segment::{Engine, EngineOptions};
+pub use segmentation::Segmentation;

@@ -5,25 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use ndarray::{Array2, Array3, Axis};
+use ndarray::Axis;
 
-use super::answer::{self, DrawnMask, MaskObject, Writer};
+use super::answer::{DrawnMask, Writer};
 use super::decoders::{Pick, Picked};
 use super::kept::Kept;
+use super::refine::{LowResMask, MaskInput, best};
 use super::swapped::locate_or_advise;
-use super::{Decoders, EngineChoice, EngineError, ServedFolder};
+use super::{Decoders, EngineChoice, EngineError, Segmentation, ServedFolder};
 use crate::accelerator::{Accelerator, SelfCheck};
-use crate::api::{
-    Feature, FeatureCollection, Multimask, Outcome, OutputOptions, PromptItem, RequestId, Response,
-    StitchReport, Timing,
-};
-use crate::catalog::PromptGeometry;
+use crate::api::{Multimask, PromptItem, Timing};
+use crate::catalog::CatalogError;
 use crate::decoder::{
     CpuEngine, Decoded, DecoderError, FramePrompt, MaskDecoder, PreparedCache, PreparedChip, SelectedMask,
 };
 use crate::family::Family;
 use crate::features::Crc;
-use crate::geo::Affine;
 use crate::mask::Mask;
 
 /// How an engine is built.
@@ -56,7 +53,7 @@ struct ChipKey {
 
 /// What tells a file from the one that was in its place before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct FileStamp {
+pub(super) struct FileStamp {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
@@ -64,7 +61,7 @@ struct FileStamp {
 
 impl FileStamp {
     /// The file as it is now; nothing of one that is not there, which reading it will say.
-    fn of(path: &Path) -> Option<Self> {
+    pub fn of(path: &Path) -> Option<Self> {
         let told = std::fs::metadata(path).ok()?;
         let modified = (told.mtime(), told.mtime_nsec());
         Some(Self { inode: told.ino(), bytes: told.len(), modified })
@@ -87,174 +84,6 @@ pub struct Engine {
 
 /// What is called before each decode.
 type Step = Box<dyn Fn() + Send + Sync>;
-
-/// One segmented object.
-#[derive(Debug, Clone)]
-pub struct Segmentation {
-    folder: Arc<ServedFolder>,
-    chip: usize,
-    /// Pixels of the masks to the folder's CRS: the chip's own, or those of an object over several chips.
-    affine: Affine,
-    stitch: Option<StitchReport>,
-    chip_bbox: Option<[f64; 4]>,
-    masks: Vec<DrawnMask>,
-    collection: FeatureCollection,
-    /// Where the time went; `queue` is the caller's to fill.
-    pub timing: Timing,
-    /// Low-resolution logits `[M, L, L]` of the masks returned, M = 1 or 3.
-    pub logits: Array3<f32>,
-    /// The first mask, in the chip's shape; of a stitched object in that of all its chips, see [`Segmentation::affine`].
-    pub first_mask: Mask,
-    /// The prompt in the folder's CRS.
-    pub prompt: PromptGeometry,
-}
-
-impl Segmentation {
-    /// A stitched object: the folder, the chip it began on, the mask's pixels, and what was drawn of it.
-    #[expect(clippy::too_many_arguments, reason = "every field of it")]
-    pub(super) fn stitched(
-        folder: Arc<ServedFolder>,
-        chip: usize,
-        affine: Affine,
-        drawn: DrawnMask,
-        collection: FeatureCollection,
-        report: StitchReport,
-        timing: Timing,
-        (logits, mask): (Array2<f32>, Mask),
-        prompt: PromptGeometry,
-    ) -> Self {
-        Self {
-            folder,
-            chip,
-            affine,
-            stitch: Some(report),
-            chip_bbox: None,
-            masks: vec![drawn],
-            collection,
-            timing,
-            logits: logits.insert_axis(Axis(0)),
-            first_mask: mask,
-            prompt,
-        }
-    }
-
-    /// The polygons, as the request asked for them.
-    pub const fn collection(&self) -> &FeatureCollection {
-        &self.collection
-    }
-
-    /// The same masks drawn in another way.
-    ///
-    /// # Errors
-    /// A CRS that is not supported, or an answer that does not fit.
-    pub fn collection_as(&self, options: &OutputOptions) -> Result<FeatureCollection, EngineError> {
-        Writer::over(&self.folder, self.chip, self.affine, options.crs)?.write(&self.masks, options)
-    }
-
-    /// The first mask as one object, bounded by `options.max_bytes`, which `bytes` measures. `None` where nothing was found.
-    ///
-    /// # Errors
-    /// A CRS that is not supported, or an object that does not fit.
-    pub fn object(
-        &self,
-        options: &OutputOptions,
-        bytes: impl Fn(&MaskObject) -> usize,
-    ) -> Result<Option<MaskObject>, EngineError> {
-        let Some(mask) = self.masks.first() else { return Ok(None) };
-        Writer::over(&self.folder, self.chip, self.affine, options.crs)?.write_object(mask, options, bytes)
-    }
-
-    /// Each mask in which something was found as one Feature, whatever `options.max_bytes` says: its parts are one geometry,
-    /// valid as a whole.
-    ///
-    /// # Errors
-    /// A CRS that is not supported.
-    pub fn objects(&self, options: &OutputOptions) -> Result<Vec<Feature>, EngineError> {
-        Writer::over(&self.folder, self.chip, self.affine, options.crs)?.write_objects(&self.masks, options)
-    }
-
-    /// Tolerance in source pixels that the polygons were simplified with, where they were.
-    pub fn tolerance(&self) -> Option<f64> {
-        self.collection.features.first().and_then(|feature| feature.properties.tolerance)
-    }
-
-    /// Lets go of all but what the masks are drawn from, to be drawn again later.
-    #[must_use]
-    pub fn undrawn(mut self) -> Self {
-        self.take_collection();
-        let first_mask = Mask::blank(1, 1).unwrap_or(self.first_mask);
-        Self { first_mask, logits: Array3::zeros((0, 0, 0)), ..self }
-    }
-
-    fn take_collection(&mut self) -> FeatureCollection {
-        let empty = FeatureCollection { bbox: None, crs: None, features: Vec::new() };
-        std::mem::replace(&mut self.collection, empty)
-    }
-
-    /// The same masks drawn as these options say.
-    ///
-    /// # Errors
-    /// As [`Segmentation::collection_as`].
-    pub fn drawn(self, options: &OutputOptions) -> Result<Self, EngineError> {
-        let collection = self.collection_as(options)?;
-        Ok(Self { collection, ..self })
-    }
-
-    /// Id of the chip that answered.
-    pub fn chip_id(&self) -> &str {
-        self.folder.chip(self.chip).map_or("", |chip| chip.id)
-    }
-
-    /// The folder that answered.
-    pub fn folder(&self) -> &ServedFolder {
-        &self.folder
-    }
-
-    /// Position of the chip in the folder.
-    pub const fn chip(&self) -> usize {
-        self.chip
-    }
-
-    /// Pixels of the masks to the folder's CRS.
-    pub const fn affine(&self) -> Affine {
-        self.affine
-    }
-
-    /// How far an object was followed, where the request asked for it.
-    pub const fn stitch(&self) -> Option<&StitchReport> {
-        self.stitch.as_ref()
-    }
-
-    /// Name of the folder that answered.
-    pub fn folder_name(&self) -> &str {
-        &self.folder.name
-    }
-
-    /// File name of the checkpoint.
-    pub fn checkpoint(&self) -> &str {
-        self.folder.folder.checkpoint()
-    }
-
-    /// The response to a request.
-    pub fn into_response(mut self, id: Option<RequestId>) -> Response {
-        self.take_response(id)
-    }
-
-    /// The response to a request, with the polygons; those are gone from here then, and may be drawn again.
-    pub fn take_response(&mut self, id: Option<RequestId>) -> Response {
-        let chip_id = self.folder.chip(self.chip).map_or("", |chip| chip.id).to_owned();
-        let outcome = Outcome::Mask {
-            status: crate::api::OkStatus::Ok,
-            tolerance: self.tolerance(),
-            masks: answer::reports(&self.masks, &chip_id),
-            result: self.take_collection(),
-            timing_ms: self.timing,
-            chip_bbox: self.chip_bbox,
-            stitch: self.stitch.clone(),
-        };
-        Response { id, properties: None, outcome }
-    }
-}
 
 impl Engine {
     /// An engine over a directory of models.
@@ -333,16 +162,34 @@ impl Engine {
         folders: &[Arc<ServedFolder>],
         item: &PromptItem,
     ) -> Result<Segmentation, EngineError> {
+        let input = if item.refine { MaskInput::Own } else { MaskInput::None };
+        self.segment_from(folders, item, input)
+    }
+
+    /// The same from a mask, whatever the item says of refining.
+    ///
+    /// # Errors
+    /// As [`Engine::segment`]; a mask that does not fit, or a model that cannot start from one.
+    pub fn segment_from(
+        &self,
+        folders: &[Arc<ServedFolder>],
+        item: &PromptItem,
+        input: MaskInput<'_>,
+    ) -> Result<Segmentation, EngineError> {
         if let Some(max_chips) = item.stitch {
-            return self.segment_whole(folders, item, max_chips.into());
+            return self.segment_whole(folders, item, input, max_chips.into());
         }
-        let located = locate_or_advise(folders, item)?;
+        let mut located = locate_or_advise(folders, item)?;
+        located.stay_with(input);
         // An output CRS that we refuse should not cost a decode.
         let known = self.ways.take(&located.folder, located.chip, item.output.crs);
         let mut writer = Writer::new(&located.folder, located.chip, item.output.crs, known)?;
         let chip = located.folder.chip(located.chip)?;
         let frame_prompt = located.frame_prompt(&chip, &item.prompt.foreground)?;
-        let (decoded, family, [load, decode]) = self.decode(&located.folder, located.chip, &frame_prompt)?;
+        let source = self.mask_source(&located.folder, located.chip)?;
+        let (answer, refine) =
+            self.decode_from(&located.folder, located.chip, frame_prompt, input, item.output.multimask)?;
+        let (decoded, family, [load, decode]) = answer;
 
         let start = Instant::now();
         let selected = selected(&decoded, family, item.output.multimask);
@@ -367,6 +214,9 @@ impl Engine {
             chip: located.chip,
             affine: chip.affine,
             stitch: None,
+            refine,
+            source: Some(source),
+            begun: None,
             chip_bbox,
             masks: drawn,
             collection,
@@ -376,6 +226,30 @@ impl Engine {
             prompt: located.prompt,
             folder: located.folder,
         })
+    }
+
+    /// The mask alone that an item is answered with, to start another answer from; `None` where no chip covers the prompt.
+    ///
+    /// # Errors
+    /// As [`Engine::segment_from`].
+    pub fn low_res_mask(
+        &self,
+        folders: &[Arc<ServedFolder>],
+        item: &PromptItem,
+        input: MaskInput<'_>,
+    ) -> Result<Option<LowResMask>, EngineError> {
+        let mut located = match locate_or_advise(folders, item) {
+            Err(EngineError::Catalog(CatalogError::NoChipCovers(_))) => return Ok(None),
+            located => located?,
+        };
+        located.stay_with(input);
+        let chip = located.folder.chip(located.chip)?;
+        let prompt = located.frame_prompt(&chip, &item.prompt.foreground)?;
+        let source = self.mask_source(&located.folder, located.chip)?;
+        let multimask = item.output.multimask;
+        let ((decoded, family, _), _) =
+            self.decode_from(&located.folder, located.chip, prompt, input, multimask)?;
+        Ok(Some(LowResMask::new(source, best(&decoded, family, multimask), family)))
     }
 
     /// Decodes with the accelerator, where it is ready, or on the processor. What the accelerator fails at, the processor

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::context::{AnswerBounds, Context};
 use super::folders::FolderView;
 use super::health::{Broker, Delivery, Health, Moment, Tally};
+use super::masks::MaskLimits;
 use super::watcher::FolderNews;
 use crate::accelerator::EngineNews;
 use crate::api::{API_VERSION, Limits};
@@ -25,6 +26,7 @@ pub(super) struct Facts {
     pub queue: usize,
     pub per_client: usize,
     pub layers: usize,
+    pub masks: MaskLimits,
     pub answers: AnswerBounds,
 }
 
@@ -123,6 +125,8 @@ impl Announcer {
                 "sessions": sessions.sessions,
                 "sessions_per_client": sessions.per_client,
                 "session_age_s": sessions.idle_seconds,
+                "masks_kept": self.facts.masks.per_client,
+                "masks_kept_bytes": self.facts.masks.bytes,
                 "unsave_objects": store.unsave_objects,
                 "inbox_bytes": store.inbox_bytes,
                 "outbox_bytes": store.outbox_bytes,

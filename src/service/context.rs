@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::attempts::Attempts;
 use super::folders::ServedFolders;
+use super::masks::KeptMasks;
 use super::pulse::Pulse;
 use super::surveys::Surveys;
 use crate::api::OutputOptions;
@@ -37,6 +38,8 @@ pub(super) struct Context {
     /// Layers, so that no client fills the card with names.
     pub max_layers: usize,
     pub sessions: Mutex<SessionTable>,
+    /// Masks that other answers may start from.
+    pub masks: KeptMasks,
     /// Searches for everything that are under way.
     pub surveys: Surveys,
     /// Where saved objects go as Cursor on Target events, if they do.

@@ -28,6 +28,7 @@ mod error;
 mod folders;
 mod health;
 mod job;
+mod masks;
 mod office;
 mod options;
 mod packets;
@@ -50,6 +51,7 @@ mod watcher;
 mod worker;
 
 pub use error::ServiceError;
+pub use masks::MaskLimits;
 pub use options::ServiceOptions;
 pub use run::{Service, Stopper};
 pub use shown::{FoldersShown, ShownFolder};

@@ -9,6 +9,7 @@ use super::attempts::{Attempts, MOST_ENDS};
 use super::clerk::{Backlog, Clerk, Found, Input};
 use super::context::{AnswerBounds, Context};
 use super::folders::ServedFolders;
+use super::masks::KeptMasks;
 use super::performed::Performed;
 use super::pulse::{Organ, Pulse};
 use super::queue::RequestQueue;
@@ -81,6 +82,7 @@ pub(super) fn furnish<C: BusClient>(
         max_points: options.limits.max_points,
         max_layers: options.layers,
         sessions: Mutex::new(sessions),
+        masks: KeptMasks::new(options.masks),
         surveys: Surveys::default(),
         cot: options.cot.clone().map(|cot| CotLive::open(cot, &options.disk, &options.state)),
         behind: Mutex::new(backlog.behind().clone()),
@@ -127,6 +129,7 @@ fn facts(options: &ServiceOptions) -> Facts {
         queue: options.queue,
         per_client: options.queue_per_client,
         layers: options.layers,
+        masks: options.masks,
         answers: answer_bounds(options),
     }
 }

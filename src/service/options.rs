@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::masks::MaskLimits;
 use crate::accelerator::{AcceleratorOptions, SelfCheckOptions};
 use crate::api::{Limits, PromptItem};
 use crate::cot::CotOptions;
@@ -50,6 +51,8 @@ pub struct ServiceOptions {
     pub store: StoreLimits,
     /// Bounds on sessions.
     pub sessions: SessionLimits,
+    /// Bounds on the masks that other answers may start from.
+    pub masks: MaskLimits,
     /// Layers that may be saved to.
     pub layers: usize,
     /// Requests decoded at the same time; with none they wait for a run that has some.
@@ -105,6 +108,7 @@ impl Default for ServiceOptions {
             disk: Disk::default(),
             store: StoreLimits::default(),
             sessions: SessionLimits::default(),
+            masks: MaskLimits::default(),
             layers: 64,
             workers: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),

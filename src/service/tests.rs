@@ -5,6 +5,7 @@ mod delivery;
 mod documented;
 mod hostile;
 mod layers;
+mod refining;
 mod saving;
 
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@ mod changing;
 mod everything;
 mod prompting;
 mod reading;
+mod refining;
 mod saving;
 mod segment;
 mod simplified;

@@ -8,6 +8,10 @@
 //! points. A new box takes the place of the one before it, and undoing it brings that one back (Geo-SAM's QGIS
 //! plugin undoes prompt by prompt as well, but is left without a box then). A session without steps is bound to no
 //! folder and no CRS, and remembers nothing of how its masks were shown.
+//!
+//! An `add` that refines starts from the mask of the prompts before it. The session keeps no mask, only which prompts
+//! came so: from them and the prompts each mask can be made again, after a restart and after an undo, and there is none that
+//! could be of another chip or model.
 
 mod error;
 mod table;
@@ -19,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use error::SessionError;
 pub use table::{SessionKey, SessionLimits, SessionTable};
 
-use crate::api::{CrsChoice, OutputOptions, PromptItem, PromptSet};
+use crate::api::{CrsChoice, Multimask, OutputOptions, PromptItem, PromptSet};
 use crate::geo::Bounds;
 
 /// One prompt, in the session's CRS.
@@ -42,6 +46,17 @@ pub struct Shown {
     pub stitch: Option<u16>,
 }
 
+/// Steps that an `add` has brought which started from the mask of those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refining {
+    /// How many steps there were: the mask is that of so many. None yet where it is 0.
+    pub from: usize,
+    /// How many there were then.
+    to: usize,
+    /// Which mask of those steps was shown.
+    pub multimask: Multimask,
+}
+
 /// A prompt set under construction.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Session {
@@ -51,6 +66,9 @@ pub struct Session {
     /// Absent in what older versions stored.
     #[serde(default)]
     shown: Option<Shown>,
+    /// In order; absent in what older versions stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refinings: Vec<Refining>,
 }
 
 /// How many prompts of each kind a mask was made from.
@@ -72,6 +90,8 @@ impl Session {
 
     /// Adds the box and the points of a request; all or none of them.
     ///
+    /// One that refines starts from the mask of the steps before it, as the last answer showed it.
+    ///
     /// The first add binds the session to its CRS, and the first that names a folder to that folder. `max_steps` is
     /// [`crate::api::Limits::max_points`]; boxes, also replaced ones, count like points.
     ///
@@ -90,7 +110,8 @@ impl Session {
         {
             return Err(SessionError::OtherFolder { session: bound.clone(), request: named.clone() });
         }
-        let steps = self.steps.len() + prompt.points.len() + usize::from(prompt.bbox.is_some());
+        let from = self.steps.len();
+        let steps = from + prompt.points.len() + usize::from(prompt.bbox.is_some());
         if steps > max_steps {
             return Err(SessionError::TooLong { steps, limit: max_steps });
         }
@@ -101,6 +122,10 @@ impl Session {
         self.steps.extend(prompt.bbox.map(Step::Box));
         let points = prompt.points.iter().zip(&prompt.foreground);
         self.steps.extend(points.map(|(at, foreground)| Step::Point { at: *at, foreground: *foreground }));
+        if item.refine {
+            let multimask = self.shown.map(|shown| shown.output.multimask).unwrap_or_default();
+            self.refinings.push(Refining { from, to: steps, multimask });
+        }
         Ok(())
     }
 
@@ -113,7 +138,29 @@ impl Session {
         if self.steps.is_empty() {
             self.clear();
         }
+        self.cut_refinings();
         Ok(())
+    }
+
+    /// What is undone was not refined.
+    fn cut_refinings(&mut self) {
+        let steps = self.steps.len();
+        self.refinings.retain(|refining| refining.from < steps);
+        self.refinings.iter_mut().for_each(|refining| refining.to = refining.to.min(steps));
+    }
+
+    /// How the last steps were refined; `None` where they were not.
+    pub fn refining(&self) -> Option<&Refining> {
+        self.refinings.last().filter(|refining| refining.to == self.steps.len())
+    }
+
+    /// The session as it was with so many steps, but for how it was shown.
+    #[must_use]
+    pub fn before(&self, steps: usize) -> Self {
+        let mut before = Self { shown: None, ..self.clone() };
+        before.steps.truncate(steps);
+        before.cut_refinings();
+        before
     }
 
     /// Takes back all prompts, and with them the session's CRS and folder.

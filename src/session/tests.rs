@@ -20,6 +20,7 @@ fn item(points: &[([f64; 2], bool)], bbox: Option<[f64; 4]>) -> PromptItem {
         },
         output: OutputOptions::default(),
         stitch: None,
+        refine: false,
         properties: None,
     }
 }
@@ -179,7 +180,7 @@ fn any_item() -> impl Strategy<Value = PromptItem> {
     let point = ((-180.0..180.0f64, -90.0..90.0f64), any::<bool>()).prop_map(|((x, y), l)| ([x, y], l));
     let bbox = proptest::option::of((-10.0..0.0f64, -10.0..0.0f64).prop_map(|(x, y)| [x, y, 1.0, 1.0]));
     (proptest::collection::vec(point, 0..5), bbox)
-        .prop_map(|(points, bbox)| item(&points, bbox))
+        .prop_map(|(points, bbox)| PromptItem { refine: points.len() % 2 == 1, ..item(&points, bbox) })
         .prop_filter("a prompt", |item| !item.prompt.is_empty())
 }
 
@@ -266,4 +267,33 @@ fn sessions_without_prompts_make_room_before_those_with() {
     table.put(SessionKey::new("c", "saved"), Session::new(), 2);
     let ended = table.put(SessionKey::new("c", "new"), full, 3);
     assert_eq!(ended, [SessionKey::new("c", "saved")]);
+}
+
+fn refined(mut item: PromptItem) -> PromptItem {
+    item.refine = true;
+    item
+}
+
+#[test]
+fn an_add_that_refines_starts_from_what_was_there_and_undo_goes_back_to_it() {
+    let mut session = Session::new();
+    session.add(&refined(item(&[A], None)), 10).unwrap();
+    assert_eq!(session.refining().map(|r| r.from), Some(0), "there is no mask yet, which is to be told");
+    let best = OutputOptions { multimask: Multimask::Best, ..OutputOptions::default() };
+    session.show(Shown { output: best, tolerance: None, stitch: None });
+    session.add(&refined(item(&[B, A], None)), 10).unwrap();
+    assert_eq!(session.refining().map(|r| (r.from, r.multimask)), Some((1, Multimask::Best)));
+    let first = session.before(1);
+    assert_eq!((first.prompt_set().points, first.refining().map(|r| r.from)), (vec![A.0], Some(0)));
+    session.undo().unwrap();
+    assert_eq!(session.refining().map(|r| r.from), Some(1), "a part of an add starts where all of it did");
+    let refined_twice = session.clone();
+    session.add(&item(&[B], None), 10).unwrap();
+    assert_eq!(session.refining(), None, "what comes behind it does not");
+    assert_eq!(session.before(2).refining().map(|r| r.from), Some(1));
+    session.undo().unwrap();
+    assert_eq!(session, refined_twice);
+    session.undo().unwrap();
+    session.undo().unwrap();
+    assert_eq!(session, Session::new());
 }

@@ -96,6 +96,7 @@ fn prompt(folder: &ServedFolder, chip: usize) -> Result<PromptItem, EngineError>
         prompt: PromptSet { points: vec![[x, y]], foreground: vec![true], bbox: None },
         output: OutputOptions::default(),
         stitch: None,
+        refine: false,
         properties: None,
     })
 }

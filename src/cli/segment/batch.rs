@@ -7,10 +7,15 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::documents::{Document, Documents};
+use super::masks::LastMasks;
 use super::{Asker, LIMITS};
-use crate::api::{JsonError, PromptItem, Request, RequestError, Response, check_keys, parse_request_with};
+use crate::ErrorCode;
+use crate::api::{
+    JsonError, PromptItem, Request, RequestError, RequestId, Response, check_keys, parse_request_with,
+};
 use crate::cli::CliError;
 use crate::cli::output::{Output, note};
+use crate::engine::{MaskInput, Segmentation};
 
 /// How many prompts were answered, and how many were not.
 #[derive(Debug, Default)]
@@ -46,10 +51,10 @@ pub(super) fn answer(
     };
     let mut output = Output::create(output)?;
     let mut documents = Documents::new(input, LIMITS.max_payload_bytes);
-    let mut tally = Tally::default();
+    let (mut tally, mut masks) = (Tally::default(), LastMasks::default());
     while let Some(document) = documents.next().map_err(CliError::file(requests))? {
         for (place, text) in requests_in(&document) {
-            let response = respond(asker, &place, document.line, &text, defaults, &mut tally)?;
+            let response = respond(asker, &place, document.line, &text, defaults, (&mut tally, &mut masks))?;
             output.json_line(&response)?;
         }
     }
@@ -79,7 +84,7 @@ fn respond(
     line: u64,
     text: &[u8],
     defaults: &PromptItem,
-    tally: &mut Tally,
+    (tally, masks): (&mut Tally, &mut LastMasks),
 ) -> Result<Response, CliError> {
     let parsed = parse_request_with(text, &LIMITS, defaults).and_then(|request| {
         // What another verb takes would be passed over here.
@@ -94,33 +99,55 @@ fn respond(
             return Ok(Response::error(id, error.code(), message));
         }
     };
-    let Request { item, batch, .. } = request;
+    let Request { item, batch, mask_of, .. } = request;
     let name = item.id.as_ref().map_or_else(|| line.to_string(), ToString::to_string);
     let Some(entries) = batch else {
-        return answer_item(asker, &item, &name, || advice(text), tally);
+        let response = answer_one(asker, &item, (&name, mask_of.as_ref()), || advice(text), masks)?;
+        tally.count(response.is_ok());
+        return Ok(response);
     };
     let mut results = Vec::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
-        results.push(answer_item(asker, entry, &format!("{name}.{index}"), String::new, tally)?);
+        let asked = asker.segment(entry, &format!("{name}.{index}"));
+        let response = response(entry, asked, String::new)?;
+        tally.count(response.is_ok());
+        results.push(response);
     }
     Ok(Response::batch(item.id, results))
 }
 
-fn answer_item(
+/// Answers one prompt, from the mask of an earlier answer where it names one.
+fn answer_one(
     asker: &Asker<'_>,
     item: &PromptItem,
-    name: &str,
+    (name, mask_of): (&str, Option<&RequestId>),
     advice: impl FnOnce() -> String,
-    tally: &mut Tally,
+    masks: &mut LastMasks,
 ) -> Result<Response, CliError> {
-    let mut response = match asker.segment(item, name) {
+    let answer = match mask_of.map(|id| masks.of(id)) {
+        None => asker.segment(item, name),
+        Some(Ok(mask)) => asker.segment_from(item, name, MaskInput::Given(mask)),
+        Some(Err(text)) => return Ok(Response::error(item.id.clone(), ErrorCode::UnknownMask, text)),
+    };
+    if let (Some(id), Ok(segmentation)) = (&item.id, &answer) {
+        masks.keep(id, segmentation);
+    }
+    response(item, answer, advice)
+}
+
+/// The response of what came of an item; what is not the item's own fault ends all.
+fn response(
+    item: &PromptItem,
+    answer: Result<Segmentation, CliError>,
+    advice: impl FnOnce() -> String,
+) -> Result<Response, CliError> {
+    let mut response = match answer {
         Ok(segmentation) => segmentation.into_response(item.id.clone()),
         Err(CliError::Engine(error)) => {
             Response::error(item.id.clone(), error.code(), format!("{error}{}", advice()))
         }
         Err(other) => return Err(other),
     };
-    tally.count(response.is_ok());
     response.properties.clone_from(&item.properties);
     Ok(response)
 }

@@ -3,6 +3,7 @@
 
 pub(super) mod batch;
 pub(super) mod documents;
+mod masks;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::prompts;
 use super::segment_args::Args;
 use crate::api::{Incomplete, Limits, PromptItem, StitchReport};
 use crate::catalog::Folder;
-use crate::engine::{Engine, EngineError, EngineOptions, Segmentation, ServedFolder, chip_of};
+use crate::engine::{Engine, EngineError, EngineOptions, MaskInput, Segmentation, ServedFolder, chip_of};
 
 /// A request file is the user's own, so a line may be far longer than an MQTT payload. A point takes 0.2 MB while it is
 /// decoded.
@@ -102,7 +103,18 @@ pub(super) struct Asker<'a> {
 impl Asker<'_> {
     /// Segments one object, whose logits and mask are dumped under `name` where that is wanted.
     pub(super) fn segment(&self, item: &PromptItem, name: &str) -> Result<Segmentation, CliError> {
-        let segmentation = self.engine.segment(&self.folders, item).map_err(CliError::from)?;
+        let input = if item.refine { MaskInput::Own } else { MaskInput::None };
+        self.segment_from(item, name, input)
+    }
+
+    /// The same from a mask.
+    pub(super) fn segment_from(
+        &self,
+        item: &PromptItem,
+        name: &str,
+        input: MaskInput<'_>,
+    ) -> Result<Segmentation, CliError> {
+        let segmentation = self.engine.segment_from(&self.folders, item, input).map_err(CliError::from)?;
         if let Some(dump) = self.dump {
             write_dump(&segmentation, dump, name)?;
         }

@@ -35,9 +35,10 @@ use self::join::Joined;
 use self::part::{Object, Part};
 use super::answer::{DrawnMask, Writer};
 use super::locate::{candidates, locate, prompt_in};
+use super::refine::MaskInput;
 use super::segment::{milliseconds, selected};
 use super::{Engine, EngineError, Segmentation, ServedFolder};
-use crate::api::{Incomplete, Multimask, PromptItem, StitchReport, Timing};
+use crate::api::{Incomplete, Multimask, PromptItem, RefineReport, StitchReport, Timing};
 use crate::catalog::{CatalogError, PromptGeometry};
 use crate::decoder::{FramePoint, FramePrompt};
 use crate::geo::{Affine, Bounds};
@@ -59,10 +60,14 @@ impl Engine {
         &self,
         folders: &[Arc<ServedFolder>],
         item: &PromptItem,
+        input: MaskInput<'_>,
         max_chips: usize,
     ) -> Result<Segmentation, EngineError> {
         let (folder, prompt, first) = match locate(folders, item) {
-            Ok(found) => (found.folder, found.prompt, Some(found.chip)),
+            Ok(mut found) => {
+                found.stay_with(input);
+                (found.folder, found.prompt, Some(found.chip))
+            }
             Err(EngineError::Catalog(CatalogError::NoChipCovers(nearest))) => {
                 let Some((folder, prompt)) = meeting(folders, item)? else {
                     return Err(CatalogError::NoChipCovers(nearest).into());
@@ -87,9 +92,17 @@ impl Engine {
             scores: Vec::new(),
         };
         let (starts, skipped) = asker.starts(&prompt, first, max_chips)?;
+        let source = first.map(|chip| self.mask_source(&folder, chip)).transpose()?;
+        // A mask is of one chip; where none covers the prompt, each starts from its own at the most.
+        let (input, mut refine) = if first.is_some() { (input, None) } else { input.on_several_chips()? };
+        let mut begun = None;
         let mut object = Object::default();
         for start in &starts {
-            let logits = asker.begin(start)?;
+            let (logits, report) = asker.begin(start, input)?;
+            refine = refine.or(report);
+            if source.is_some() {
+                begun = Some(logits.clone());
+            }
             let mask = asker.enlarge(&start.window, &logits)?;
             if first.is_some() || !mask.is_blank() {
                 object.parts.push(Part { window: start.window, logits, mask, asked: 1 });
@@ -133,6 +146,8 @@ impl Engine {
             timing,
             (logits, mask),
             prompt,
+            (source, begun),
+            refine,
         ))
     }
 }
@@ -274,8 +289,12 @@ impl Asker<'_> {
         Ok((windows, skipped))
     }
 
-    fn begin(&mut self, start: &Start) -> Result<Array2<f32>, EngineError> {
-        self.decode(&start.window, &[], start.bbox)
+    fn begin(
+        &mut self,
+        start: &Start,
+        input: MaskInput<'_>,
+    ) -> Result<(Array2<f32>, Option<RefineReport>), EngineError> {
+        self.decode(&start.window, &[], start.bbox, input)
     }
 
     /// A chip's logits for the request's points that lie in it, foreground points in its own pixels, and a box there.
@@ -284,7 +303,8 @@ impl Asker<'_> {
         window: &Window,
         seeds: &[(f64, f64)],
         bbox: Option<[f64; 4]>,
-    ) -> Result<Array2<f32>, EngineError> {
+        input: MaskInput<'_>,
+    ) -> Result<(Array2<f32>, Option<RefineReport>), EngineError> {
         let chip = self.folder.chip(window.chip)?;
         let (height, width) = chip.shape;
         let gain = letterbox_gain(chip.shape, chip.dst_shape);
@@ -305,14 +325,16 @@ impl Asker<'_> {
             bbox: bbox.map(|sides| sides.map(|v| v * gain)),
             mask: None,
         };
-        let (decoded, family, [load, decode]) = self.engine.decode(self.folder, window.chip, &prompt)?;
+        let (answer, report) =
+            self.engine.decode_from(self.folder, window.chip, prompt, input, self.multimask)?;
+        let (decoded, family, [load, decode]) = answer;
         self.load += load;
         self.decode += decode;
         let selected = selected(&decoded, family, self.multimask);
         // One mask at least.
         let (index, score) = selected.first().map_or((0, 0.0), |mask| (mask.index, mask.score));
         self.scores.push(score);
-        Ok(decoded.logits.index_axis(Axis(0), index).to_owned())
+        Ok((decoded.logits.index_axis(Axis(0), index).to_owned(), report))
     }
 }
 
@@ -322,7 +344,7 @@ impl Chips for Asker<'_> {
     }
 
     fn ask(&mut self, window: &Window, seeds: &[(f64, f64)]) -> Result<Array2<f32>, EngineError> {
-        self.decode(window, seeds, None)
+        Ok(self.decode(window, seeds, None, MaskInput::None)?.0)
     }
 
     fn enlarge(&self, window: &Window, logits: &Array2<f32>) -> Result<Mask, EngineError> {

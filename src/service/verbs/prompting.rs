@@ -1,5 +1,6 @@
 //! `add`, `undo`, `clear`: a prompt set built step by step in a session.
 
+use super::refining::input;
 use crate::ErrorCode;
 use crate::api::{Multimask, PromptItem, Response};
 use crate::service::context::Context;
@@ -63,6 +64,7 @@ impl Context {
             prompt: session.prompt_set(),
             output,
             stitch,
+            refine: false,
             properties: None,
         })
     }
@@ -80,9 +82,11 @@ impl Context {
             return Ok(Performed { session: Some((key, session)), ..performed });
         }
         let item = self.item_of(job, &session)?;
-        let segmentation = self.decode(&self.bounded(&item, 1))?;
+        let mask = self.mask_before(&key, &session)?;
+        let segmentation = self.decode_from(&self.bounded(&item, 1), input(mask.as_ref()))?;
         let (output, stitch) = (item.output, item.stitch);
         session.show(Shown { output, tolerance: segmentation.tolerance(), stitch });
+        self.keep_mask(job, &segmentation, Some((&key, &session)));
         Ok(Performed { session: Some((key, session)), ..Performed::masks(job, segmentation) })
     }
 }

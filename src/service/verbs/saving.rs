@@ -3,10 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::ENVELOPE;
+use super::refining::input;
 use super::simplified::Simplified;
 use crate::ErrorCode;
 use crate::api::{CrsChoice, Multimask, OutputOptions, PromptItem, Response};
-use crate::engine::MaskObject;
+use crate::engine::{MaskInput, MaskObject};
 use crate::layers::LayerOp;
 use crate::service::context::Context;
 use crate::service::job::Job;
@@ -66,7 +67,10 @@ impl Context {
             }
             _ => item.output,
         };
-        let object = self.object(job, Self::object_id(job), &item, output, &job.request.properties)?;
+        let mask = self.mask_before(&key, &session)?;
+        let from = input(mask.as_ref());
+        let object =
+            self.object(job, Self::object_id(job), (&item, from), output, &job.request.properties)?;
         session.clear();
         Ok(Performed { session: Some((key, session)), ..self.saved(job, object)? })
     }
@@ -75,7 +79,8 @@ impl Context {
     fn save_prompt(&self, job: &Job) -> Result<Performed, Refusal> {
         self.no_other_prompts(job)?;
         let item = &job.request.item;
-        let object = self.object(job, Self::object_id(job), item, item.output, &job.request.properties)?;
+        let asked = (item, MaskInput::None);
+        let object = self.object(job, Self::object_id(job), asked, item.output, &job.request.properties)?;
         self.saved(job, object)
     }
 
@@ -93,7 +98,8 @@ impl Context {
             properties.extend(item.properties.clone().unwrap_or_default());
             saved_feature::leave_out_own(&mut properties);
             let id = format!("{}-{index}", Self::object_id(job));
-            let saved = self.object(job, id, item, item.output, &properties).and_then(|object| {
+            let asked = (item, MaskInput::None);
+            let saved = self.object(job, id, asked, item.output, &properties).and_then(|object| {
                 bytes += object.line.len();
                 if bytes > self.answers.most {
                     let text = "the objects before it are all that one request may save; save it with a request of its own";
@@ -146,12 +152,12 @@ impl Context {
         Err(Refusal(ErrorCode::BadRequest, text))
     }
 
-    /// The object of an item, drawn as `output` says, in WGS84.
+    /// The object of an item and what its mask starts from, drawn as `output` says, in WGS84.
     fn object(
         &self,
         job: &Job,
         id: String,
-        item: &PromptItem,
+        (item, from): (&PromptItem, MaskInput<'_>),
         output: OutputOptions,
         properties: &Map<String, Value>,
     ) -> Result<Object, Refusal> {
@@ -161,7 +167,7 @@ impl Context {
         if item.output.multimask == Multimask::All {
             item.output.multimask = Multimask::Off;
         }
-        let segmentation = self.decode(&item)?;
+        let segmentation = self.decode_from(&item, from)?;
         let sha256 = self.model_sha256(segmentation.checkpoint());
         let layer = Self::layer(job);
         let origin = Origin {

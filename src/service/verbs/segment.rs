@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ENVELOPE;
 use crate::ErrorCode;
 use crate::api::{CrsChoice, OutputOptions, PromptItem, Response};
-use crate::engine::{EngineError, Segmentation};
+use crate::engine::{EngineError, MaskInput, Segmentation};
 use crate::service::context::Context;
 use crate::service::folders::{FolderProblem, FolderView, NotReady};
 use crate::service::job::Job;
@@ -16,13 +16,19 @@ impl Context {
     pub(super) fn segment(&self, job: &Job) -> Performed {
         match &job.request.batch {
             Some(entries) => self.segment_batch(job, entries),
-            None => self.segment_item(job, &self.bounded(&job.request.item, 1)),
+            None => self.segment_one(job, &self.bounded(&job.request.item, 1)),
         }
     }
 
-    fn segment_item(&self, job: &Job, item: &PromptItem) -> Performed {
-        match self.decode(item) {
+    fn segment_one(&self, job: &Job, item: &PromptItem) -> Performed {
+        let mask = job.request.mask_of.as_ref().map(|id| self.mask_of(job, id)).transpose();
+        let decoded = mask.and_then(|mask| match mask {
+            Some(mask) => self.decode_from(item, MaskInput::Given(&mask)),
+            None => self.decode(item),
+        });
+        match decoded {
             Ok(segmentation) => {
+                self.keep_mask(job, &segmentation, None);
                 let messages = self.mask_message(job, &segmentation, &item.output).into_iter().collect();
                 Performed { messages, ..Performed::masks(job, segmentation) }
             }
@@ -42,8 +48,17 @@ impl Context {
     }
 
     pub(super) fn decode(&self, item: &PromptItem) -> Result<Segmentation, Refusal> {
+        let input = if item.refine { MaskInput::Own } else { MaskInput::None };
+        self.decode_from(item, input)
+    }
+
+    pub(super) fn decode_from(
+        &self,
+        item: &PromptItem,
+        input: MaskInput<'_>,
+    ) -> Result<Segmentation, Refusal> {
         let view = self.ready_view(item)?;
-        self.segmented(&view, item).map_err(|error| explained(&view, item, &error))
+        self.segmented(&view, item, input).map_err(|error| explained(&view, item, &error))
     }
 
     /// The folders, where those that an item may be answered from are ready.
@@ -56,13 +71,26 @@ impl Context {
     }
 
     #[cfg(not(test))]
-    fn segmented(&self, view: &FolderView, item: &PromptItem) -> Result<Segmentation, EngineError> {
-        self.engine.segment(&view.folders(), item)
+    fn segmented(
+        &self,
+        view: &FolderView,
+        item: &PromptItem,
+        input: MaskInput<'_>,
+    ) -> Result<Segmentation, EngineError> {
+        self.engine.segment_from(&view.folders(), item, input)
     }
 
     #[cfg(test)]
-    fn segmented(&self, view: &FolderView, item: &PromptItem) -> Result<Segmentation, EngineError> {
-        let Some(memo) = self.memo.get() else { return self.engine.segment(&view.folders(), item) };
+    fn segmented(
+        &self,
+        view: &FolderView,
+        item: &PromptItem,
+        input: MaskInput<'_>,
+    ) -> Result<Segmentation, EngineError> {
+        let plain = matches!(input, MaskInput::None);
+        let Some(memo) = self.memo.get().filter(|_| plain) else {
+            return self.engine.segment_from(&view.folders(), item, input);
+        };
         let prompt = serde_json::to_string(&(&item.prompt, &item.output)).unwrap();
         if let Some(known) = memo.lock().unwrap().get(&prompt) {
             return Ok(known.clone());
