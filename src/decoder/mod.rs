@@ -72,6 +72,12 @@ pub trait MaskDecoder: Send + Sync {
         false
     }
 
+    /// How many prompts [`decode_many`](Self::decode_many) works on at a time: of fewer some of its threads are idle, of more
+    /// it only takes longer.
+    fn at_once(&self) -> usize {
+        1
+    }
+
     /// The masks of many prompts on one chip, in their order; `None` where the scores say that none is of use.
     ///
     /// Scores and logits are those of [`decode`](Self::decode) but for rounding. An answer takes 1 MB (four masks):

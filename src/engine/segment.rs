@@ -17,7 +17,8 @@ use crate::accelerator::{Accelerator, SelfCheck};
 use crate::api::{Multimask, PromptItem, Timing};
 use crate::catalog::CatalogError;
 use crate::decoder::{
-    CpuEngine, Decoded, DecoderError, FramePrompt, MaskDecoder, PreparedCache, PreparedChip, SelectedMask,
+    CpuEngine, Decoded, DecoderError, FramePrompt, Keep, MaskDecoder, PreparedCache, PreparedChip,
+    SelectedMask,
 };
 use crate::family::Family;
 use crate::features::Crc;
@@ -260,36 +261,68 @@ impl Engine {
         chip: usize,
         prompt: &FramePrompt,
     ) -> Result<Answer, EngineError> {
+        self.run(folder, chip, |decoder, prepared| decoder.decode(prepared, prompt))
+    }
+
+    /// Decodes many prompts on one chip; `None` where the scores say that none of the masks is of use. A sign of life comes
+    /// after each few: as many as the decoder works on at a time.
+    pub(super) fn decode_many(
+        &self,
+        folder: &ServedFolder,
+        chip: usize,
+        prompts: &[FramePrompt],
+        keep: Keep,
+    ) -> Result<Vec<Option<Decoded>>, EngineError> {
+        let mut answers = Vec::with_capacity(prompts.len());
+        let mut left = prompts;
+        while !left.is_empty() {
+            let (some, ..) = self.run(folder, chip, |decoder, prepared| {
+                let some = left.len().min(decoder.at_once().max(1));
+                decoder.decode_many(prepared, &left[..some], keep)
+            })?;
+            left = &left[some.len().max(1).min(left.len())..];
+            answers.extend(some);
+        }
+        Ok(answers)
+    }
+
+    /// Has a decoder work on a chip; what comes of it, the family, and the milliseconds of loading and of the work.
+    fn run<T>(
+        &self,
+        folder: &ServedFolder,
+        chip: usize,
+        work: impl Fn(&dyn MaskDecoder, &PreparedChip) -> Result<T, DecoderError>,
+    ) -> Result<(T, Family, [f64; 2]), EngineError> {
         if let Some(step) = self.step.get() {
             step();
         }
         let start = Instant::now();
         let pick = self.decoders.pick(&folder.folder)?;
-        let answer = self.decode_with(&pick, folder, chip, prompt);
+        let answer = self.run_on(&pick, folder, chip, &work);
         let error = match answer {
             Err(EngineError::Decoder(error)) if matches!(pick.engine, Picked::Accelerated(_)) => error,
             answer => return answer,
         };
         let processor = self.decoders.pick_processor(pick.model);
-        let (decoded, family, [_, decode]) = self.decode_with(&processor, folder, chip, prompt)?;
+        let (decoded, family, [_, decode]) = self.run_on(&processor, folder, chip, &work)?;
         self.decoders.give_up(&processor.model, &error.to_string());
         self.prepared.retain(|key| key.engine.is_some());
         // All that was lost counts as loading.
         Ok((decoded, family, [rounded(start.elapsed().as_secs_f64() * 1e3 - decode), decode]))
     }
 
-    fn decode_with(
+    fn run_on<T>(
         &self,
         pick: &Pick,
         folder: &ServedFolder,
         chip: usize,
-        prompt: &FramePrompt,
-    ) -> Result<Answer, EngineError> {
+        work: &impl Fn(&dyn MaskDecoder, &PreparedChip) -> Result<T, DecoderError>,
+    ) -> Result<(T, Family, [f64; 2]), EngineError> {
         let attempt = || {
             let (decoder, prepared, load) = self.load(pick, folder, chip)?;
             let start = Instant::now();
-            let decoded = decoder.decode(&prepared, prompt)?;
-            Ok((decoded, decoder.family(), [load, milliseconds(start)]))
+            let done = work(&*decoder, &prepared)?;
+            Ok((done, decoder.family(), [load, milliseconds(start)]))
         };
         match attempt() {
             Err(EngineError::Decoder(DecoderError::ForeignPreparedChip { .. })) => {

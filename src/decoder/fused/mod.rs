@@ -251,6 +251,10 @@ impl MaskDecoder for FusedDecoder {
         self.weights.mask.is_some()
     }
 
+    fn at_once(&self) -> usize {
+        2 * self.threads
+    }
+
     /// Each thread decodes prompts of its own, so that none waits for another between two passes.
     fn decode_many(
         &self,

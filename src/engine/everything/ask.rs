@@ -8,7 +8,7 @@ use super::super::stitch::{BorderRun, Side, Window, agrees, border_runs, hangs_t
 use super::candidates::{Candidate, stability_score, within_chip};
 use super::sheet::Piece;
 use super::{Survey, is_of_the_chip};
-use crate::decoder::{FramePoint, FramePrompt};
+use crate::decoder::{FramePoint, FramePrompt, Keep};
 use crate::engine::{Engine, EngineError};
 use crate::mask::{Mask, MaskRuns, letterbox_gain, upscale};
 
@@ -31,10 +31,12 @@ impl Engine {
     ) -> Result<Vec<Candidate>, EngineError> {
         let chip = survey.folder.chip(window.chip)?;
         let options = &survey.options;
+        let family = survey.folder.folder.family();
+        let prompt = |point: &(f64, f64)| frame_prompt(&[*point], chip.shape, chip.dst_shape);
+        let prompts: Vec<FramePrompt> = points.iter().map(prompt).collect();
+        let keep = Keep { predicted_iou: options.pred_iou_thresh, multimask: true };
         let mut found = Vec::new();
-        for &point in points {
-            let prompt = frame_prompt(&[point], chip.shape, chip.dst_shape);
-            let (decoded, family, _) = self.decode(&survey.folder, window.chip, &prompt)?;
+        for decoded in self.decode_many(&survey.folder, window.chip, &prompts, keep)?.into_iter().flatten() {
             for mask in decoded.select(family, true) {
                 if mask.score < options.pred_iou_thresh {
                     continue;
