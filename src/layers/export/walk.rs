@@ -9,7 +9,7 @@ use super::ExportError;
 use super::source::{Source, layers_in};
 use crate::layers::line::{Line, classify, trim};
 use crate::layers::lines::Lines;
-use crate::layers::{DIRECTORY, LayerError};
+use crate::layers::{DIRECTORY, Filter, LayerError};
 
 /// Names of the layers in a state directory, in order.
 ///
@@ -33,7 +33,7 @@ impl Walk {
     /// # Errors
     /// If there is no such layer, or its file cannot be opened.
     pub fn open(state: &Path, layer: &str) -> Result<Self, ExportError> {
-        Ok(Self { source: Source::open(state, layer)?, offset: 0 })
+        Ok(Self { source: Source::open(state, layer, &Filter::default())?, offset: 0 })
     }
 
     /// The layer.
