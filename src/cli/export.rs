@@ -8,6 +8,7 @@ use clap::ArgAction;
 
 use super::CliError;
 use super::ending::layer_format;
+use super::export_project;
 use super::layer_filter::LayerFilterArgs;
 use super::output::{Output, note};
 use super::state_dir::state_dir;
@@ -21,6 +22,7 @@ Examples:
   geosam-edge export ponds --output ponds.kml
   geosam-edge export ponds fields --output card.gpkg
   geosam-edge export ponds --output card.gpkg --append
+  geosam-edge export ponds --output card.gpkg --qgis-project card.qgs --folder /card/valley
   geosam-edge export ponds --inclusion false --output keep-out.plan
   geosam-edge export ponds --client tablet --since 2026-05-01 --output today.geojson
   geosam-edge export ponds --format poly --output polygons";
@@ -52,6 +54,12 @@ pub struct ExportArgs {
     /// replaced, its style stays
     #[arg(long)]
     pub append: bool,
+    /// Write a QGIS project, too: the layers of the GeoPackage in their colours, over raster and chips of the folder
+    #[arg(long, value_name = "FILE.qgs", requires = "folder")]
+    pub qgis_project: Option<PathBuf>,
+    /// Feature folder, or its manifest, whose raster and chips the project shows
+    #[arg(long, value_name = "FOLDER", requires = "qgis_project")]
+    pub folder: Option<PathBuf>,
     #[command(flatten)]
     pub which: LayerFilterArgs,
 }
@@ -74,6 +82,9 @@ impl ExportArgs {
             Format::Poly => self.poly(&state, &filter)?,
             format => self.stream(&state, format, filter)?,
         };
+        if let (Some(project), Some(folder)) = (&self.qgis_project, &self.folder) {
+            export_project::write(project, &self.output, &self.layers, folder)?;
+        }
         self.tell(format, &exported);
         Ok(exported)
     }
@@ -86,6 +97,12 @@ impl ExportArgs {
         }
         if self.append && format != Format::GeoPackage {
             return refused("--append is for GeoPackages (.gpkg); other files are replaced");
+        }
+        if let Some(project) = &self.qgis_project {
+            if format != Format::GeoPackage {
+                return refused("--qgis-project shows a GeoPackage: name one with --output (.gpkg)");
+            }
+            export_project::check(project)?;
         }
         if self.inclusion.is_some() && !format.has_fences() {
             return refused("--inclusion is for fences: --format plan or wpl");
@@ -313,10 +330,37 @@ mod tests {
             (&["ponds", "fields"], "several layers"),
             (&["ponds", "--format", "gpkg"], "name a file"),
             (&["ponds", "--format", "poly"], "--output DIRECTORY"),
+            (&["ponds", "-o", "a.kml", "--qgis-project", "a.qgs", "--folder", "f"], "shows a GeoPackage"),
+            (&["ponds", "-o", "a.gpkg", "--qgis-project", "a.qgz", "--folder", "f"], "written as .qgs"),
         ] {
             let error = run(dir.path(), words).unwrap_err();
             assert!(error.to_string().contains(told) && error.status() == 2, "{error}");
         }
+    }
+
+    #[cfg(feature = "gpkg")]
+    #[test]
+    fn a_project_shows_the_layers_over_raster_and_chips() {
+        let dir = state(FEATURE);
+        let (package, project) = (dir.path().join("card.gpkg"), dir.path().join("card.qgs"));
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo/features");
+        let words = ["ponds", "-o", package.to_str().unwrap(), "--qgis-project", project.to_str().unwrap()];
+        run(dir.path(), &[&words[..], &["--folder", folder]].concat()).unwrap();
+        let text = fs::read_to_string(&project).unwrap();
+        for told in [
+            "<datasource>./card.gpkg|layername=ponds</datasource>",
+            "<datasource>./card-chips.geojson</datasource>",
+            "/models/demo/scene.tif</datasource>",
+            "<authid>EPSG:32632</authid>",
+            "<xmin>512000</xmin><ymin>5277232</ymin><xmax>513024</xmax><ymax>5278000</ymax>",
+        ] {
+            assert!(text.contains(told), "{told} in {text}");
+        }
+        let chips = fs::read_to_string(dir.path().join("card-chips.geojson")).unwrap();
+        let chips: serde_json::Value = serde_json::from_str(&chips).unwrap();
+        assert_eq!(chips["features"].as_array().unwrap().len(), 6);
+        assert_eq!(chips["crs"]["properties"]["name"], "urn:ogc:def:crs:EPSG::32632");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4, "nothing left over");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `footprint`: where the chips of a folder lie, as a drawing. How it is drawn is in `footprint_svg` and
 //! `footprint_png`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 
@@ -42,16 +42,7 @@ pub struct Args {
 
 impl Args {
     pub(super) fn run(&self) -> Result<bool, CliError> {
-        let mut folders = Folder::discover(&self.folder)?.into_folders()?;
-        if folders.len() > 1 {
-            let names: Vec<&str> = folders.iter().map(Folder::name).collect();
-            let told =
-                format!("{} holds several folders; name one of {}", self.folder.display(), names.join(", "));
-            return Err(CliError::Usage(told));
-        }
-        let Some(folder) = folders.pop() else {
-            return Err(CliError::Usage(format!("{} holds no folder", self.folder.display())));
-        };
+        let folder = only_folder(&self.folder)?;
         let drawing = Drawing::new(ServedFolder::new(folder.name().to_owned(), folder))?;
         let extension = self.output.extension().unwrap_or_default().to_ascii_lowercase();
         let png = match extension.to_str() {
@@ -125,8 +116,22 @@ impl Drawing {
     }
 }
 
+/// The folder at a path.
+///
+/// # Errors
+/// None or several, or what is wrong with it.
+pub(super) fn only_folder(path: &Path) -> Result<Folder, CliError> {
+    let mut folders = Folder::discover(path)?.into_folders()?;
+    if folders.len() > 1 {
+        let names: Vec<&str> = folders.iter().map(Folder::name).collect();
+        let told = format!("{} holds several folders; name one of {}", path.display(), names.join(", "));
+        return Err(CliError::Usage(told));
+    }
+    folders.pop().ok_or_else(|| CliError::Usage(format!("{} holds no folder", path.display())))
+}
+
 /// The corners of the chip's pixels in its CRS, in order around it.
-fn corners(chip: &ChipRef<'_>) -> [(f64, f64); 4] {
+pub(super) fn corners(chip: &ChipRef<'_>) -> [(f64, f64); 4] {
     let (height, width) = (chip.shape.0 as f64, chip.shape.1 as f64);
     [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)].map(|(col, row)| chip.affine.apply(col, row))
 }

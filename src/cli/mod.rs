@@ -13,6 +13,7 @@ mod error;
 mod everything;
 pub mod export;
 mod export_onnx;
+mod export_project;
 mod features;
 mod footprint;
 mod footprint_png;

@@ -335,6 +335,33 @@ QTimer.singleShot(5000, ready)
         screen.wait()
 
 
+def project_of_export(board, folder):
+    """The project that `export` writes: every layer is there, in its place and colour, and QGIS has nothing to say."""
+    package, path = folder / "moved/card.gpkg", folder / "moved/card.qgs"
+    package.parent.mkdir()
+    # A card of its own, which is moved as a whole: paths hold.
+    card = shutil.copytree(DEMO, folder / "moved/demo", ignore=shutil.ignore_patterns("models", "*.py"))
+    export(board.state, *KINDS.values(), "--output", package, "--qgis-project", path, "--folder", card / "features")
+    path = (folder / "moved").rename(folder / "card") / "card.qgs"
+    project = QgsProject()
+    assert project.read(str(path)), project.error()
+    order = [node.layer() for node in project.layerTreeRoot().findLayers()]
+    assert [layer.name() for layer in order] == [*KINDS.values(), "chips", "raster"]
+    assert all(layer.isValid() for layer in order) and project.crs().authid() == "EPSG:32632"
+    assert [layer.crs().authid() for layer in order] == ["EPSG:4326"] * 3 + ["EPSG:32632"] * 2
+    for layer in order[:3]:
+        red, green, blue = COLOURS[zlib.crc32(layer.name().encode()) % len(COLOURS)]
+        assert colour_of(layer) == ((red, green, blue, 77), (red, green, blue, 255)), colour_of(layer)
+    chips, raster = order[3:]
+    assert chips.featureCount() == 6 and raster.extent() == chips.extent(), (chips.extent().toString(), raster.extent().toString())
+    view = project.viewSettings().defaultViewExtent()
+    assert QgsRectangle(view) == raster.extent(), view.toString()
+    if shutil.which("qgis") and shutil.which("Xvfb"):
+        messages = open_in_desktop(path, folder, None)
+        assert messages == {"layers": sorted(layer.name() for layer in order), "log": [], "bar": []}, messages
+    print(f"the project of export: {len(order)} layers, in QGIS itself without a message, also after the card has been moved")
+
+
 def main():
     application = QgsApplication([], False)
     application.initQgis()
@@ -351,6 +378,7 @@ def main():
                     save(board, layer, inside(kind), crop="barley" if kind == "field" else None)
             card = exports(board, folder)
             edit(card)
+            project_of_export(board, folder)
             layers = draw(card)
             if shutil.which("qgis") and shutil.which("Xvfb"):
                 desktop(layers, folder)

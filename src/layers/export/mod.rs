@@ -1,5 +1,5 @@
 //! Layer files in the formats of other programs, feature by feature: GeoJSON, KML, FlatGeobuf, GeoPackage, fences of
-//! ground stations, Cursor on Target.
+//! ground stations, Cursor on Target; and QGIS projects that show them.
 //!
 //! A layer is read as it stands and not changed, also while the service adds to it: what comes after the export has
 //! begun is not in it. Bad lines are left out and counted, as in [`super::Layers`]. What each program really accepts
@@ -18,6 +18,7 @@ mod format;
 mod gpkg;
 mod kml;
 mod objects;
+mod qgis;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use std::time::SystemTime;
 use super::Filter;
 pub use error::ExportError;
 pub use format::Format;
+pub use qgis::{Project, qgis_project};
 use source::Source;
 pub(crate) use walk::{Walk, layer_names};
 
