@@ -5,19 +5,24 @@
 
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 
-import type { Answer } from './wire'
+import { say } from './texts'
+import type { Answer, Progress } from './wire'
 
 export type BoardState = 'connecting' | 'online' | 'offline' | 'board_off' | 'busy' | 'refused'
 
 /** How long a preview may take until the next is sent. */
 const PREVIEW_MS = 2000
+/** A reason of MQTT 5. */
+const NOT_AUTHORIZED = 135
 /** How long until a busy board is asked again. */
 const AGAIN_MS = 1000
 
 interface Pending {
-  topic: string
+  id: string
+  verb: string
   payload: string
   resolve: (answer: Answer) => void
+  progress: (progress: Progress) => void
 }
 
 /** Eight hexadecimal digits by chance; `randomUUID` is not there on plain HTTP. */
@@ -113,7 +118,7 @@ export class Board {
     if (client !== this.client || !client.connected) return
     this.connected = true
     this.lost = false
-    for (const { topic, payload } of this.pending.values()) client.publish(topic, payload, { qos: 1 })
+    for (const pending of this.pending.values()) this.send(pending)
     this.tell()
     this.onConnected()
   }
@@ -130,7 +135,7 @@ export class Board {
   private fail(client: MqttClient, error: Error & { code?: number | string }): void {
     if (client !== this.client) return
     // Not authorized, bad user name or password; of MQTT 5 and of 3.1.1.
-    if ([134, 135, 4, 5].includes(Number(error.code))) {
+    if ([134, NOT_AUTHORIZED, 4, 5].includes(Number(error.code))) {
       this.refused = true
       client.end(true)
       this.tell()
@@ -153,25 +158,29 @@ export class Board {
     } else if ((kind === 'folder' || kind === 'saved') && name !== undefined) {
       this.onTold(kind, name, text)
     } else if (kind === 'response') {
-      this.answer(JSON.parse(text) as Answer)
+      this.answer(JSON.parse(text) as Answer | Progress)
     }
   }
 
-  private answer(answer: Answer): void {
+  private answer(answer: Answer | Progress): void {
     const id = String(answer.id)
     if (this.preview?.id === id) {
-      this.preview.done(answer)
+      if (answer.status !== 'progress') this.preview.done(answer)
       return
     }
     const pending = this.pending.get(id)
     if (!pending) return
+    if (answer.status === 'progress') {
+      pending.progress(answer)
+      return
+    }
     if (answer.error?.code === 'BUSY') {
       this.busy += 1
       this.tell()
       setTimeout(() => {
         this.busy -= 1
         // The same request, by its id.
-        if (this.pending.has(id) && this.connected) this.client?.publish(pending.topic, pending.payload, { qos: 1 })
+        if (this.pending.has(id) && this.connected) this.send(pending)
         this.tell()
       }, AGAIN_MS)
       return
@@ -180,23 +189,35 @@ export class Board {
     pending.resolve(answer)
   }
 
+  /** The topic is that of whoever is logged in now. */
+  private send({ id, verb, payload }: Pending): void {
+    this.client?.publish(this.topic(verb), payload, { qos: 1 }, (error) => {
+      // A broker whose access list keeps it back says so, in MQTT 5; whatever else goes wrong is asked again.
+      if (Number((error as { code?: number } | undefined)?.code) !== NOT_AUTHORIZED) return
+      this.answer({ id, status: 'error', error: { code: 'NOT_AUTHORIZED', message: say('not_allowed', { verb }) } })
+    })
+  }
+
   private topic(verb: string): string {
     return `${this.base}/request/${this.clientName}/${verb}`
   }
 
-  private nextId(): string {
+  /** An id that no other request of this board has. */
+  nextId(): string {
     this.asked += 1
     return `${this.run}-${this.asked}`
   }
 
-  /** Asks, and waits however long it takes. */
-  ask(verb: string, body: object): Promise<Answer> {
-    const id = this.nextId()
-    const [topic, payload] = [this.topic(verb), JSON.stringify({ id, ...body })]
-    const answered = new Promise<Answer>((resolve) => this.pending.set(id, { topic, payload, resolve }))
-    if (this.connected) this.client?.publish(topic, payload, { qos: 1 })
-    this.tell()
-    return answered
+  /** Asks, and waits however long it takes. Under an id that it was asked by before, the board answers the same and does
+   * nothing twice. */
+  ask(verb: string, body: object, id = this.nextId(), progress: (progress: Progress) => void = () => {}): Promise<Answer> {
+    const payload = JSON.stringify({ id, ...body })
+    return new Promise<Answer>((resolve) => {
+      const pending = { id, verb, payload, resolve, progress }
+      this.pending.set(id, pending)
+      if (this.connected) this.send(pending)
+      this.tell()
+    })
   }
 
   /** Whether a preview is under way. */

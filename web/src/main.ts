@@ -5,41 +5,24 @@ import './style.css'
 
 import { Board } from './board'
 import { TOOLS, type Tool, takeHands } from './hands'
-import { Layers } from './layers'
+import { type FileKind, Layers } from './layers'
+import { checkbox, failed, message, part, showResult, showSearch } from './panel'
 import { Scene } from './scene'
+import { Searching } from './search'
 import { Session } from './session'
 import { kept, tabName } from './tab'
 import { type TextKey, current, say, speak } from './texts'
-import type { Answer, DrawingOptions, Folder, Folders, Position } from './wire'
+import type { Answer, Box, DrawingOptions, Folder, Folders, Position } from './wire'
 
 const FOLDER = 'geosam-folder'
 const THEME = 'geosam-theme'
 const KEYS: TextKey[] = ['key_click', 'key_box', 'key_remove', 'key_letters', 'key_map']
-
-function part<T extends HTMLElement = HTMLElement>(id: string): T {
-  const element = document.getElementById(id)
-  if (!element) throw new Error(`the page has no #${id}`)
-  return element as T
-}
-
-const checkbox = (id: string) => part<HTMLInputElement>(id)
 
 let tool: Tool = 'foreground'
 let folders: Folders = { root: '', device: '', folders: [] }
 let shown: Folder | undefined
 
 const scene = new Scene(part('map'))
-
-function message(text: string, bad = false): void {
-  part('message').textContent = text
-  part('message').dataset.bad = String(bad)
-}
-
-function failed(answer: Answer): void {
-  // The board's own words: they say what to do.
-  const problem = answer.error
-  if (problem) message(`${problem.message} (${problem.code})`, true)
-}
 
 async function getFolders(): Promise<Folders> {
   const response = await fetch('/api/folders')
@@ -61,26 +44,12 @@ function options(): DrawingOptions {
 
 function choose(chosen: Tool): void {
   tool = chosen
-  for (const button of document.querySelectorAll<HTMLElement>('[data-tool]')) {
+  for (const button of document.querySelectorAll<HTMLElement>('#tools [data-tool]')) {
     const on = button.dataset.tool === chosen
     button.setAttribute('aria-checked', String(on))
     button.tabIndex = on ? 0 : -1
   }
   part('map').dataset.tool = chosen
-}
-
-function showResult(answer: Answer | undefined): void {
-  const mask = answer?.result?.features[0]?.properties
-  const areas = answer?.result?.features.map((f) => f.properties.area_m2 ?? 0) ?? []
-  const area = areas.reduce((sum, one) => sum + one, 0)
-  const number = (value: number, digits: number) => value.toLocaleString(current(), { maximumFractionDigits: digits })
-  part('score').textContent = mask ? number(mask.score, 3) : '–'
-  part('area').textContent = !mask ? '–' : area >= 10_000 ? `${number(area / 10_000, 2)} ha` : `${number(area, 1)} m²`
-  part('chip').textContent = answer?.masks?.[0]?.chip_id ?? '–'
-  if (answer && !answer.result?.features.length) message(say('nothing_here'))
-  else if (answer?.complete === false) message(say('incomplete'))
-  else if (mask?.touches_chip_edge && answer?.complete === undefined) message(say('edge'))
-  else if (answer) message('')
 }
 
 /** The folders in the list, and what is wrong with the one that is chosen. */
@@ -131,10 +100,31 @@ async function start(): Promise<void> {
   const layers = new Layers(board, scene, () => shown, part('count'), part('layers'))
   const layerInput = part<HTMLInputElement>('layer')
   const layer = () => layerInput.value.trim()
+  /** The layer, if it can be one. */
+  const goodLayer = (): string | undefined => {
+    if (/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/.test(layer())) return layer()
+    message(say('layer_bad'), true)
+    return undefined
+  }
+  const searching = new Searching(
+    board,
+    () => showSearch(searching.now),
+    (search, answer) => {
+      const { layer: into } = search.body
+      const found = answer.everything
+      if (found) {
+        const skipped = found.chips_skipped ? say('search_skipped', { skipped: String(found.chips_skipped) }) : ''
+        message(`${say('search_done', { layer: into, objects: String(found.objects), chips: String(found.chips) })} ${skipped}`)
+      } else if (answer.error?.code === 'CANCELLED') message(say('search_cancelled', { layer: into, objects: String(search.objects) }))
+      else failed(answer)
+      if (layer() === into) void layers.show(into)
+    },
+  )
 
   async function open(folder: Folder | undefined): Promise<void> {
     shown = folder
     listFolders()
+    part('download_gpkg').hidden = folders.geopackage_bytes === undefined
     if (!folder?.extent) return
     localStorage.setItem(FOLDER, folder.name)
     scene.show(folder)
@@ -187,14 +177,15 @@ async function start(): Promise<void> {
     void refresh()
     if (!first) void session.reconcile()
     first = false
+    searching.resume()
     void layers.show(layer())
   }
   let asked: ReturnType<typeof setTimeout> | undefined
-  board.onTold = (kind, told) => {
+  board.onTold = (kind, told, payload) => {
     if (kind === 'folder') {
       clearTimeout(asked)
       asked = setTimeout(() => void refresh(), 300)
-    } else if (told === layer()) void layers.show(layer())
+    } else if (told === layer()) layers.hear(told, JSON.parse(payload))
   }
   part<HTMLFormElement>('login').addEventListener('submit', (event) => {
     event.preventDefault()
@@ -243,11 +234,8 @@ async function start(): Promise<void> {
   })
 
   const save = async () => {
-    const into = layer()
-    if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/.test(into)) {
-      message(say('layer_bad'), true)
-      return
-    }
+    const into = goodLayer()
+    if (!into) return
     const answer = await session.save(into)
     if (answer?.saved) {
       message(say('saved', { layer: into }))
@@ -262,12 +250,36 @@ async function start(): Promise<void> {
       await layers.show(layer())
     }
   }
+  const search = () => {
+    const [into, box] = [goodLayer(), shown?.extent && scene.visible(shown.extent)]
+    if (!into || !shown?.ready || searching.now) return
+    if (!box) {
+      message(say('search_nowhere'), true)
+      return
+    }
+    message('')
+    searching.begin(shown.name, box as Box, into, Number(part<HTMLSelectElement>('search_points').value))
+  }
+  const download = async (kind: FileKind) => {
+    const from = goodLayer()
+    if (!from) return
+    message('')
+    try {
+      await layers.download(from, kind, folders.geopackage_bytes)
+    } catch (error) {
+      message(say('download_failed', { problem: error instanceof Error ? error.message : String(error) }), true)
+    }
+  }
   const act: Record<string, () => unknown> = {
     undo: () => session.undo(),
     clear: () => session.clear(),
     save,
     unsave,
-    download: () => layers.download(layer()),
+    download: () => download('geojson'),
+    download_kml: () => download('kml'),
+    download_gpkg: () => download('gpkg'),
+    search_begin: search,
+    search_cancel: () => searching.cancel(),
     extent: () => scene.fit(),
     language: () => {
       speak(current() === 'en' ? 'zh' : 'en')
@@ -281,7 +293,7 @@ async function start(): Promise<void> {
     },
   }
   for (const [id, action] of Object.entries(act)) part(id).addEventListener('click', () => void action())
-  for (const button of document.querySelectorAll<HTMLElement>('[data-tool]')) {
+  for (const button of document.querySelectorAll<HTMLElement>('#tools [data-tool]')) {
     button.addEventListener('click', () => choose(button.dataset.tool as Tool))
   }
   part('tools').addEventListener('keydown', (event) => {
@@ -289,7 +301,7 @@ async function start(): Promise<void> {
     if (!step) return
     event.preventDefault()
     choose(TOOLS[(TOOLS.indexOf(tool) + step + TOOLS.length) % TOOLS.length] ?? 'foreground')
-    document.querySelector<HTMLElement>('[data-tool][aria-checked="true"]')?.focus()
+    document.querySelector<HTMLElement>('#tools [aria-checked="true"]')?.focus()
   })
   part('folder').addEventListener('change', () => {
     const chosen = folders.folders.find((f) => f.name === part<HTMLSelectElement>('folder').value)
@@ -308,7 +320,8 @@ async function start(): Promise<void> {
     if (event.ctrlKey || event.metaKey) {
       if (key === 'z') void unsave()
       else return
-    } else if (key === 'z' || key === 'backspace') void session.undo()
+    } else if (key === 'e' && event.shiftKey) search()
+    else if (key === 'z' || key === 'backspace') void session.undo()
     else if (key === 'c') void session.clear()
     else if (key === 's') void save()
     else if (key === 'p') checkbox('preview').click()
@@ -328,6 +341,7 @@ async function start(): Promise<void> {
   function texts(): void {
     board.onState(board.state)
     listFolders()
+    showSearch(searching.now)
     part('keys').replaceChildren(
       ...KEYS.map((key) => {
         const item = document.createElement('li')
@@ -341,7 +355,7 @@ async function start(): Promise<void> {
   speak(current())
   texts()
   // For tests, and for who looks on in the browser's console.
-  Object.assign(globalThis, { geosam: { scene, session, board } })
+  Object.assign(globalThis, { geosam: { scene, session, board, searching } })
 
   board.connect()
   const of = (name: string | null | undefined) => folders.folders.find((folder) => folder.name === name)

@@ -5,7 +5,7 @@ import Map from 'ol/Map'
 import View from 'ol/View'
 import { defaults as controls } from 'ol/control/defaults'
 import ScaleLine from 'ol/control/ScaleLine'
-import { type Extent, createEmpty, extend, getCenter, isEmpty } from 'ol/extent'
+import { type Extent, createEmpty, getCenter, getIntersection, isEmpty } from 'ol/extent'
 import GeoJSON from 'ol/format/GeoJSON'
 import Point from 'ol/geom/Point'
 import { fromExtent } from 'ol/geom/Polygon'
@@ -168,8 +168,27 @@ export class Scene {
     source?.addFeatures(this.format.readFeatures({ type: 'FeatureCollection', features }))
   }
 
-  /** The extent of all saved objects that are shown. */
-  savedExtent(): Extent {
-    return extend(createEmpty(), this.layers.saved.getSource()?.getExtent() ?? createEmpty())
+  /** Draws saved objects beside those that are there, or in the place of those with the same ids. */
+  addSaved(features: object[]): void {
+    const source = this.layers.saved.getSource()
+    const drawn = this.format.readFeatures({ type: 'FeatureCollection', features })
+    this.removeSaved(drawn.map((feature) => feature.getId()))
+    source?.addFeatures(drawn)
+  }
+
+  removeSaved(ids: (string | number | undefined)[]): void {
+    const source = this.layers.saved.getSource()
+    for (const id of ids) {
+      const feature = id === undefined ? null : source?.getFeatureById(id)
+      if (feature) source?.removeFeature(feature)
+    }
+  }
+
+  /** What of an extent is seen, in its CRS; nothing where none of it is. */
+  visible(extent: Extent): Extent | undefined {
+    const size = this.map.getSize()
+    if (!size || !this.map.getView().isDef()) return undefined
+    const seen = getIntersection(this.map.getView().calculateExtent(size), extent)
+    return isEmpty(seen) ? undefined : seen
   }
 }

@@ -44,6 +44,8 @@ export interface Folders {
   root: string
   device: string
   folders: Folder[]
+  /** How many bytes of objects the board makes into a GeoPackage, where it does. */
+  geopackage_bytes?: number
 }
 
 export interface MaskProperties {
@@ -65,6 +67,16 @@ export interface Feature<P> {
   properties: P
 }
 
+/** How far a search for everything has come. */
+export interface Progress {
+  id?: string | number | null
+  status: 'progress'
+  done: number
+  total: number
+  objects: number
+  error?: undefined
+}
+
 /** An answer to a request. */
 export interface Answer {
   id?: string | number | null
@@ -79,6 +91,8 @@ export interface Answer {
   next?: number | null
   saved?: { layer: string; id: string; feature: Feature<SavedProperties> }
   unsaved?: { layer: string; id: string }
+  everything?: { layer: string; folder: string; objects: number; chips: number; chips_skipped: number }
+  cancelled?: number
 }
 
 export interface SavedProperties {

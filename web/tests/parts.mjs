@@ -82,16 +82,18 @@ export class Broker {
   }
 }
 
-/** A board that serves the demo's scene and the page. */
+/** A board that serves the demo's scene, or other folders, and the page unless it does not listen. */
 export class Board {
-  static async start(broker, { more = '', web = '' } = {}) {
+  static async start(broker, { device = 'b1', more = '', web = '', features = [`${SCENE}/features`], models = `${SCENE}/models`, listens = true } = {}) {
     const board = new Board()
     board.dir = mkdtempSync(join(tmpdir(), 'geosam-board-'))
     board.port = await freePort()
+    board.sign = listens ? 'the map page is served' : 'the board has started'
+    const page = listens ? `listen = "127.0.0.1:${board.port}"\n${web}\n` : ''
     writeFileSync(
       `${board.dir}/edge.toml`,
-      `device = "b1"\nfeatures = ["${SCENE}/features"]\nmodels = "${SCENE}/models"\nstate = "${board.dir}/state"\n` +
-        `[broker]\nurl = "mqtt://127.0.0.1:${broker.port}"\n${more}\n[decoder]\nengine = "fused"\n[web]\nlisten = "127.0.0.1:${board.port}"\n${web}\n`,
+      `device = "${device}"\nfeatures = ${JSON.stringify(features)}\nmodels = "${models}"\nstate = "${board.dir}/state"\n` +
+        `[broker]\nurl = "mqtt://127.0.0.1:${broker.port}"\n${more}\n[decoder]\nengine = "fused"\n[web]\n${page}`,
     )
     await board.launch()
     return board
@@ -101,7 +103,7 @@ export class Board {
     this.child = spawn(PROGRAM, ['serve', '--config', `${this.dir}/edge.toml`], { stdio: ['ignore', 'ignore', 'pipe'] })
     this.log = ''
     this.child.stderr.on('data', (text) => (this.log += text))
-    await until('the board', () => this.log.includes('the map page is served'))
+    await until('the board', () => this.log.includes(this.sign))
   }
 
   get url() {
@@ -125,12 +127,15 @@ export class Board {
   }
 }
 
+/** A page that a test hands over, and not a server, may otherwise not ask a server on loopback for anything. */
+const FLAGS = process.env.GEOSAM_PAGE ? ['--disable-features=BlockInsecurePrivateNetworkRequests,LocalNetworkAccessChecks'] : []
+
 export function launchBrowser() {
   return chromium.launch({
     executablePath: CHROMIUM,
     args: [
       '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', `--host-resolver-rules=MAP ${HOST} 127.0.0.1`,
+      '--disable-component-update', '--disable-sync', ...FLAGS, `--host-resolver-rules=MAP ${HOST} 127.0.0.1`,
     ],
   })
 }
@@ -148,10 +153,27 @@ export class Tab {
     tab.page.on('pageerror', (error) => tab.complaints.push(String(error)))
     // A page that was built after the program: GEOSAM_PAGE=1 takes its files from where web/build.sh puts them.
     if (process.env.GEOSAM_PAGE) {
+      await tab.page.route(url, async (route) => {
+        const served = await route.fetch({ url: url.replace(HOST, '127.0.0.1') })
+        const headers = Object.fromEntries(Object.entries(served.headers()).filter(([name]) => !/^content-(encoding|length)/.test(name)))
+        await route.fulfill({ status: served.status(), headers, path: join(ROOT, 'src/web/assets/index.html') })
+      })
       for (const name of ['page.js', 'page.css']) await tab.page.route(`**/${name}`, (route) => route.fulfill({ path: join(ROOT, 'src/web/assets', name) }))
     }
     await tab.page.goto(url)
     return tab
+  }
+
+  /** A page that is connected and shows the demo's folder. */
+  static async ready(context, url) {
+    const tab = await Tab.open(context, url)
+    await tab.state('online')
+    await tab.folder()
+    return tab
+  }
+
+  folder() {
+    return this.see('the folder', () => globalThis.geosam?.scene.map.getView().isDef() && document.getElementById('folder').value === 'features')
   }
 
   state(wanted) {

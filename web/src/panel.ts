@@ -1,0 +1,51 @@
+// What stands on the panel: messages, the result, how far a search has come.
+
+import type { Search } from './tab'
+import { current, say } from './texts'
+import type { Answer } from './wire'
+
+export function part<T extends HTMLElement = HTMLElement>(id: string): T {
+  const element = document.getElementById(id)
+  if (!element) throw new Error(`the page has no #${id}`)
+  return element as T
+}
+
+export const checkbox = (id: string) => part<HTMLInputElement>(id)
+
+export function message(text: string, bad = false): void {
+  part('message').textContent = text.trim()
+  part('message').dataset.bad = String(bad)
+}
+
+export function failed(answer: Answer): void {
+  // The board's own words: they say what to do.
+  const problem = answer.error
+  if (problem) message(`${problem.message} (${problem.code})`, true)
+}
+
+export function showResult(answer: Answer | undefined): void {
+  const mask = answer?.result?.features[0]?.properties
+  const areas = answer?.result?.features.map((f) => f.properties.area_m2 ?? 0) ?? []
+  const area = areas.reduce((sum, one) => sum + one, 0)
+  const number = (value: number, digits: number) => value.toLocaleString(current(), { maximumFractionDigits: digits })
+  part('score').textContent = mask ? number(mask.score, 3) : '–'
+  part('area').textContent = !mask ? '–' : area >= 10_000 ? `${number(area / 10_000, 2)} ha` : `${number(area, 1)} m²`
+  part('chip').textContent = answer?.masks?.[0]?.chip_id ?? '–'
+  if (answer && !answer.result?.features.length) message(say('nothing_here'))
+  else if (answer?.complete === false) message(say('incomplete'))
+  else if (mask?.touches_chip_edge && answer?.complete === undefined) message(say('edge'))
+  else if (answer) message('')
+}
+
+export function showSearch(now: Search | undefined): void {
+  part<HTMLButtonElement>('search_begin').disabled = now !== undefined
+  part('search_state').hidden = !now
+  if (!now) return
+  const { body, done, total, objects } = now
+  const bar = part<HTMLProgressElement>('search_bar')
+  bar.max = total || 1
+  if (total) bar.value = done
+  else bar.removeAttribute('value')
+  const values = { layer: body.layer, done: String(done), total: String(total), objects: String(objects) }
+  part('search_told').textContent = say(total ? 'search_progress' : 'search_waits', values)
+}
