@@ -168,6 +168,8 @@ async function memory(browser, broker) {
   rmSync(dir, { recursive: true })
 }
 
+// As systemd/geosam-edge.service has it.
+process.env.MALLOC_ARENA_MAX = '2'
 const broker = await Broker.start()
 const browser = await launchBrowser()
 await speed(browser, broker)

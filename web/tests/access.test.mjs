@@ -45,8 +45,12 @@ async function sound(tab, state) {
       await tab.page.evaluate((scheme) => (document.documentElement.dataset.theme = scheme), scheme)
       const found = await tab.page.evaluate((levels) => globalThis.axe.run(document, { runOnly: levels }), LEVELS)
       for (const { id, nodes } of found.violations) problems.push(`${state}, ${size.width}, ${scheme}: ${id}: ${nodes.map((node) => node.html).join(' ')}`)
-      const wide = await tab.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
-      if (wide > 0) problems.push(`${state}, ${size.width}: ${wide} pixels wider than the window`)
+      // Nothing sticks out of its window, panel or frame.
+      const wide = await tab.page.evaluate(() => {
+        const boxes = [document.documentElement, ...document.querySelectorAll('#panel, fieldset')]
+        return boxes.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.id || box.tagName)
+      })
+      if (wide.length) problems.push(`${state}, ${size.width}: something sticks out of ${wide}`)
     }
     if (i === 1) await tab.page.click('#language')
   }
