@@ -99,6 +99,7 @@ fn prompts(c: &mut Criterion) {
         prompt: PromptSet { points: vec![[x, y]], foreground: vec![true], bbox: None },
         output: OutputOptions::default(),
         stitch: None,
+        refine: false,
         properties: None,
     };
     let decoder = engine.decoders().for_folder(&served.folder).expect("the demo's decoder");
