@@ -10,7 +10,7 @@ mod passing;
 mod probe;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::packets::Packets;
 use super::suspects::Suspects;
@@ -33,6 +33,10 @@ const WINDOW_BYTES: usize = 4 << 20;
 
 /// Messages put off at a time; with more it is the broker's trouble, and one at a time is enough to see it end.
 const DEFERRED: usize = 8;
+
+/// How long a connection must have lasted before messages that earlier ones ended with are trusted again. What is told anew on
+/// each connection comes a little after its begin: that there is nothing to be sent proves nothing before.
+const CALM: Duration = Duration::from_secs(10);
 
 /// A packet that no broker is known to find too large.
 const HARMLESS: usize = 1024;
@@ -70,6 +74,8 @@ struct Deferral {
 pub(super) struct Publisher<C> {
     client: C,
     connected: bool,
+    /// When the present or last connection began.
+    connected_at: Instant,
     session: BrokerSession,
     /// Place of the last message taken from the outbox on this connection.
     cursor: u64,
@@ -124,6 +130,7 @@ impl<C: BusClient> Publisher<C> {
         Self {
             client,
             connected: false,
+            connected_at: Instant::now(),
             session: BrokerSession::default(),
             cursor: 0,
             in_flight: HashMap::new(),
@@ -222,7 +229,11 @@ impl<C: BusClient> Publisher<C> {
             let room = self.window() - self.in_flight.len();
             let entries = store.outbox_after(self.cursor, room, WINDOW_BYTES - self.bytes_in_flight)?;
             if entries.is_empty() {
-                if self.in_flight.is_empty() && self.passing.is_empty() && !self.prober.holds_any() {
+                if self.in_flight.is_empty()
+                    && self.passing.is_empty()
+                    && !self.prober.holds_any()
+                    && now.saturating_duration_since(self.connected_at) >= CALM
+                {
                     self.suspects.all_cleared();
                 }
                 break;

@@ -27,7 +27,8 @@ impl<C: BusClient> Publisher<C> {
             deferral.until = Instant::now();
         }
         self.canary_at = None;
-        self.prober.connected(Instant::now());
+        self.connected_at = Instant::now();
+        self.prober.connected(self.connected_at);
         self.packets.connected(&session);
         self.session = session;
     }

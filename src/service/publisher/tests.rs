@@ -182,3 +182,23 @@ fn a_network_that_fails_again_and_again_costs_no_message() {
     }
     assert!(scene.handed_back.is_empty());
 }
+
+#[test]
+fn what_is_told_a_little_after_each_connection_and_ends_it_is_found_out() {
+    let mut scene = Scene::new(OverLimit::Refuse);
+    let mut connects = 0;
+    while connects == 0 || !scene.broker.is_connected() {
+        scene.broker.connect(true);
+        connects += 1;
+        assert!(connects < 10, "it is told again and again");
+        // The clerk comes by before there is anything to tell.
+        scene.look();
+        scene.publisher.tell(OutgoingMessage::new("bad/folder", "there").retained());
+        scene.publisher.tell(OutgoingMessage::new("good/state", "online").retained());
+        for _ in 0..3 {
+            scene.look();
+        }
+    }
+    assert_eq!(connects, 4);
+    assert_eq!(scene.broker.retained("good/state").as_deref(), Some(&b"online"[..]));
+}
