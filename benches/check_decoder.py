@@ -52,7 +52,7 @@ PROMPTS = [
 ]
 
 
-def masks(family):
+def mask_prompts(family):
     """Low-resolution logits: a disc with soft edges, and noise, in the range of real ones."""
     side = 4 * FAMILIES[family][0]
     y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
@@ -147,7 +147,7 @@ def reference(family, encoder, decoder, chip, prompt):
         labels = torch.cat([torch.tensor([[2, 3]], dtype=torch.int32), labels], 1)
         boxes = None
     given = (points, labels) if points.shape[1] else None
-    mask = masks(family)[prompt["mask"]][None, None] if prompt.get("mask") else None
+    mask = mask_prompts(family)[prompt["mask"]][None, None] if prompt.get("mask") else None
     sparse, dense = encoder(points=given, boxes=boxes, masks=mask)
     common = dict(
         image_embeddings=chip["image_embed"].float()[None],
@@ -187,7 +187,7 @@ def onnx_runs(directory, family, chip, prompts):
         names = ["low_res_masks", "iou_predictions"]
         logits, prepared = np.zeros((1, 1, side, side), np.float32), unmasked
         if prompt.get("mask"):
-            logits = masks(family)[prompt["mask"]][None, None].numpy()
+            logits = mask_prompts(family)[prompt["mask"]][None, None].numpy()
             taken = [i.name for i in mask.get_inputs()]
             changed = mask.run(None, {n: a for n, a in (unmasked | {"mask_input": logits}).items() if n in taken})
             changed = zip([o.name.removeprefix("masked_") for o in mask.get_outputs()], changed)
@@ -237,7 +237,7 @@ def main():
                     weights.symlink_to(import_weights(arguments.binary, directory, family, state))
                 else:
                     write_safetensors(weights, state)
-                write_safetensors(directory / "masks.safetensors", masks(family))
+                write_safetensors(directory / "masks.safetensors", mask_prompts(family))
                 (directory / "prompts.json").write_text(json.dumps(PROMPTS))
                 subprocess.run([example, directory, family], check=True)
 
