@@ -75,7 +75,8 @@ fn the_objects_of_a_scene_are_found_each_once_and_little_else() {
             );
         }
     }
-    // 83 of 88; 0.95 is wanted. The five buildings are ruled out by their scores, not missed by the grid.
+    // 83 of 88. The five others are small buildings that points do lie on, and that the decoder answers with good masks. Their
+    // predicted IoU is that of all (this decoder says 0.9375 of each mask); their stability is 0.91 to 0.95, where 0.95 is asked for.
     assert!(recall >= 0.94, "{recall} of the objects are found");
     assert!(
         others.len() as f64 <= 0.05 * found.len() as f64,
