@@ -199,6 +199,17 @@ impl<C: BusClient> Publisher<C> {
         }
     }
 
+    /// What it waits for, for messages of tests that wait in vain.
+    #[cfg(test)]
+    pub fn told(&self) -> String {
+        let Self { connected, cursor, in_flight, passing, suspects, deferred, prober, packets, .. } = self;
+        format!(
+            "connected {connected}, cursor {cursor}, in flight {in_flight:?}, passing {}, {suspects:?}, {deferred:?}, \
+             {prober:?}, {packets:?}",
+            passing.len()
+        )
+    }
+
     fn window(&self) -> usize {
         if self.suspects.one_at_a_time() { 1 } else { WINDOW }
     }
@@ -285,7 +296,7 @@ impl<C: BusClient> Publisher<C> {
     fn is_in_doubt(&self, seq: u64, packet: usize) -> bool {
         let mute = self.session.protocol == Protocol::V311 && packet > HARMLESS;
         let suspected = self.packets.is_unproven(packet) && self.suspects.ended_with(&Item::Outbox(seq)) > 0;
-        let known = self.packets.limit().is_some_and(|limit| packet > limit);
+        let known = self.packets.told().is_some_and(|limit| packet > limit);
         self.prober.doubts(packet) && !known && (mute || suspected)
     }
 

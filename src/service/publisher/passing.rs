@@ -48,6 +48,11 @@ impl<C: BusClient> Publisher<C> {
     /// Sends a ping of the size that a message waits for.
     pub(super) fn probe(&mut self, now: Instant) {
         let Some(bytes) = self.prober.next().filter(|_| self.has_room()) else { return };
+        if self.packets.told().is_some_and(|limit| bytes > limit) {
+            // Held before the limit was known; the bus would not send the probe either.
+            self.prober.release();
+            return;
+        }
         let text = format!("{}probe ", self.run);
         let ping = |filler: usize| OutgoingMessage::new(&self.ping_topic, text.clone() + &"x".repeat(filler));
         // A longer packet says its length in more bytes: what that is too much is taken back.

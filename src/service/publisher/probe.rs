@@ -188,7 +188,7 @@ impl Prober {
     }
 
     /// What waits is looked at anew.
-    fn release(&mut self) {
+    pub fn release(&mut self) {
         let first = self.held.keys().next().copied();
         self.released = [self.released, first].into_iter().flatten().min();
         self.held.clear();

@@ -472,9 +472,11 @@ impl World {
         let Some(up) = &self.up else { return "down".to_owned() };
         let (staged, at_work) = (up.clerk.staged.len(), up.at_work.len());
         format!(
-            "{:?}, staged {staged}, at work {at_work}, in the broker {}",
+            "{:?}, staged {staged}, at work {at_work}, in the broker {}, {}, {:?}",
             up.context.store.depths(),
-            self.broker.waiting()
+            self.broker.waiting(),
+            up.clerk.publisher.told(),
+            up.clerk.echo
         )
     }
 }
