@@ -23,6 +23,9 @@ use crate::bus::OutgoingMessage;
 const CONNECTING: Duration = Duration::from_secs(20);
 /// How long a write may take.
 const WRITING: Duration = Duration::from_secs(20);
+/// Bytes of a TLS record. taky 0.10 takes 4096 bytes of one and waits for the socket before it takes the rest, which lies in
+/// its TLS already: a larger event would be seen only with the next one.
+const RECORD: usize = 4096;
 /// Silence on a connection before the kernel asks whether it is still there.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -186,9 +189,11 @@ async fn tls(host: &str, port: u16, options: &CotOptions) -> Result<Link, String
     // Read for each connection, so that a new certificate needs no restart.
     let config =
         crate::bus::client_config(&options.tls, options.check_name).map_err(|error| error.to_string())?;
+    let mut config = Arc::unwrap_or_clone(config);
+    config.max_fragment_size = Some(RECORD);
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| format!("{host} is no name that a certificate could be for"))?;
-    let connected = TlsConnector::from(config).connect(name, tcp(host, port).await?).await;
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp(host, port).await?).await;
     connected.map(Link::stream).map_err(|error| crate::bus::explain(&error, host, &WORDS))
 }
 
