@@ -9,6 +9,7 @@
 //!   -> features read              features
 //!   -> prepared once, decoded     decoder   (weights from models)
 //!   -> logits to mask to rings    mask
+//!   -> smoothed, squared          outline
 //!   -> reprojected, GeoJSON       geo
 //! ```
 //!
@@ -35,6 +36,7 @@ pub mod layers;
 pub mod machine;
 pub mod mask;
 pub mod models;
+pub mod outline;
 pub mod picture;
 pub mod program;
 pub mod service;

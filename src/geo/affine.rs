@@ -34,6 +34,14 @@ impl Affine {
         (self.a * col + self.b * row + self.c, self.d * col + self.e * row + self.f)
     }
 
+    /// The same grid with coordinates in parts of a pixel, counted from a pixel corner `[column, row]` on.
+    #[must_use]
+    pub fn in_parts(&self, [col, row]: [i32; 2], parts: i32) -> Self {
+        let (c, f) = self.apply(f64::from(col), f64::from(row));
+        let [a, b, d, e] = [self.a, self.b, self.d, self.e].map(|v| v / f64::from(parts));
+        Self { a, b, c, d, e, f }
+    }
+
     /// Determinant of the linear part: the signed area of a pixel in squared CRS units.
     pub fn determinant(&self) -> f64 {
         self.a * self.e - self.b * self.d
@@ -79,6 +87,14 @@ mod tests {
         let (x, y) = grid.apply(12.25, 700.5);
         let (col, row) = back.apply(x, y);
         assert!((col - 12.25).abs() < 1e-7 && (row - 700.5).abs() < 1e-7, "{col} {row}");
+    }
+
+    #[test]
+    fn parts_of_pixels_lie_where_they_are() {
+        let grid = Affine::new([0.5, 0.1, 500_000.0, 0.2, -0.5, 4_000_000.0]);
+        let parts = grid.in_parts([10, -3], 256);
+        let ((x, y), (px, py)) = (grid.apply(11.5, 0.25), parts.apply(1.5 * 256.0, 3.25 * 256.0));
+        assert!((x - px).abs() < 1e-9 && (y - py).abs() < 1e-9);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use super::geometry::Geometry;
 
 /// Equatorial radius of WGS 84 in metres.
-const A: f64 = 6_378_137.0;
+pub(super) const A: f64 = 6_378_137.0;
 /// Its first eccentricity squared.
-const E2: f64 = 0.006_694_379_990_141_316_5;
+pub(super) const E2: f64 = 0.006_694_379_990_141_316_5;
 
 /// The area in square metres of a polygon in longitude and latitude (degrees, WGS 84), holes taken off, whatever
 /// way the rings run.

@@ -14,6 +14,7 @@ mod error;
 mod geometry;
 mod joined;
 mod lattice;
+mod measure;
 #[cfg(test)]
 mod measure_crs;
 mod nesting;
@@ -36,6 +37,7 @@ pub use bounds::Bounds;
 pub use crs::Crs;
 pub use error::GeoError;
 pub use geometry::{Geometry, Ring};
+pub use measure::{Measures, measures};
 pub use output::{Projected, Projector};
 pub use transform::Transform;
 pub use turn::Turn;

@@ -8,6 +8,7 @@ use super::cut::{align, cut, extremes, longitudes};
 use super::error::GeoError;
 use super::geometry::{Geometry, Ring};
 use super::lattice::{Corner, LatticeRing, Origin, are_sound, doubled_area, enclosed};
+use super::measure::{per_degree, turn};
 use super::pixel_map::PixelMap;
 use super::seam::Seam;
 use super::transform::Transform;
@@ -82,6 +83,25 @@ impl Projector {
     /// Blocks of the chip that it has learnt to project: half a kilobyte of memory each at the most.
     pub fn blocks(&self) -> usize {
         self.map.blocks()
+    }
+
+    /// Metres to the east and to the north a pixel along columns and along rows, `[[east per column, east per row], [north per
+    /// column, north per row]]`, around a place in pixels: what a reach on either side of it comes to. `None` where it does not
+    /// write longitude and latitude, or the place has none.
+    pub fn metres_per_pixel(&self, [col, row]: [f64; 2], reach: f64) -> Option<[[f64; 2]; 2]> {
+        if !self.geographic {
+            return None;
+        }
+        let [_, latitude] = self.map.exact(col, row).ok()?;
+        let [east, north] = per_degree(latitude);
+        let way = |from: [f64; 2], to: [f64; 2]| {
+            let (from, to) = (self.map.exact(from[0], from[1]).ok()?, self.map.exact(to[0], to[1]).ok()?);
+            let degrees = [turn(to[0] - from[0]) * east, (to[1] - from[1]) * north];
+            Some(degrees.map(|metres| metres / (2.0 * reach)))
+        };
+        let along_columns = way([col - reach, row], [col + reach, row])?;
+        let along_rows = way([col, row - reach], [col, row + reach])?;
+        Some([[along_columns[0], along_rows[0]], [along_columns[1], along_rows[1]]])
     }
 
     /// A polygon of pixel corners `[column, row]`: rings are closed and may run either way.

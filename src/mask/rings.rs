@@ -1,4 +1,5 @@
-//! Rings on the corners of pixels, as polygonizing makes them and simplifying thins them.
+//! Rings on the corners of pixels, as polygonizing makes them and simplifying thins them; or on parts of a pixel, where
+//! `outline` draws them.
 
 /// A polygon's rings in pixel coordinates `[x, y]` = `[column, row]`; integers, because every
 /// vertex is the corner of a pixel.
@@ -19,12 +20,12 @@ pub struct PixelRings {
 }
 
 impl PixelRings {
-    pub(super) fn with_capacity(vertices: usize, holes: usize) -> Self {
+    pub(crate) fn with_capacity(vertices: usize, holes: usize) -> Self {
         Self { vertices: Vec::with_capacity(vertices), hole_starts: Vec::with_capacity(holes) }
     }
 
     /// Appends a closed ring; the first one is the exterior.
-    pub(super) fn push_ring(&mut self, ring: &[[i32; 2]]) {
+    pub(crate) fn push_ring(&mut self, ring: &[[i32; 2]]) {
         if !self.vertices.is_empty() {
             self.hole_starts.push(self.vertices.len() as u32);
         }
@@ -49,6 +50,12 @@ impl PixelRings {
             polygon
         };
         ring_counts.map(polygon).collect()
+    }
+
+    /// The same rings with each vertex moved.
+    pub(crate) fn moved(&self, place: impl FnMut([i32; 2]) -> [i32; 2]) -> Self {
+        let vertices = self.vertices.iter().copied().map(place).collect();
+        Self { vertices, hole_starts: self.hole_starts.clone() }
     }
 
     /// The exterior ring, closed.
@@ -121,7 +128,7 @@ pub struct PixelBounds {
 
 impl PixelBounds {
     /// The bounds of some vertices; all zero for none.
-    pub(super) fn of(vertices: &[[i32; 2]]) -> Self {
+    pub(crate) fn of(vertices: &[[i32; 2]]) -> Self {
         let first = vertices.first().copied().unwrap_or_default();
         vertices.iter().fold(
             Self { min_x: first[0], min_y: first[1], max_x: first[0], max_y: first[1] },

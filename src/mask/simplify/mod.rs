@@ -86,6 +86,9 @@ impl Simplifier {
     /// The polygons of one object, simplified as one geometry: as [`simplify`] keeps the rings of a polygon apart, so this
     /// keeps those of all polygons apart. They come back in their order.
     pub fn simplify_together(&mut self, polygons: &[&PixelRings], tolerance: f64) -> Vec<PixelRings> {
+        if polygons.is_empty() {
+            return Vec::new();
+        }
         let simplified = self.simplify(&PixelRings::of_all(polygons), tolerance);
         simplified.split(polygons.iter().map(|rings| rings.ring_count()))
     }

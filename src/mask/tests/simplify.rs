@@ -89,6 +89,11 @@ fn a_tolerance_that_is_none_changes_nothing() {
 }
 
 #[test]
+fn of_no_polygons_none_are_left() {
+    assert!(Simplifier::default().simplify_together(&[], 1.5).is_empty());
+}
+
+#[test]
 fn a_staircase_becomes_a_slope() {
     let rows: Vec<String> = (1..=60).map(|length| format!("{:.<60}", "#".repeat(length))).collect();
     let simplified = simplify(&polygonize(&drawn(&rows))[0].rings, 1.5);
