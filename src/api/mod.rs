@@ -7,6 +7,7 @@
 mod each;
 mod error;
 mod everything;
+mod finish;
 mod geojson_prompt;
 mod json;
 mod keys;
@@ -24,6 +25,7 @@ mod values;
 pub(crate) use each::{ObjectGroup, bare_feature, group_by_object, properties_of};
 pub use error::RequestError;
 pub use everything::{EverythingOptions, MOST_POINTS_PER_SIDE};
+pub use finish::{FINISH_KEYS, Finish, MOST_SMOOTH};
 pub(crate) use json::nesting;
 pub use json::{JsonError, parse_bounded};
 pub use keys::{ENTRY_KEYS, KEYS, Key, check_keys};
@@ -39,7 +41,8 @@ pub use request::{
 };
 pub use response::{
     ApiError, ChipSide, ErrorStatus, Feature, FeatureCollection, Incomplete, LegacyCrs, MaskProperties,
-    MaskReport, NotRefined, OkStatus, Outcome, RefineReport, Response, StitchReport, Timing,
+    MaskReport, NotRefined, OkStatus, Outcome, OutlineReport, RefineReport, Response, RightAngles,
+    StitchReport, Timing,
 };
 
 /// The version of this interface, as told in `info`.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::error::{Parsed, RequestError};
+use super::finish::finish_from;
 use super::request::{Multimask, OnTooLarge, OutputOptions, Vectorization};
 use super::values::{boolean, crs_from, given, kind_of, known_keys, whole, wrong_type};
 
@@ -13,6 +14,8 @@ pub const OUTPUT_KEYS: &[&str] = &[
     "tolerance",
     "largest_only",
     "min_area_m2",
+    "finish",
+    "measures",
     "multimask",
     "max_bytes",
     "on_too_large",
@@ -52,6 +55,10 @@ pub(super) fn output_from(value: &Value, inherited: OutputOptions, path: &str) -
         }
     }
     output.largest_only = boolean(object, &path, "largest_only")?.unwrap_or(output.largest_only);
+    if let Some(value) = given(object, "finish") {
+        output.finish = finish_from(value, output.finish, &path)?;
+    }
+    output.measures = boolean(object, &path, "measures")?.unwrap_or(output.measures);
     if let Some(value) = given(object, "multimask") {
         output.multimask = match value {
             Value::Bool(false) => Multimask::Off,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::everything::EverythingOptions;
+use super::finish::Finish;
 use super::output::output_from;
 use crate::geo::{Bounds, Crs, GeoError};
 
@@ -145,6 +146,10 @@ pub struct OutputOptions {
     pub largest_only: bool,
     /// Polygons with a smaller geodesic area are left out.
     pub min_area_m2: f64,
+    /// Holes filled, staircases smoothed, right angles.
+    pub finish: Finish,
+    /// Tell the perimeter of each outline, and how it lies.
+    pub measures: bool,
     /// Return SAM's three candidate masks, or the best of them, instead of the single one.
     pub multimask: Multimask,
     /// Bound on the answer's bytes; `None` leaves the transport's default.
@@ -177,6 +182,8 @@ impl Default for OutputOptions {
             tolerance: 1.5,
             largest_only: false,
             min_area_m2: 0.0,
+            finish: Finish::default(),
+            measures: false,
             multimask: Multimask::Off,
             max_bytes: None,
             on_too_large: OnTooLarge::Simplify,

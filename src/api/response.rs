@@ -200,6 +200,46 @@ pub struct MaskProperties {
     /// Tolerance of simplification in source pixels, where it was simplified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
+    /// What else is told of it, where the request asks for it.
+    #[serde(flatten)]
+    pub report: OutlineReport,
+}
+
+/// What is told of an outline that a request asks to have right angles, or to be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct OutlineReport {
+    /// Whether it has right angles; absent where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub right_angles: Option<RightAngles>,
+    /// Length of all its rings in metres on the WGS84 ellipsoid, holes included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perimeter_m: Option<f64>,
+    /// Bearing of the long side of the smallest rectangle around it, in degrees clockwise from true north, 0 to 180.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orientation_deg: Option<f64>,
+    /// That rectangle's long side over its short one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elongation: Option<f64>,
+}
+
+impl OutlineReport {
+    /// The properties that it has.
+    pub fn properties(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(properties)) => properties,
+            _ => Map::new(),
+        }
+    }
+}
+
+/// Whether an outline has the right angles that were asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RightAngles {
+    /// It has.
+    Kept,
+    /// They do not fit the mask: it is drawn as the rest of the request says.
+    NotFitting,
 }
 
 /// The summary of one mask.

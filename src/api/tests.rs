@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CrsChoice, Limits, PromptSet, Request, RequestError, RequestId, parse_request};
+use super::{CrsChoice, Finish, Limits, PromptSet, Request, RequestError, RequestId, parse_request};
 use crate::ErrorCode;
 
 fn parse(request: &Value) -> Result<Request, (Option<RequestId>, RequestError)> {
@@ -328,5 +328,52 @@ fn a_collection_of_objects_of_which_one_is_none_says_which() {
     ] {
         let (code, text) = refused(&request);
         assert!(code == ErrorCode::BadRequest && text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn a_finish_is_inherited_key_by_key_and_nonsense_is_refused_by_name() {
+    let request = parsed(&json!({
+        "output": {"finish": {"smooth": 2, "fill_holes_m2": 10}, "measures": true},
+        "prompts": [
+            {"points": [[1, 2]]},
+            {"points": [[1, 2]], "output": {"finish": {"right_angles": true, "smooth": 0}, "measures": null}},
+            {"points": [[1, 2]], "output": {"finish": null, "measures": false}},
+        ],
+    }));
+    let finish = |smooth: f64, right_angles| Finish { fill_holes_m2: 10.0, smooth, right_angles };
+    let outputs: Vec<_> = request.batch.unwrap().iter().map(|item| item.output).collect();
+    assert_eq!(
+        outputs.iter().map(|o| o.finish).collect::<Vec<_>>(),
+        [finish(2.0, false), finish(0.0, true), finish(2.0, false)]
+    );
+    assert_eq!(outputs.iter().map(|o| o.measures).collect::<Vec<_>>(), [true, true, false]);
+    assert_eq!(parsed(&json!({"points": [[1, 2]]})).item.output.finish, Finish::default());
+
+    for (output, told) in [
+        (
+            json!({"finish": {"fill_holes_m2": -1}}),
+            "\"output.finish.fill_holes_m2\" is -1; send a number of 0 or more",
+        ),
+        (
+            json!({"finish": {"fill_holes_m2": "NaN"}}),
+            "\"output.finish.fill_holes_m2\" is \"NaN\"; send a number of 0 or more",
+        ),
+        (json!({"finish": {"smooth": 64.5}}), "\"output.finish.smooth\" is 64.5; send a number from 0 to 64"),
+        (json!({"finish": {"smooth": true}}), "\"output.finish.smooth\" is true; send a number from 0 to 64"),
+        (json!({"finish": {"right_angles": 1}}), "\"output.finish.right_angles\" is 1; send true or false"),
+        (
+            json!({"finish": {"right_angle": true}}),
+            "unknown key \"output.finish.right_angle\"; did you mean \"right_angles\"?",
+        ),
+        (json!({"finish": true}), "\"output.finish\" is a boolean; send an object"),
+        (json!({"measures": "all"}), "\"output.measures\" is \"all\"; send true or false"),
+        (
+            json!({"smooth": 2}),
+            "unknown key \"output.smooth\"; known are crs, vectorization, tolerance, largest_only, min_area_m2, finish, measures, multimask, max_bytes, on_too_large",
+        ),
+    ] {
+        let (code, message) = refused(&json!({"points": [[1, 2]], "output": output}));
+        assert_eq!((code, message.as_str()), (ErrorCode::BadRequest, told));
     }
 }

@@ -1,4 +1,4 @@
-//! From masks to the features of an answer: polygons drawn, projected, measured, filtered, and made to fit.
+//! From masks to the features of an answer: polygons drawn (`outlines`), projected, measured, filtered, and made to fit.
 
 use std::borrow::Cow;
 
@@ -6,11 +6,14 @@ use super::EngineError;
 use super::around::around_both;
 use super::fit::{Coarseness, written_bytes};
 use super::folder::ServedFolder;
+use super::outlines::Drawing;
+use super::ways::{Ways, Written};
 use crate::api::{
-    ChipSide, CrsChoice, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OutputOptions,
+    ChipSide, CrsChoice, Feature, FeatureCollection, LegacyCrs, MaskProperties, MaskReport, OutlineReport,
+    OutputOptions, RightAngles,
 };
-use crate::geo::{Affine, Bounds, Crs, Geometry, Projector, geodesic_area};
-use crate::mask::{Mask, PixelPolygon, PixelRings, Simplifier};
+use crate::geo::{Affine, Bounds, Geometry, Measures, Projector, geodesic_area, measures};
+use crate::mask::{Mask, PixelPolygon};
 
 /// EPSG code of longitude and latitude on WGS84, the CRS of RFC 7946.
 const WGS84: u32 = 4326;
@@ -35,15 +38,6 @@ impl DrawnMask {
     pub fn of(score: f32, mask: &Mask, polygons: Vec<PixelPolygon>) -> Self {
         let cut_at = cut_at(&polygons, mask.height(), mask.width());
         Self { score, pixels: mask.count(), polygons, cut_at }
-    }
-
-    /// The polygons that a request asks for: all, or the largest.
-    fn wanted(&self, options: &OutputOptions) -> &[PixelPolygon] {
-        // Of equally large ones the first, as everywhere: `max_by_key` takes the last.
-        match self.polygons.iter().rev().max_by_key(|polygon| polygon.pixels) {
-            Some(largest) if options.largest_only => std::slice::from_ref(largest),
-            _ => &self.polygons,
-        }
     }
 }
 
@@ -76,33 +70,20 @@ pub struct MaskObject {
     pub touches_chip_edge: bool,
     /// Tolerance of simplification in source pixels, where it was simplified.
     pub tolerance: Option<f64>,
-}
-
-/// The ways from the pixels of one chip to coordinates. They learn as they are used.
-#[derive(Debug, Clone)]
-pub(super) struct Ways {
-    to_output: Projector,
-    /// To longitude and latitude, for areas; `None` where the output has them already, or where the
-    /// folder's CRS is not supported.
-    to_wgs84: Option<Projector>,
-    /// Bounds of the chip in the output CRS, once they were asked for.
-    outline: Option<[f64; 4]>,
+    /// What else is told of it, where the request asks for it.
+    pub report: OutlineReport,
 }
 
 /// Positions along a side of a chip whose bounds are wanted: a straight side bulges in another CRS.
 const ALONG_A_SIDE: i32 = 16;
 
-impl Ways {
-    /// Blocks learnt, half a kilobyte each at the most.
-    pub fn blocks(&self) -> usize {
-        self.to_output.blocks() + self.to_wgs84.as_ref().map_or(0, Projector::blocks)
-    }
-}
-
 /// Writes the masks of one chip.
 pub(super) struct Writer<'a> {
     folder: &'a ServedFolder,
     chip_id: &'a str,
+    affine: Affine,
+    /// The EPSG code to write in; `None` for the folder's own coordinates.
+    target: Option<u32>,
     ways: Ways,
     is_wgs84: bool,
     legacy_crs: Option<LegacyCrs>,
@@ -156,22 +137,24 @@ impl<'a> Writer<'a> {
         let legacy_crs = (!is_wgs84).then(name);
         let ways = match known {
             Some(ways) => ways,
-            None => {
-                let to_output = match target {
-                    Some(code) => {
-                        let to = Crs::from_epsg(code).map_err(EngineError::OutputCrs)?;
-                        Projector::new(affine, folder.crs()?, &to)?
-                    }
-                    None => Projector::untransformed(affine, folder.crs().ok()),
-                };
-                let to_wgs84 = match folder.crs() {
-                    Ok(source) if !is_wgs84 => Projector::new(affine, source, &Crs::wgs84()).ok(),
-                    _ => None,
-                };
-                Ways { to_output, to_wgs84, outline: None }
-            }
+            None => Ways::new(folder, affine, target, is_wgs84)?,
         };
-        Ok(Self { folder, chip_id: chip.id, ways, is_wgs84, legacy_crs })
+        Ok(Self { folder, chip_id: chip.id, affine, target, ways, is_wgs84, legacy_crs })
+    }
+
+    /// The grid of the pixels that it writes.
+    pub(super) const fn affine(&self) -> Affine {
+        self.affine
+    }
+
+    /// The same ways over another grid of the same place.
+    pub(super) fn ways_over(&self, affine: Affine) -> Result<Ways, EngineError> {
+        Ways::new(self.folder, affine, self.target, self.is_wgs84)
+    }
+
+    /// The way to longitude and latitude on WGS84, where there is one.
+    pub(super) const fn to_degrees(&mut self) -> Option<&mut Projector> {
+        if self.is_wgs84 { Some(&mut self.ways.to_output) } else { self.ways.to_wgs84.as_mut() }
     }
 
     /// The CRS of what it writes, where that is not WGS84.
@@ -217,9 +200,10 @@ impl<'a> Writer<'a> {
         masks: &[DrawnMask],
         options: &OutputOptions,
     ) -> Result<FeatureCollection, EngineError> {
+        let wanted = masks.iter().map(|mask| self.wanted(mask, options)).collect::<Result<Vec<_>, _>>()?;
         let mut coarseness = Coarseness::new(options);
         loop {
-            let collection = self.write_as(masks, options, coarseness.tolerance())?;
+            let collection = self.write_as(masks, &wanted, options, coarseness.tolerance())?;
             if coarseness.fits(|| written_bytes(&collection))? {
                 return Ok(collection);
             }
@@ -229,22 +213,23 @@ impl<'a> Writer<'a> {
     fn write_as(
         &mut self,
         masks: &[DrawnMask],
+        wanted: &[Cow<'_, [PixelPolygon]>],
         options: &OutputOptions,
         tolerance: Option<f64>,
     ) -> Result<FeatureCollection, EngineError> {
         let mut features = Vec::new();
         let mut bounds: Option<Bounds> = None;
         let geographic = self.ways.to_output.is_geographic();
-        for (index, mask) in masks.iter().enumerate() {
-            let wanted = mask.wanted(options);
-            for (polygon, rings) in wanted.iter().zip(outlines(wanted, tolerance)) {
-                let rings = rings.as_ref();
-                let projected = self.ways.to_output.polygon(rings.exterior(), rings.holes());
-                let projected = projected.map_err(EngineError::OutputCrs)?;
-                let area_m2 = self.area(&projected.geometry, rings)?;
+        for (index, (mask, wanted)) in masks.iter().zip(wanted).enumerate() {
+            let Drawing { outlines, right_angles, mut ways } = self.draw(wanted, options, tolerance)?;
+            for ((polygon, rings), right_angles) in wanted.iter().zip(outlines).zip(right_angles) {
+                let Written { projected, degrees } = ways.as_mut().unwrap_or(&mut self.ways).write(&rings)?;
+                let measured = if self.is_wgs84 { Some(&projected.geometry) } else { degrees.as_ref() };
+                let area_m2 = measured.map(geodesic_area);
                 if area_m2.is_some_and(|area| area < options.min_area_m2) {
                     continue;
                 }
+                let report = report(measured.filter(|_| options.measures), right_angles);
                 let around = |b: Bounds| around_both(&b, &projected.bounds, geographic);
                 bounds = Some(bounds.map_or(projected.bounds, around));
                 features.push(self.feature(
@@ -252,10 +237,11 @@ impl<'a> Writer<'a> {
                     MaskObject {
                         geometry: projected.geometry,
                         score: mask.score,
-                        area_m2: area_m2.map(|area| (area * 100.0).round() / 100.0),
+                        area_m2: area_m2.map(hundredths),
                         pixels: polygon.pixels,
                         touches_chip_edge: polygon.touches_edge,
                         tolerance,
+                        report,
                     },
                 ));
             }
@@ -296,6 +282,7 @@ impl<'a> Writer<'a> {
             pixels: object.pixels,
             touches_chip_edge: object.touches_chip_edge,
             tolerance: object.tolerance,
+            report: object.report,
         };
         Feature { geometry: object.geometry, properties }
     }
@@ -311,9 +298,10 @@ impl<'a> Writer<'a> {
         options: &OutputOptions,
         bytes: impl Fn(&MaskObject) -> usize,
     ) -> Result<Option<MaskObject>, EngineError> {
+        let wanted = self.wanted(mask, options)?;
         let mut coarseness = Coarseness::new(options);
         loop {
-            let Some(object) = self.object_as(mask, options, coarseness.tolerance())? else {
+            let Some(object) = self.object_as(mask.score, &wanted, options, coarseness.tolerance())? else {
                 return Ok(None);
             };
             if coarseness.fits(|| bytes(&object))? {
@@ -324,69 +312,56 @@ impl<'a> Writer<'a> {
 
     fn object_as(
         &mut self,
-        mask: &DrawnMask,
+        score: f32,
+        wanted: &[PixelPolygon],
         options: &OutputOptions,
         tolerance: Option<f64>,
     ) -> Result<Option<MaskObject>, EngineError> {
-        let wanted = mask.wanted(options);
         let (mut parts, mut in_degrees) = (Vec::new(), Vec::new());
         let (mut pixels, mut touches_chip_edge) = (0, false);
-        for (polygon, rings) in wanted.iter().zip(outlines(wanted, tolerance)) {
-            let rings = rings.as_ref();
-            let part = self.ways.to_output.polygon(rings.exterior(), rings.holes());
-            let part = part.map_err(EngineError::OutputCrs)?.geometry;
-            if !self.is_wgs84
-                && let Some(to_wgs84) = &mut self.ways.to_wgs84
-            {
-                in_degrees.push(to_wgs84.polygon(rings.exterior(), rings.holes())?.geometry);
-            }
-            let measured = if self.is_wgs84 { Some(&part) } else { in_degrees.last() };
+        let Drawing { outlines, right_angles, mut ways } = self.draw(wanted, options, tolerance)?;
+        // An object has right angles where all its parts have them.
+        let mut square: Option<RightAngles> = None;
+        for ((polygon, rings), right_angles) in wanted.iter().zip(outlines).zip(right_angles) {
+            let Written { projected, degrees } = ways.as_mut().unwrap_or(&mut self.ways).write(&rings)?;
+            let measured = if self.is_wgs84 { Some(&projected.geometry) } else { degrees.as_ref() };
             if measured.is_some_and(|geometry| geodesic_area(geometry) < options.min_area_m2) {
-                in_degrees.pop();
                 continue;
             }
-            parts.push(part);
+            parts.push(projected.geometry);
+            in_degrees.extend(degrees);
             pixels += polygon.pixels;
             touches_chip_edge |= polygon.touches_edge;
+            square = square.max(right_angles);
         }
         if parts.is_empty() {
             return Ok(None);
         }
         let geometry = self.ways.to_output.joined(parts);
-        let area_m2 = match &self.ways.to_wgs84 {
-            _ if self.is_wgs84 => Some(geodesic_area(&geometry)),
-            Some(to_wgs84) => Some(geodesic_area(&to_wgs84.joined(in_degrees))),
-            None => None,
-        };
-        let area_m2 = area_m2.map(|area| (area * 100.0).round() / 100.0);
-        let score = mask.score;
-        Ok(Some(MaskObject { geometry, score, area_m2, pixels, touches_chip_edge, tolerance }))
-    }
-
-    fn area(
-        &mut self,
-        geometry: &crate::geo::Geometry,
-        rings: &PixelRings,
-    ) -> Result<Option<f64>, EngineError> {
-        if self.is_wgs84 {
-            return Ok(Some(geodesic_area(geometry)));
-        }
-        let Some(to_wgs84) = &mut self.ways.to_wgs84 else { return Ok(None) };
-        let projected = to_wgs84.polygon(rings.exterior(), rings.holes())?;
-        Ok(Some(geodesic_area(&projected.geometry)))
+        let degrees = self.ways.to_wgs84.as_ref().map(|way| way.joined(in_degrees));
+        let measured = if self.is_wgs84 { Some(&geometry) } else { degrees.as_ref() };
+        let area_m2 = measured.map(|geometry| hundredths(geodesic_area(geometry)));
+        let report = report(measured.filter(|_| options.measures), square);
+        Ok(Some(MaskObject { geometry, score, area_m2, pixels, touches_chip_edge, tolerance, report }))
     }
 }
 
-/// The outlines of a mask's polygons, simplified together where that is wanted: one by one they might overlap.
-fn outlines(polygons: &[PixelPolygon], tolerance: Option<f64>) -> Vec<Cow<'_, PixelRings>> {
-    let rings = polygons.iter().map(|polygon| &polygon.rings);
-    match tolerance {
-        None => rings.map(Cow::Borrowed).collect(),
-        Some(tolerance) => {
-            let together = Simplifier::default().simplify_together(&rings.collect::<Vec<_>>(), tolerance);
-            together.into_iter().map(Cow::Owned).collect()
-        }
+/// What is told of an outline that a request asks to be measured, and to have right angles.
+fn report(measured: Option<&Geometry>, right_angles: Option<RightAngles>) -> OutlineReport {
+    let Some(Measures { perimeter, orientation, elongation }) = measured.and_then(measures) else {
+        return OutlineReport { right_angles, ..OutlineReport::default() };
+    };
+    OutlineReport {
+        right_angles,
+        perimeter_m: Some(hundredths(perimeter)),
+        // 179.999 lies as 0 does.
+        orientation_deg: Some(hundredths(orientation) % 180.0),
+        elongation: Some(hundredths(elongation)),
     }
+}
+
+fn hundredths(v: f64) -> f64 {
+    (v * 100.0).round() / 100.0
 }
 
 /// The tolerance that a request asks for before anything has to fit.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::ServedFolder;
-use super::answer::Ways;
+use super::ways::Ways;
 use crate::api::CrsChoice;
 
 /// Chips whose ways are kept; those of a rough mask over a whole chip of 1024 x 1024 take 100 KB.

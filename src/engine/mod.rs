@@ -15,6 +15,7 @@ mod folder;
 mod kept;
 mod locate;
 mod model_places;
+mod outlines;
 mod refine;
 mod segment;
 mod segmentation;
@@ -22,6 +23,7 @@ mod stitch;
 mod swapped;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 pub use answer::MaskObject;
 pub use choice::EngineChoice;

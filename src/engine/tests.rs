@@ -300,3 +300,57 @@ fn the_parts_of_an_object_are_simplified_as_one_and_its_area_is_its_own() {
     let largest = OutputOptions { largest_only: true, ..OutputOptions::default() };
     assert!(object(&largest, &length).pixels < mask.pixels);
 }
+
+#[test]
+fn holes_below_an_area_on_the_ground_are_filled_and_objects_are_told_as_a_whole() {
+    use super::answer::{DrawnMask, Writer};
+    use crate::api::{CrsChoice, Finish, OutputOptions, RightAngles};
+    use crate::mask::Mask;
+    use geo::Validation;
+
+    let card = tempfile::tempdir().unwrap();
+    write(card.path(), "f", chip(32632, 500_000.0, 5_000_000.0, 0.5, 60));
+    let folders = served(card.path());
+    // A house with a yard of 8 x 8 pixels, which is 16 m2, and a disc beside it.
+    let pixel = |place: usize| {
+        let (x, y) = ((place % 60) as i64, (place / 60) as i64);
+        let (house, yard) =
+            ((4..28).contains(&x) && (4..24).contains(&y), (12..20).contains(&x) && (10..18).contains(&y));
+        (house && !yard) || (x - 42).pow(2) + (y - 40).pow(2) < 150
+    };
+    let mask = Mask::from_pixels(60, 60, &(0..3600).map(pixel).collect::<Vec<_>>()).unwrap();
+    let mask = DrawnMask::new(0.9, &mask);
+    for crs in [CrsChoice::WGS84, CrsChoice::Source, CrsChoice::Epsg(3857)] {
+        let drawn = |finish: Finish| {
+            let options = OutputOptions { crs, finish, measures: true, ..OutputOptions::default() };
+            let mut writer = Writer::new(&folders[0], 0, crs, None).unwrap();
+            let features = writer.write(std::slice::from_ref(&mask), &options).unwrap().features;
+            let object = writer.write_object(&mask, &options, |_| 0).unwrap().unwrap();
+            (features, object)
+        };
+        let holes = |finish: Finish| {
+            let (features, object) = drawn(finish);
+            assert!(polygons(&object.geometry).is_valid());
+            assert_eq!(object.pixels, mask.pixels);
+            polygons(&features[0].geometry).0[0].interiors().len()
+        };
+        let filling = |fill_holes_m2| Finish { fill_holes_m2, ..Finish::default() };
+        // The scale of the zone's middle is 0.9996.
+        assert_eq!([holes(filling(15.99)), holes(filling(16.05))], [1, 0]);
+
+        let finish = Finish { right_angles: true, smooth: 1.5, ..Finish::default() };
+        let (features, object) = drawn(finish);
+        let told = |feature: &crate::api::Feature| feature.properties.report.right_angles;
+        let house = polygons(&features[0].geometry);
+        assert_eq!((told(&features[0]), house.0[0].exterior().0.len()), (Some(RightAngles::Kept), 5));
+        assert_eq!(house.0[0].interiors()[0].0.len(), 5);
+        let report = features[0].properties.report;
+        // 24 x 20 pixels around, 8 x 8 inside.
+        assert!((report.perimeter_m.unwrap() - 60.0 / 0.9996).abs() < 0.05, "{report:?}");
+        assert_eq!((report.orientation_deg.map(f64::round), report.elongation), (Some(90.0), Some(1.2)));
+        // The disc has none, and so the object as a whole.
+        let parts = [told(&features[1]), object.report.right_angles];
+        assert_eq!(parts[0].max(parts[1]), parts[1]);
+        assert!(object.report.perimeter_m > report.perimeter_m);
+    }
+}

@@ -22,6 +22,10 @@ const OWN: &[&str] = &[
     "pixels",
     "touches_chip_edge",
     "tolerance",
+    "right_angles",
+    "perimeter_m",
+    "orientation_deg",
+    "elongation",
     "prompt",
     "foreground",
     "background",
@@ -104,6 +108,7 @@ pub(super) fn feature(
     if let Some(tolerance) = object.tolerance {
         all.insert("tolerance".to_owned(), tolerance.into());
     }
+    all.extend(object.report.properties());
     json!({"type": "Feature", "id": origin.id, "geometry": object.geometry, "properties": all})
 }
 

@@ -39,7 +39,7 @@ pub struct FoundObject {
 impl FoundObject {
     /// The properties of its Feature.
     pub fn properties(&self, folder: &ServedFolder) -> Map<String, Value> {
-        let MaskObject { score, area_m2, pixels, touches_chip_edge, tolerance, .. } = &self.object;
+        let MaskObject { score, area_m2, pixels, touches_chip_edge, tolerance, report, .. } = &self.object;
         let mut properties = Map::new();
         let told = json!({
             "folder": folder.name,
@@ -61,6 +61,7 @@ impl FoundObject {
         if let Some(tolerance) = tolerance {
             properties.insert("tolerance".to_owned(), json!(tolerance));
         }
+        properties.extend(report.properties());
         properties
     }
 }

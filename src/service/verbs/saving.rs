@@ -60,7 +60,7 @@ impl Context {
         session.to_save()?;
         let item = self.item_of(job, &session)?;
         let said = &job.request.said.output;
-        let asks_anew = ["vectorization", "tolerance", "max_bytes", "on_too_large"];
+        let asks_anew = ["vectorization", "tolerance", "finish", "max_bytes", "on_too_large"];
         let output = match session.shown() {
             Some(shown) if !asks_anew.iter().any(|key| said.contains_key(*key)) => {
                 item.output.simplified_by(shown.tolerance)
