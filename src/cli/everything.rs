@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::features::FeatureWriter;
+use super::finish_args::FinishArgs;
 use super::models_dir::{MODELS_VARIABLE, models_dir};
 use super::output::note;
 use super::segment::{CACHE_BYTES, all_cores, open_folders};
@@ -83,6 +84,10 @@ pub struct Args {
     /// Parts with a smaller area on the ground are left out, in square metres.
     #[arg(long, value_name = "M2", default_value_t = 0.0, value_parser = tolerance)]
     pub min_area: f64,
+
+    /// Holes, staircases, right angles, measures.
+    #[command(flatten)]
+    pub finish: FinishArgs,
 
     /// Points along each side of a chip.
     #[arg(long, value_name = "N", default_value_t = EverythingOptions::default().points_per_side,
@@ -171,13 +176,13 @@ impl Args {
     }
 
     fn output_options(&self) -> OutputOptions {
-        OutputOptions {
+        self.finish.over(OutputOptions {
             crs: self.output_crs,
             vectorization: self.vectorization.into(),
             tolerance: self.tolerance,
             min_area_m2: self.min_area,
             ..OutputOptions::default()
-        }
+        })
     }
 
     const fn options(&self) -> EverythingOptions {

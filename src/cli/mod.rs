@@ -15,6 +15,7 @@ pub mod export;
 mod export_onnx;
 mod export_project;
 mod features;
+mod finish_args;
 mod footprint;
 mod footprint_png;
 mod footprint_svg;

@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 
 use super::CliError;
 use super::ending::{check_geojson, check_png};
+use super::finish_args::FinishArgs;
 use super::models_dir::MODELS_VARIABLE;
 use crate::api::{
     CrsChoice, MAX_CHIPS, Multimask, OutputOptions, PromptItem, PromptSet, Vectorization, checked_box,
@@ -38,6 +39,9 @@ Examples:
     printf '%s\\n' '{\"id\":\"a\",\"points\":[[92.7291,35.0783]]}' \\
         '{\"id\":\"b\",\"mask_of\":\"a\",\"points\":[[92.7291,35.0783],[92.7301,35.0790]],\"labels\":[1,0]}' |
         geosam-edge segment /card/beiluhe --request -
+
+  Roofs with right angles, each with its perimeter and the bearing of its long side:
+    geosam-edge segment /card/beiluhe --prompts houses.geojson --right-angles --measures --output roofs.geojsonl
 
   Many prompts, one request JSON a line (the same as over MQTT), one response a line:
     geosam-edge segment /card/beiluhe --request prompts.jsonl > responses.jsonl
@@ -98,6 +102,10 @@ pub struct Args {
     /// Keep only the largest polygon.
     #[arg(long)]
     pub largest_only: bool,
+
+    /// Holes, staircases, right angles, measures.
+    #[command(flatten)]
+    pub finish: FinishArgs,
 
     /// Return the model's three candidate masks instead of the single one, or the best of the three by its predicted IoU: a single
     /// click may mean a window, a house or a block.
@@ -232,7 +240,7 @@ impl Args {
     }
 
     fn output_options(&self) -> OutputOptions {
-        OutputOptions {
+        self.finish.over(OutputOptions {
             crs: self.output_crs,
             vectorization: self.vectorization.into(),
             tolerance: self.tolerance,
@@ -243,7 +251,7 @@ impl Args {
                 Some(Candidates::Best) => Multimask::Best,
             },
             ..OutputOptions::default()
-        }
+        })
     }
 }
 
