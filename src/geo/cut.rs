@@ -2,8 +2,7 @@
 
 use i_overlay::core::fill_rule::FillRule;
 
-use super::lattice::{Corner, LatticeRing, enclosed, enclosed_by, oriented};
-use super::nesting::nested;
+use super::lattice::{Corner, LatticeRing, enclosed, enclosed_by};
 use super::transform_bounds::unwrap_longitudes;
 
 /// Makes longitudes continuous, starts the exterior in -180..180, brings the holes to it, and closes rings that run around a
@@ -65,10 +64,10 @@ pub(super) fn cut(rounded: &[LatticeRing], half_turn: i64, around_pole: bool) ->
     if around_pole || max[0] - min[0] >= whole_turn {
         // Joins the parts where the way over the pole began and ended, and those of a whole turn, which meet again where
         // the raster begins and ends.
-        let rings: Vec<LatticeRing> = parts.into_iter().flat_map(oriented).collect();
+        let rings: Vec<LatticeRing> = parts.into_iter().flatten().collect();
         parts = enclosed_by(&rings, None, FillRule::NonZero);
     }
-    nested(parts)
+    parts
 }
 
 /// The least and the greatest longitude.

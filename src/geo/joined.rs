@@ -3,8 +3,7 @@
 use i_overlay::core::fill_rule::FillRule;
 
 use super::geometry::{Geometry, Ring};
-use super::lattice::{LatticeRing, enclosed_by, oriented};
-use super::nesting::nested;
+use super::lattice::{LatticeRing, enclosed_by};
 use super::output::{Projector, geometry_of};
 
 /// West, south, east, north of an exterior.
@@ -46,8 +45,8 @@ pub(super) fn united(mut polygons: Vec<Vec<LatticeRing>>) -> Vec<Vec<LatticeRing
             continue;
         }
         let rings: Vec<LatticeRing> =
-            group.iter().flat_map(|&index| oriented(std::mem::take(&mut polygons[index]))).collect();
-        apart.extend(nested(enclosed_by(&rings, None, FillRule::NonZero)));
+            group.iter().flat_map(|&index| std::mem::take(&mut polygons[index])).collect();
+        apart.extend(enclosed_by(&rings, None, FillRule::NonZero));
     }
     apart
 }

@@ -8,6 +8,8 @@ use i_overlay::core::overlay_rule::OverlayRule;
 use i_overlay::core::solver::{Precision, Solver, Strategy};
 use i_overlay::i_float::int::point::IntPoint;
 
+use super::nesting::nested;
+
 /// Coordinates in units of the last decimal.
 pub(super) type Corner = [i64; 2];
 /// An open ring.
@@ -210,7 +212,7 @@ pub(super) fn enclosed(rings: &[LatticeRing], window: Option<[i64; 2]>) -> Vec<V
 }
 
 /// A polygon with its exterior counter-clockwise and its holes clockwise: what clipping lists is not always so.
-pub(super) fn oriented(mut polygon: Vec<LatticeRing>) -> Vec<LatticeRing> {
+fn oriented(mut polygon: Vec<LatticeRing>) -> Vec<LatticeRing> {
     for (index, ring) in polygon.iter_mut().enumerate() {
         if (doubled_area(ring) > 0) != (index == 0) {
             ring.reverse();
@@ -266,7 +268,8 @@ pub(super) fn enclosed_by(
         rule = OverlayRule::Intersect;
     }
     let polygons = overlay.overlay(rule, fill).into_iter();
-    polygons
+    let polygons: Vec<Vec<LatticeRing>> = polygons
         .map(|polygon| polygon.into_iter().map(|ring| ring.into_iter().map(large).collect()).collect())
-        .collect()
+        .collect();
+    nested(polygons).into_iter().map(oriented).collect()
 }

@@ -9,7 +9,6 @@ use super::cut::{align, cut, longitudes};
 use super::error::GeoError;
 use super::joined::united;
 use super::lattice::{Corner, LatticeRing, enclosed};
-use super::nesting::nested;
 use super::transform::Transform;
 
 /// Projections of the whole globe, or of all but a pole, whose map ends 180 degrees from the central meridian: cylinders,
@@ -102,7 +101,7 @@ impl Seam {
                 ring.dedup();
                 written.push(ring);
             }
-            parts.extend(nested(enclosed(&written, None)));
+            parts.extend(enclosed(&written, None));
         }
         // Parts that only met in a corner may have come nearer by rounding.
         Ok(Some(united(parts)))

@@ -1,6 +1,7 @@
 //! Geography against PROJ, GDAL and Karney's algorithm (fixtures by `tests/fixtures/make_crs.py` and
 //! `make_crs_texts.py`).
 
+mod clipping;
 mod described;
 mod output;
 mod positions;
