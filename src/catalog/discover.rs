@@ -1,6 +1,8 @@
 //! Finding feature folders on a card, without reading them.
 
-use std::fs::File;
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::CatalogError;
@@ -54,8 +56,40 @@ pub(super) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
+/// Of paths of which several may lead to one directory (a symbolic link, a bind mount) each directory's best, in the order of the
+/// paths: the one without a link in it, else the first in the order of their bytes. `path` tells where an entry leads; one whose
+/// directory cannot be looked at stays.
+pub fn each_directory_once<T>(mut entries: Vec<T>, path: impl Fn(&T) -> &Path) -> Vec<T> {
+    let identity = |entry: &T| path(entry).metadata().ok().map(|told| identity(&told));
+    entries.sort_by(|a, b| path(a).cmp(path(b)));
+    let mut names: HashMap<(u64, u64), Vec<PathBuf>> = HashMap::new();
+    for entry in &entries {
+        if let Some(directory) = identity(entry) {
+            names.entry(directory).or_default().push(path(entry).to_owned());
+        }
+    }
+    names.retain(|_, names| names.len() > 1);
+    let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|told| told.is_symlink());
+    let leads_through_links = |path: &Path| path.canonicalize().is_ok_and(|real| real != path);
+    let others: HashSet<PathBuf> = names
+        .into_values()
+        .flat_map(|mut names| {
+            names.sort_by_cached_key(|path| (is_link(path), leads_through_links(path), path.clone()));
+            names.split_off(1)
+        })
+        .collect();
+    entries.retain(|entry| !others.contains(path(entry)));
+    entries
+}
+
+/// What a directory is the same by, whatever it is called: file system and inode.
+fn identity(told: &Metadata) -> (u64, u64) {
+    (told.dev(), told.ino())
+}
+
 /// The folders at a path: a manifest, the directory that holds it, or the directory above several of
-/// those. What stands in the way of one folder does not hide the others.
+/// those. What stands in the way of one folder does not hide the others. A directory below that has several names is one
+/// folder: see [`each_directory_once`].
 ///
 /// # Errors
 /// [`CatalogError::NothingFound`] where there is no folder; else why the path, or the folder in it, cannot
@@ -75,20 +109,22 @@ pub fn find_sources(path: &Path) -> Result<Vec<Result<FolderSource, CatalogError
     }
     let other = listing.others_manifest(path);
     let mut sources = Vec::new();
+    let mut directories = Vec::new();
     for name in listing.others {
         let below = path.join(&name);
         if OF_FILE_SYSTEMS.iter().any(|of_system| name == **of_system) {
             continue;
         }
         match below.metadata() {
-            Ok(metadata) if metadata.is_dir() => {}
+            Ok(metadata) if metadata.is_dir() => directories.push(below),
             // What a failing card does not tell may be a folder.
             Err(source) if source.raw_os_error() == Some(EIO) => {
                 sources.push(Err(CatalogError::Io { path: below, action: "find the folder", source }));
-                continue;
             }
-            _ => continue,
+            _ => {}
         }
+    }
+    for below in each_directory_once(directories, PathBuf::as_path) {
         match Listing::read(&below).and_then(|listing| listing.source(&below)) {
             Ok(Some(source)) => sources.push(Ok(source)),
             Ok(None) => {}

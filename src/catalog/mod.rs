@@ -28,7 +28,7 @@ mod wkb;
 
 pub use chip::{ChipRef, check_against_manifest};
 pub use crs::FolderCrs;
-pub use discover::{FolderSource, find_sources};
+pub use discover::{FolderSource, each_directory_once, find_sources};
 pub use error::{CatalogError, NoChipCovers};
 pub use files::Presence;
 pub use folder::{Discovery, Folder};

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use super::folders::{FolderProblem, FolderView, NotReady};
 use crate::ErrorCode;
-use crate::catalog::{CatalogError, Folder, FolderSource, Unnamed, find_sources, served_names};
+use crate::catalog::{
+    CatalogError, Folder, FolderSource, Unnamed, each_directory_once, find_sources, served_names,
+};
 use crate::engine::{EngineError, ServedFolder};
 
 /// What a look found changed.
@@ -38,6 +40,8 @@ type Seen = (PathBuf, u64, u64, i64, u64);
 #[derive(Debug)]
 struct Candidate {
     seen: Vec<Seen>,
+    /// The directory that is the folder, or should be.
+    directory: PathBuf,
     source: Result<FolderSource, FolderProblem>,
 }
 
@@ -92,6 +96,11 @@ impl Watcher {
                 there.extend(found.into_iter().map(|(key, candidate)| (key, (candidate, device))));
             }
         }
+        // One directory is one folder, also where it lies below several roots.
+        let there = each_directory_once(there.into_iter().collect(), |(_, (candidate, _))| {
+            candidate.directory.as_path()
+        });
+        let there: BTreeMap<PathBuf, (Candidate, u64)> = there.into_iter().collect();
         self.mark_missing(&there, &devices);
         for (key, (candidate, device)) in there {
             let known = self.places.get(&key);
@@ -212,16 +221,16 @@ fn candidates(root: &Path, find: Find) -> std::io::Result<(u64, BTreeMap<PathBuf
             Ok(source) => {
                 let mut seen = vec![stamp(source.manifest()), stamp(&source.directory().join("features"))];
                 seen.retain(|s| s.is_some());
-                let key = source.manifest().to_owned();
-                found.insert(
-                    key,
-                    Candidate { seen: seen.into_iter().flatten().collect(), source: Ok(source) },
-                );
+                let (key, directory) = (source.manifest().to_owned(), source.directory().to_owned());
+                let seen = seen.into_iter().flatten().collect();
+                found.insert(key, Candidate { seen, directory, source: Ok(source) });
             }
             Err(error) => {
                 let problem = FolderProblem { code: error.code(), message: error.to_string() };
-                let directory = error.path().map_or_else(|| root.to_owned(), Path::to_owned);
-                found.insert(directory, Candidate { seen: Vec::new(), source: Err(problem) });
+                let key = error.path().map_or_else(|| root.to_owned(), Path::to_owned);
+                let above = key.parent().filter(|_| !key.is_dir());
+                let directory = above.unwrap_or(&key).to_owned();
+                found.insert(key, Candidate { seen: Vec::new(), directory, source: Err(problem) });
             }
         }
     }
@@ -280,6 +289,34 @@ mod tests {
             return Err(CatalogError::Io { path, action: "list the directory", source });
         }
         find_sources(root)
+    }
+
+    #[test]
+    fn a_directory_below_several_roots_is_one_folder() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let places = tempfile::tempdir().unwrap();
+        let [card, links] = ["card", "a_links"].map(|name| places.path().join(name));
+        std::fs::create_dir_all(card.join("valley/features")).unwrap();
+        std::fs::create_dir(&links).unwrap();
+        let manifest = fixtures.join("folder_sam/manifest.parquet");
+        std::fs::copy(manifest, card.join("valley/manifest.parquet")).unwrap();
+        std::os::unix::fs::symlink(card.join("valley"), links.join("hill")).unwrap();
+        std::os::unix::fs::symlink(&card, places.path().join("also")).unwrap();
+        let mut roots = vec![links, places.path().join("also"), card.clone(), card.join("valley")];
+        for _ in 0..roots.len() {
+            roots.rotate_left(1);
+            let (view, _) = Watcher::new(roots.clone()).look(|_| Ok(()));
+            assert_eq!(view.names().collect::<Vec<_>>(), ["valley"], "{roots:?}");
+            assert_eq!(view.ready["valley"].folder.root(), card.join("valley"));
+        }
+        // What cannot be opened is told once, too.
+        std::fs::write(card.join("valley/manifest.parquet"), "cut off").unwrap();
+        let (view, news) = Watcher::new(roots.clone()).look(|_| Ok(()));
+        assert_eq!((view.problems.len(), news.len()), (1, 1), "{news:?}");
+        std::fs::remove_file(card.join("valley/manifest.parquet")).unwrap();
+        std::fs::write(card.join("valley/manifest.pkl"), "pickled").unwrap();
+        let (view, news) = Watcher::new(roots).look(|_| Ok(()));
+        assert_eq!((view.problems.len(), news.len()), (1, 1), "{news:?}");
     }
 
     #[test]

@@ -102,6 +102,34 @@ fn folders_of_equal_names_are_told_apart() {
 }
 
 #[test]
+fn a_directory_of_several_names_is_one_folder_called_by_its_own() {
+    let card = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    ManifestBuilder::new(grid_rows(1, 1)).write(&card.path().join("valley"));
+    ManifestBuilder::new(grid_rows(2, 1)).write(&elsewhere.path().join("hill"));
+    touch(&card.path().join("bad/manifest.parquet"));
+    let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, card.path().join(name)).unwrap();
+    link(Path::new("valley"), "a_link_before_it");
+    link(Path::new("a_link_before_it"), "z_link_to_a_link");
+    link(Path::new("bad"), "also_bad");
+    link(Path::new("."), "loop");
+    link(Path::new("nowhere"), "dangling");
+    // Of links alone the first name.
+    link(&elsewhere.path().join("hill"), "peak");
+    link(&elsewhere.path().join("hill"), "mountain");
+    let discovery = Folder::discover(card.path()).unwrap();
+    let names: Vec<&str> = discovery.folders.iter().map(Folder::name).collect();
+    assert_eq!(names, ["mountain", "valley"]);
+    assert_eq!(discovery.problems.len(), 1, "{:?}", discovery.problems);
+    assert!(discovery.problems[0].to_string().contains("/bad/manifest.parquet"), "{:?}", discovery.problems);
+    // A copy is another folder.
+    ManifestBuilder::new(grid_rows(1, 1)).write(&card.path().join("copy"));
+    assert_eq!(Folder::discover(card.path()).unwrap().folders.len(), 3);
+    // Who names a link gets the folder behind it.
+    assert_eq!(open_one(&card.path().join("z_link_to_a_link")).name(), "z_link_to_a_link");
+}
+
+#[test]
 fn where_nothing_is_found_the_search_is_told() {
     let card = tempfile::tempdir().unwrap();
     let error = Folder::discover(card.path()).unwrap_err();
