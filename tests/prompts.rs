@@ -63,7 +63,10 @@ fn every_feature_is_an_object_and_keeps_its_properties() {
         .iter()
         .enumerate()
         .map(|(number, (kind, place))| {
-            point(*place, &json!({"kind": kind, "number": number, "score": "mine"}))
+            point(
+                *place,
+                &json!({"kind": kind, "number": number, "score": "mine", "mask": 7, "geosam_mask": 8}),
+            )
         })
         .collect();
     let all = stdout_of(&run_with_input(&["segment", &features(), "--prompts", "-"], &as_gdal(&clicks)));
@@ -74,6 +77,8 @@ fn every_feature_is_an_object_and_keeps_its_properties() {
         let properties = &feature["properties"];
         assert_eq!((&properties["kind"], &properties["number"]), (&json!(kind), &json!(number)));
         assert_eq!(properties["score"], "mine", "what the user wrote is not lost");
+        assert_eq!((&properties["mask"], &properties["geosam_mask"]), (&json!(7), &json!(8)));
+        assert!(properties["geosam_mask_2"].is_number());
         assert!(properties["geosam_score"].is_number() && properties["area_m2"].as_f64().unwrap() > 10.0);
         // The same as asked for alone.
         let [x, y] = place;
@@ -229,6 +234,78 @@ fn files_that_are_no_prompts_are_refused_by_name_before_anything_is_written() {
         assert_eq!(refused.status.code(), Some(1), "{told}");
         assert!(told.contains(words) && told.lines().count() == 1, "{words}: {told}");
         assert_eq!(fs::read(work.path().join("out.geojsonl")).unwrap(), b"old");
+    }
+}
+
+/// As old programs of Windows write western Europe's letters.
+fn in_windows_1252(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
+}
+
+#[test]
+fn text_that_is_not_utf8_is_refused_by_its_place_and_never_garbled() {
+    let work = tempfile::tempdir().unwrap();
+    let [x, y] = POND;
+    let table = format!("lon,lat,name\r\n{x},{y},a\r\n{x},{y},M\u{fc}hle\r\n");
+    let collection = as_gdal(&[point(POND, &json!({})), point(POND, &json!({"name": "Mühle"}))]);
+    let lines = format!("{}\r\n{}\r\n", point(POND, &json!({})), point(POND, &json!({"name": "Mühle"})));
+    for (name, text, line) in [("a.csv", &table, 3), ("a.geojson", &collection, 6), ("a.geojsonl", &lines, 2)]
+    {
+        fs::write(work.path().join(name), in_windows_1252(text)).unwrap();
+        let refused = segment(work.path(), &["--prompts", name]);
+        let told = told(&refused);
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{told}");
+        let place = format!("{name}: line {line}, column ");
+        let problem =
+            "byte 0xFC (ü in Windows-1252) is not UTF-8; save the file as UTF-8: in Excel as \"CSV UTF-8\"";
+        assert!(told.contains(&place) && told.contains(problem), "{told}");
+        assert_eq!(told.matches("line ").count(), 1, "{told}");
+        // The same in UTF-8, and as Excel's "Unicode Text".
+        fs::write(work.path().join(name), text).unwrap();
+        let expected = stdout_of(&segment(work.path(), &["--prompts", name]));
+        assert!(expected.contains("\"Mühle\""), "{expected}");
+        let units = |to_bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            format!("\u{feff}{text}").encode_utf16().flat_map(to_bytes).collect()
+        };
+        for bytes in [units(u16::to_le_bytes), units(u16::to_be_bytes)] {
+            fs::write(work.path().join(name), &bytes).unwrap();
+            assert_eq!(stdout_of(&segment(work.path(), &["--prompts", name])), expected, "{name}");
+            for (bytes, problem) in
+                [(&bytes[..bytes.len() - 1], "damaged"), (&bytes[2..], "without a byte-order mark")]
+            {
+                fs::write(work.path().join(name), bytes).unwrap();
+                let told = self::told(&segment(work.path(), &["--prompts", name]));
+                assert!(
+                    told.contains("UTF-16") && told.contains(problem) && told.contains("as UTF-8"),
+                    "{told}"
+                );
+            }
+        }
+    }
+    // Requests are answered one by one.
+    let requests =
+        format!("{}\n{{\"id\":\"M\u{fc}hle\",\"points\":[[{x},{y}]]}}\n", json!({"points": [POND]}));
+    fs::write(work.path().join("requests"), in_windows_1252(&requests)).unwrap();
+    let answer = segment(work.path(), &["--request", "requests"]);
+    let answers = self::lines(&String::from_utf8(answer.stdout).unwrap());
+    assert_eq!(answers[0]["status"], "ok");
+    let message = answers[1]["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("line 2, column 9: byte 0xFC (ü in Windows-1252) is not UTF-8"), "{message}");
+}
+
+#[test]
+fn an_output_that_would_replace_the_prompts_is_refused() {
+    let work = tempfile::tempdir().unwrap();
+    let text = as_gdal(&[point(POND, &json!({}))]);
+    fs::write(work.path().join("clicks.geojson"), &text).unwrap();
+    std::os::unix::fs::symlink("clicks.geojson", work.path().join("link.geojson")).unwrap();
+    for (kind, output) in
+        [("--prompts", "clicks.geojson"), ("--prompts", "link.geojson"), ("--request", "./clicks.geojson")]
+    {
+        let refused = segment(work.path(), &[kind, "clicks.geojson", "--output", output]);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(told(&refused).contains("clicks.geojson itself, which would be lost"), "{}", told(&refused));
+        assert_eq!(fs::read_to_string(work.path().join("clicks.geojson")).unwrap(), text);
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::limits::Limits;
+use super::not_utf8::NotUtf8;
 
 /// Why a payload is not taken as JSON.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,16 @@ pub enum JsonError {
     /// Every other byte is zero, or it begins as UTF-16 does.
     #[error("the payload is UTF-16; JSON is sent as UTF-8 (RFC 8259, 8.1)")]
     Utf16,
+    /// In another encoding.
+    #[error(
+        "the payload is in another encoding: line {}, column {}: {at}; JSON is sent as UTF-8 (RFC 8259, 8.1)",
+        at.line,
+        at.column
+    )]
+    NotUtf8 {
+        /// Where it is not UTF-8.
+        at: NotUtf8,
+    },
     /// Not JSON.
     #[error("the payload is not valid JSON: {0}")]
     Syntax(#[from] serde_json::Error),
@@ -56,7 +67,10 @@ pub fn parse_bounded(payload: &[u8], limits: &Limits) -> Result<Value, JsonError
     }
     match payload.trim_ascii_end() {
         [.., 0] => Err(JsonError::TrailingNul),
-        payload => Ok(serde_json::from_slice(payload)?),
+        payload => match NotUtf8::find(payload) {
+            Some(at) => Err(JsonError::NotUtf8 { at }),
+            None => Ok(serde_json::from_slice(payload)?),
+        },
     }
 }
 
@@ -114,7 +128,7 @@ mod tests {
             (b"\xFF\xFE{\0}\0", "UTF-16"),
             (b"\0{\0}", "UTF-16"),
             (b"", "not valid JSON"),
-            (b"{\"a\":\xff}", "not valid JSON"),
+            (b"{\"a\":\xff}", "line 1, column 6: byte 0xFF (ÿ in Windows-1252) is not UTF-8"),
         ] {
             let error = parse_bounded(payload, &Limits::default()).unwrap_err().to_string();
             assert!(error.contains(part), "{payload:?}: {error}");

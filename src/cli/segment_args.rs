@@ -1,5 +1,6 @@
 //! The arguments of `segment`, and the prompt that they make.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueEnum};
@@ -72,8 +73,8 @@ pub struct Args {
     #[arg(long, value_name = "EPSG:n", default_value = "EPSG:4326", value_parser = crs)]
     pub crs: CrsChoice,
 
-    /// Objects drawn in another program: GeoJSON, GeoJSON lines, FlatGeobuf, or CSV with columns lon, lat and, where
-    /// wanted, label and object. Each feature is an object, or all those with one value of `object`; its properties
+    /// Objects drawn in another program: GeoJSON, GeoJSON lines, FlatGeobuf, or CSV with columns lon, lat (or wkt) and,
+    /// where wanted, label and object. Each feature is an object, or all those with one value of `object`; its properties
     /// come back with its outline, one Feature a line. `-` reads standard input.
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["points", "bbox", "request"])]
     pub prompts: Option<PathBuf>,
@@ -150,6 +151,14 @@ pub struct Args {
     pub dump: Option<PathBuf>,
 }
 
+/// Whether two names lead to one regular file.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    match (a.metadata(), b.metadata()) {
+        (Ok(a), Ok(b)) => a.is_file() && (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
 /// `--point`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LabelledPoint {
@@ -199,6 +208,12 @@ impl Args {
             )));
         }
         check_geojson(&self.output)?;
+        let mut inputs = self.prompts.iter().chain(&self.request);
+        if let Some(input) = inputs.find(|input| is_same_file(input, &self.output)) {
+            let input = input.display();
+            let message = format!("--output is {input} itself, which would be lost; name another file");
+            return Err(CliError::Usage(message));
+        }
         self.overlay.as_deref().map_or(Ok(()), check_png)
     }
 

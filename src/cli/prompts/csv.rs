@@ -1,5 +1,5 @@
-//! Prompts in a table: a point a row (lon, lat, label) or a box a row (west, south, east, north); `object` puts rows
-//! together, other columns are properties.
+//! Prompts in a table: a point a row (lon, lat, label), a box a row (west, south, east, north) or a geometry as well-known text a row;
+//! `object` puts rows together, other columns are properties.
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use csv::{ByteRecord, ReaderBuilder};
 use serde_json::{Map, Value, json};
 
 use super::read::{Drawn, DrawnFeature, PromptsError};
+use super::wkt;
 
 /// Names of the columns, as people and programs write them (GDAL's `AS_XY` writes X and Y).
 const LON: &[&str] = &["lon", "longitude", "lng", "long", "x", "easting"];
@@ -18,12 +19,17 @@ const BOX: [&[&str]; 4] = [
     &["north", "ymax", "maxy"],
 ];
 
+/// Columns of well-known text: those of GDAL and of QGIS's clipboard are nothing else; the others may be, where there are no numbers.
+const WKT: &[&str] = &["wkt", "wkt_geom"];
+const GEOMETRY: &[&str] = &["geometry", "geom", "the_geom"];
+
 pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
     if text.contains(&0) {
         let told = "is no text, and no format that is read here; save it as GeoJSON or CSV";
         return Err(PromptsError::unreadable(path, told));
     }
-    let delimiter = delimiter(text);
+    let (declared, text) = declared_delimiter(text);
+    let delimiter = declared.unwrap_or_else(|| delimiter(text));
     let mut table = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text);
     let failed = |error: csv::Error| PromptsError::unreadable(path, error.to_string());
     let header: Vec<String> =
@@ -34,9 +40,14 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
     })?;
     let mut drawn = Drawn::default();
     for (index, row) in table.byte_records().enumerate() {
+        // Spreadsheets write rows of nothing but delimiters below those that were filled.
+        if row.as_ref().is_ok_and(|row| row.iter().all(|field| field.trim_ascii().is_empty())) {
+            continue;
+        }
         let (place, feature) = match row {
             Ok(row) => {
                 let line = row.position().map_or(index as u64 + 2, csv::Position::line);
+                let line = line + u64::from(declared.is_some());
                 (format!("line {line}"), columns.feature(&header, &row, delimiter))
             }
             Err(error) => (format!("row {}", index + 1), Err(error.to_string())),
@@ -44,6 +55,19 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
         drawn.features.push(DrawnFeature { place, feature });
     }
     Ok(drawn)
+}
+
+/// What parts the columns as the first line says it, `sep=;`, as Excel takes and others write it; and the text after it.
+fn declared_delimiter(text: &[u8]) -> (Option<u8>, &[u8]) {
+    let end = text.iter().position(|&byte| byte == b'\n').map_or(text.len(), |newline| newline + 1);
+    let (first, rest) = text.split_at(end);
+    let line = first.strip_suffix(b"\n").unwrap_or(first);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
+    match line {
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter] => (Some(*delimiter), rest),
+        _ => (None, text),
+    }
 }
 
 /// What stands most often between the names of the first line.
@@ -58,6 +82,7 @@ fn delimiter(text: &[u8]) -> u8 {
 enum Columns {
     Point([usize; 2]),
     Box([usize; 4]),
+    Wkt([usize; 1]),
 }
 
 impl Columns {
@@ -66,28 +91,50 @@ impl Columns {
             let named = |name: &&str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
             names.iter().find_map(named)
         };
+        if let Some(column) = find(WKT) {
+            return Ok(Self::Wkt([column]));
+        }
         let sides = BOX.map(find);
         if let [Some(west), Some(south), Some(east), Some(north)] = sides {
             return Ok(Self::Box([west, south, east, north]));
         }
-        match (find(LON), find(LAT)) {
-            (Some(lon), Some(lat)) => Ok(Self::Point([lon, lat])),
-            (Some(_), None) => Err("column lat".to_owned()),
-            (None, Some(_)) => Err("column lon".to_owned()),
-            (None, None) => Err("columns lon and lat".to_owned()),
+        match (find(LON), find(LAT), find(GEOMETRY)) {
+            (Some(lon), Some(lat), _) => Ok(Self::Point([lon, lat])),
+            (_, _, Some(column)) => Ok(Self::Wkt([column])),
+            (Some(_), None, None) => Err("column lat".to_owned()),
+            (None, Some(_), None) => Err("column lon".to_owned()),
+            (None, None, None) => Err("columns lon and lat".to_owned()),
         }
     }
 
     fn feature(&self, header: &[String], row: &ByteRecord, delimiter: u8) -> Result<Value, String> {
+        if row.iter().skip(header.len()).any(|field| !field.is_empty()) {
+            let (fields, columns) = (row.len(), header.len());
+            let told =
+                "decimals need a point where commas part the columns, and text with commas needs quotes";
+            return Err(format!("has {fields} values in {columns} columns; {told}"));
+        }
         let number = |column: usize| -> Result<f64, String> {
             let text = row.get(column).map(text_of).unwrap_or_default();
             // Where commas do not part the columns, they may part the decimals.
             let text = if delimiter == b',' { text } else { text.replace(',', ".") };
             let name = header.get(column).map_or("", String::as_str);
             let value: Option<f64> = text.trim().parse().ok().filter(|v: &f64| v.is_finite());
-            value.ok_or_else(|| format!("{name} is {text:?}, no number"))
+            value.ok_or_else(|| match text.contains(',') {
+                true => {
+                    format!("{name} is {text:?}; write decimals with a point where commas part the columns")
+                }
+                false => format!("{name} is {text:?}, no number"),
+            })
         };
+        let mut crs = None;
         let (used, geometry) = match self {
+            Self::Wkt(used) => {
+                let (geometry, srid) = wkt::read(&row.get(used[0]).map(text_of).unwrap_or_default())?;
+                crs =
+                    srid.map(|code| json!({"type": "name", "properties": {"name": format!("EPSG:{code}")}}));
+                (&used[..], geometry)
+            }
             Self::Point(used) => {
                 let [lon, lat] = [number(used[0])?, number(used[1])?];
                 (&used[..], json!({"type": "Point", "coordinates": [lon, lat]}))
@@ -104,11 +151,15 @@ impl Columns {
             let name = if matches!(lower.as_str(), "label" | "object") { &lower } else { name };
             properties.insert(name.clone(), value_of(&row.get(column).map(text_of).unwrap_or_default()));
         }
-        Ok(json!({"type": "Feature", "geometry": geometry, "properties": properties}))
+        let mut tree = json!({"type": "Feature", "geometry": geometry, "properties": properties});
+        if let Some(crs) = crs {
+            tree["crs"] = crs;
+        }
+        Ok(tree)
     }
 }
 
-/// A field as text; spreadsheets may write something other than UTF-8.
+/// A field as text; that it is UTF-8 has been looked at before.
 fn text_of(field: &[u8]) -> String {
     String::from_utf8_lossy(field).into_owned()
 }
@@ -148,10 +199,42 @@ mod tests {
     }
 
     #[test]
+    fn a_first_line_may_say_what_parts_the_columns() {
+        for text in ["sep=|\nlon|lat\n9,5|47,25\n", "\"SEP=;\"\nlon;lat\n9.5;47.25\n"] {
+            let drawn = read(Path::new("t.csv"), text.as_bytes()).unwrap().features.remove(0);
+            assert_eq!(drawn.place, "line 3");
+            assert_eq!(drawn.feature.unwrap()["geometry"]["coordinates"], json!([9.5, 47.25]), "{text}");
+        }
+    }
+
+    #[test]
+    fn rows_of_nothing_are_passed_over_and_count_as_lines() {
+        let drawn = read(Path::new("t.csv"), b"lon,lat\n9,47\n,\n , \n9,x\n,\n").unwrap().features;
+        let places: Vec<&str> = drawn.iter().map(|feature| feature.place.as_str()).collect();
+        assert_eq!(places, ["line 2", "line 5"]);
+    }
+
+    #[test]
     fn rows_of_sides_are_boxes() {
         let feature = features("west,south,east,north,plot\n1,2,3,4,007\n").remove(0).unwrap();
         assert_eq!(feature["geometry"]["type"], "Polygon");
         assert_eq!(feature["properties"], json!({"plot": "007"}));
+    }
+
+    #[test]
+    fn a_column_of_well_known_text_is_a_geometry() {
+        for text in [
+            "WKT,x,name\n\"POINT (9.5 47.25)\",7,A\n",
+            "wkt_geom\tx\tname\nPoint (9.5 47.25)\t7\tA\n",
+            "name,x,geom\nA,7,POINT(9.5 47.25)\n",
+        ] {
+            let feature = features(text).remove(0).unwrap();
+            assert_eq!(feature["geometry"], json!({"type": "Point", "coordinates": [9.5, 47.25]}), "{text}");
+            assert_eq!(feature["properties"], json!({"name": "A", "x": 7}));
+        }
+        let feature = features("geom\nSRID=32632;POINT(5 6)\n").remove(0).unwrap();
+        assert_eq!(feature["crs"]["properties"]["name"], "EPSG:32632");
+        assert!(features("wkt\nnone\n")[0].is_err());
     }
 
     #[test]
@@ -163,7 +246,8 @@ mod tests {
             let error = read(Path::new("t.csv"), text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(told), "{error}");
         }
-        let bad = features("lon,lat\nabc,1\n1\n,\n");
+        let bad = features("lon,lat\nabc,1\n1\n,2\n9,5,47,25\n\"9,5\",\"47,25\"\n");
+        assert_eq!(bad.len(), 5);
         assert!(bad.iter().all(Result::is_err), "{bad:?}");
     }
 }

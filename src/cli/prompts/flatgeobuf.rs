@@ -14,6 +14,7 @@ use ::flatgeobuf::{
 use serde_json::{Map, Value, json};
 
 use super::read::{Drawn, DrawnFeature, PromptsError};
+use crate::api::NotUtf8;
 
 /// `fgb`, the version 3, `fgb`, a patch number.
 const MAGIC_BYTES: usize = 8;
@@ -93,7 +94,7 @@ fn feature_of(feature: &Feature<'_>, header: &Header<'_>, crs: Option<&Value>) -
     let columns = feature.columns().or(header.columns());
     let columns: Vec<Column<'_>> = columns.into_iter().flat_map(|columns| columns.iter()).collect();
     let bytes = feature.properties().map(|bytes| bytes.bytes()).unwrap_or_default();
-    let properties = properties_of(bytes, &columns).ok_or("its attributes are damaged")?;
+    let properties = properties_of(bytes, &columns)?;
     let mut tree = json!({"type": "Feature", "geometry": geometry, "properties": properties});
     if let Some(crs) = crs {
         tree["crs"] = crs.clone();
@@ -135,38 +136,54 @@ fn rings<'p>(positions: &'p [[f64; 2]], geometry: &Geometry<'_>) -> Option<Vec<&
     ends.iter().map(ring).collect()
 }
 
-/// Pairs of a column's number (u16) and its value. `None` where they are damaged.
-fn properties_of(mut bytes: &[u8], columns: &[Column<'_>]) -> Option<Map<String, Value>> {
+/// Pairs of a column's number (u16) and its value.
+fn properties_of(mut bytes: &[u8], columns: &[Column<'_>]) -> Result<Map<String, Value>, String> {
     let mut properties = Map::new();
     while !bytes.is_empty() {
-        let column = columns.get(usize::from(u16::from_le_bytes(take(&mut bytes)?)))?;
-        let value = match column.type_() {
-            ColumnType::Bool => json!(take::<1>(&mut bytes)? != [0]),
-            ColumnType::Byte => json!(i8::from_le_bytes(take(&mut bytes)?)),
-            ColumnType::UByte => json!(u8::from_le_bytes(take(&mut bytes)?)),
-            ColumnType::Short => json!(i16::from_le_bytes(take(&mut bytes)?)),
-            ColumnType::UShort => json!(u16::from_le_bytes(take(&mut bytes)?)),
-            ColumnType::Int => json!(i32::from_le_bytes(take(&mut bytes)?)),
-            ColumnType::UInt => json!(u32::from_le_bytes(take(&mut bytes)?)),
-            ColumnType::Long => json!(i64::from_le_bytes(take(&mut bytes)?)),
-            ColumnType::ULong => json!(u64::from_le_bytes(take(&mut bytes)?)),
-            ColumnType::Float => json!(f32::from_le_bytes(take(&mut bytes)?)),
-            ColumnType::Double => json!(f64::from_le_bytes(take(&mut bytes)?)),
-            kind => {
-                let length = usize::try_from(u32::from_le_bytes(take(&mut bytes)?)).ok()?;
-                let (text, after) = bytes.split_at_checked(length)?;
-                bytes = after;
-                let text = String::from_utf8_lossy(text).into_owned();
-                match kind {
-                    ColumnType::Binary => continue,
-                    ColumnType::Json => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-                    _ => Value::String(text),
-                }
-            }
-        };
-        properties.insert(column.name().to_owned(), value);
+        let (column, value) = property(&mut bytes, columns).ok_or("its attributes are damaged")?;
+        let name = column.name();
+        let value = value.map_err(|at| format!("its attribute {name} has text that is not UTF-8: {at}"))?;
+        if let Some(value) = value {
+            properties.insert(name.to_owned(), value);
+        }
     }
-    Some(properties)
+    Ok(properties)
+}
+
+/// A column and its value, none for bytes without a meaning; `None` where they are damaged.
+fn property<'c>(
+    bytes: &mut &[u8],
+    columns: &[Column<'c>],
+) -> Option<(Column<'c>, Result<Option<Value>, NotUtf8>)> {
+    let column = *columns.get(usize::from(u16::from_le_bytes(take(bytes)?)))?;
+    let value = match column.type_() {
+        ColumnType::Bool => json!(take::<1>(bytes)? != [0]),
+        ColumnType::Byte => json!(i8::from_le_bytes(take(bytes)?)),
+        ColumnType::UByte => json!(u8::from_le_bytes(take(bytes)?)),
+        ColumnType::Short => json!(i16::from_le_bytes(take(bytes)?)),
+        ColumnType::UShort => json!(u16::from_le_bytes(take(bytes)?)),
+        ColumnType::Int => json!(i32::from_le_bytes(take(bytes)?)),
+        ColumnType::UInt => json!(u32::from_le_bytes(take(bytes)?)),
+        ColumnType::Long => json!(i64::from_le_bytes(take(bytes)?)),
+        ColumnType::ULong => json!(u64::from_le_bytes(take(bytes)?)),
+        ColumnType::Float => json!(f32::from_le_bytes(take(bytes)?)),
+        ColumnType::Double => json!(f64::from_le_bytes(take(bytes)?)),
+        kind => {
+            let length = usize::try_from(u32::from_le_bytes(take(bytes)?)).ok()?;
+            let (text, after) = bytes.split_at_checked(length)?;
+            *bytes = after;
+            if kind == ColumnType::Binary {
+                return Some((column, Ok(None)));
+            }
+            let Ok(text) = str::from_utf8(text) else {
+                return Some((column, NotUtf8::find(text).map_or(Ok(None), Err)));
+            };
+            let json = || serde_json::from_str(text).ok();
+            let value = if kind == ColumnType::Json { json() } else { None };
+            value.unwrap_or_else(|| Value::String(text.to_owned()))
+        }
+    };
+    Some((column, Ok(Some(value))))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

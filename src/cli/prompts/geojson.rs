@@ -22,8 +22,8 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
         let tree = match parse_bounded(document.text.trim_ascii_end(), &limits) {
             Ok(tree) => tree,
             Err(error) => {
-                let feature = Err(told(&place, document.line, &error.into()));
-                drawn.features.push(DrawnFeature { place, feature });
+                let (place, problem) = told(&place, document.line, &error.into());
+                drawn.features.push(DrawnFeature { place, feature: Err(problem) });
                 continue;
             }
         };

@@ -4,11 +4,13 @@
 //! prompts by the rules of the MQTT interface (`api`), so that a file means the same in every format.
 
 mod csv;
+mod encoding;
 #[cfg(feature = "flatgeobuf")]
 mod flatgeobuf;
 mod geojson;
 mod objects;
 mod read;
+mod wkt;
 mod write;
 
 use std::path::Path;

@@ -59,6 +59,9 @@ fn prompt(mut features: Vec<Value>, defaults: &PromptItem) -> Result<PromptItem,
     {
         return Err("has no geometry".to_owned());
     }
+    if features.iter().any(|feature| feature["geometry"]["coordinates"] == json!([])) {
+        return Err("has an empty geometry".to_owned());
+    }
     let tree = match features.len() {
         1 => features.remove(0),
         _ => json!({"type": "FeatureCollection", "features": features}),
@@ -115,10 +118,11 @@ mod tests {
     fn what_is_no_prompt_says_why() {
         let objects = of(&[
             json!({"type": "Feature", "geometry": null, "properties": {}}),
+            json!({"type": "Feature", "geometry": {"type": "MultiPoint", "coordinates": []}, "properties": {}}),
             json!({"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[1, 2], [3, 4]]}}),
             point(1.0, json!({"label": 2})),
         ]);
-        for (object, word) in objects.iter().zip(["geometry", "LineString", "label"]) {
+        for (object, word) in objects.iter().zip(["geometry", "empty", "LineString", "label"]) {
             assert!(object.prompt.as_ref().unwrap_err().contains(word), "{:?}", object.prompt);
         }
     }

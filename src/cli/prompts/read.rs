@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{csv, geojson};
+use super::{csv, encoding, geojson};
+use crate::api::NotUtf8;
 use crate::cli::CliError;
 
 /// Most bytes of a file: some million points.
@@ -49,7 +50,8 @@ pub enum PromptsError {
     },
     /// A table without the columns that a prompt needs.
     #[error(
-        "{path}: has no {missing}; its columns are {found}. Points need lon and lat, boxes west, south, east and north"
+        "{path}: has no {missing}; its columns are {found}. Points need lon and lat, boxes west, south, east and north, \
+         any geometry wkt"
     )]
     Columns {
         /// The table.
@@ -58,6 +60,16 @@ pub enum PromptsError {
         missing: String,
         /// The columns that are there.
         found: String,
+    },
+    /// Its text is in another encoding.
+    #[error(
+        "{path}: line {}, column {}: {at}; save the file as UTF-8: in Excel as \"CSV UTF-8\", in LibreOffice and QGIS with the encoding UTF-8", at.line, at.column
+    )]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Where it is not UTF-8.
+        at: NotUtf8,
     },
     /// The format is another one, or the file is damaged.
     #[error("{path}: {problem}")]
@@ -103,6 +115,9 @@ fn features(path: &Path, bytes: &[u8]) -> Result<Drawn, PromptsError> {
         );
         Err(PromptsError::unreadable(path, told))
     };
+    if let Some(text) = encoding::utf16(path, bytes)? {
+        return features(path, text.as_bytes());
+    }
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match text.trim_ascii_start() {
         [b'f', b'g', b'b', ..] => flatgeobuf(path, bytes),
@@ -110,12 +125,14 @@ fn features(path: &Path, bytes: &[u8]) -> Result<Drawn, PromptsError> {
         [0, 0, 0x27, 0x0A, ..] => convert("a Shapefile"),
         [b'P', b'K', 3, 4, ..] => convert("a ZIP archive (of a Shapefile, or KMZ)"),
         [b'<', ..] => convert("XML (KML or GPX)"),
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
-            Err(PromptsError::unreadable(path, "is UTF-16; save it as UTF-8"))
-        }
-        [b'{' | b'[' | 0x1E, ..] => geojson::read(path, text),
         [] => Ok(Drawn::default()),
-        _ => csv::read(path, text),
+        [first, ..] => {
+            encoding::check(path, text)?;
+            match first {
+                b'{' | b'[' | 0x1E => geojson::read(path, text),
+                _ => csv::read(path, text),
+            }
+        }
     }
 }
 

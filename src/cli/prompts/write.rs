@@ -36,5 +36,12 @@ fn text(object: &Object, mask: &Feature) -> String {
 
 /// The name of one of our properties beside an object's own, which are never lost.
 fn free_name(own: &Map<String, Value>, name: String) -> String {
-    if own.contains_key(&name) { format!("geosam_{name}") } else { name }
+    if !own.contains_key(&name) {
+        return name;
+    }
+    let ours = format!("geosam_{name}");
+    let numbered = (2..).map(|number| format!("{ours}_{number}"));
+    // There are more numbers than properties.
+    let free = std::iter::once(ours.clone()).chain(numbered).find(|free| !own.contains_key(free));
+    free.unwrap_or(ours)
 }

@@ -95,7 +95,8 @@ fn respond(
         Ok(request) => request,
         Err((id, error)) => {
             tally.count(false);
-            let message = format!("{}{}", told(place, line, &error), advice(text));
+            let (place, problem) = told(place, line, &error);
+            let message = format!("{place}: {problem}{}", advice(text));
             return Ok(Response::error(id, error.code(), message));
         }
     };
@@ -152,16 +153,20 @@ fn response(
     Ok(response)
 }
 
-/// What is wrong with a request, with its place in the whole input.
-pub(in crate::cli) fn told(place: &str, line: u64, error: &RequestError) -> String {
+/// What is wrong with a request that begins in this line, and its place in the whole input, as exactly as it is known.
+pub(in crate::cli) fn told(place: &str, line: u64, error: &RequestError) -> (String, String) {
+    let at = |in_text: u64, column: u64| format!("line {}, column {column}", line + in_text - 1);
     match error {
         RequestError::Json(JsonError::Syntax(syntax)) if syntax.line() > 0 => {
             let text = syntax.to_string();
             let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-            let line = line + syntax.line() as u64 - 1;
-            format!("line {line}, column {}: this is not valid JSON: {text}", syntax.column())
+            let place = at(syntax.line() as u64, syntax.column() as u64);
+            (place, format!("this is not valid JSON: {text}"))
         }
-        other => format!("{place}: {other}"),
+        RequestError::Json(JsonError::NotUtf8 { at: found }) => {
+            (at(found.line, found.column), format!("{found}; save the file as UTF-8"))
+        }
+        other => (place.to_owned(), other.to_string()),
     }
 }
 
