@@ -30,7 +30,7 @@ Examples:
 /// Write a layer of saved objects in a format that other programs read.
 ///
 /// GeoJSON, FlatGeobuf and GeoPackage keep everything. The others keep what their readers know: what is lost (holes, objects
-/// that are no polygons) is told. An empty layer is refused by all but GeoJSON and FlatGeobuf.
+/// that are no polygons) is told. An empty layer is refused by all but GeoJSON, FlatGeobuf and KML.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct ExportArgs {

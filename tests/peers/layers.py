@@ -31,6 +31,7 @@ def sample(number):
         "touches_chip_edge": bool(number % 2),
         "operator": random.choice(["7", "<&>\"'", "池塘", "é\tè", None]),
         "prompt": {"points": [[x, y]], "labels": [1]},
+        "saved_at": f"2026-11-{random.randrange(1, 30):02}T12:00:{number % 60:02}.{number % 1000:03}Z",
     }
     return {"type": "Feature", "id": f"id-{number}", "geometry": geometry, "properties": properties}
 

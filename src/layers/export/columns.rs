@@ -11,9 +11,14 @@ use super::id_text;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Bool,
+    /// Whole numbers of 32 bits.
     Integer,
+    /// Whole numbers of 64 bits.
+    Long,
     Float,
     Text,
+    /// Texts that are each a time in UTC as RFC 3339 writes it, `2026-11-29T12:00:00Z`, with or without decimals.
+    DateTime,
     Json,
 }
 
@@ -79,8 +84,12 @@ fn kind_of(value: &Value) -> Option<Kind> {
     match value {
         Value::Null => None,
         Value::Bool(_) => Some(Kind::Bool),
-        Value::Number(number) if number.is_i64() => Some(Kind::Integer),
-        Value::Number(_) => Some(Kind::Float),
+        Value::Number(number) => Some(match number.as_i64() {
+            Some(whole) if i32::try_from(whole).is_ok() => Kind::Integer,
+            Some(_) => Kind::Long,
+            None => Kind::Float,
+        }),
+        Value::String(text) if humantime::parse_rfc3339(text).is_ok() => Some(Kind::DateTime),
         Value::String(_) => Some(Kind::Text),
         Value::Array(_) | Value::Object(_) => Some(Kind::Json),
     }
@@ -90,7 +99,10 @@ fn merge(known: Option<Kind>, new: Option<Kind>) -> Option<Kind> {
     match (known, new) {
         (None, kind) | (kind, None) => kind,
         (Some(a), Some(b)) if a == b => Some(a),
-        (Some(Kind::Integer | Kind::Float), Some(Kind::Integer | Kind::Float)) => Some(Kind::Float),
+        (Some(Kind::Integer | Kind::Long), Some(Kind::Integer | Kind::Long)) => Some(Kind::Long),
+        (Some(Kind::Integer | Kind::Long | Kind::Float), Some(Kind::Integer | Kind::Long | Kind::Float)) => {
+            Some(Kind::Float)
+        }
         _ => Some(Kind::Text),
     }
 }
@@ -107,8 +119,14 @@ mod tests {
     #[test]
     fn a_column_is_as_narrow_as_its_values_allow() {
         let mut columns = Columns::default();
-        columns.add(&feature(r#"{"a":1,"b":true,"c":"x","d":{"k":[1]},"e":1,"f":null,"g":1}"#));
-        columns.add(&feature(r#"{"a":2.5,"b":false,"c":null,"d":[2],"e":"one","f":null,"g":7}"#));
+        columns.add(&feature(
+            r#"{"a":1,"b":true,"c":"x","d":{"k":[1]},"e":1,"f":null,"g":1,"h":1,
+            "i":"2026-11-29T12:00:00.250Z","j":"2026-11-29T12:00:00Z"}"#,
+        ));
+        columns.add(&feature(
+            r#"{"a":2.5,"b":false,"c":null,"d":[2],"e":"one","f":null,"g":7,"h":3000000000,
+            "i":"2026-11-29T12:00:00Z","j":"yesterday"}"#,
+        ));
         let expected = [
             ("id", Kind::Text),
             ("a", Kind::Float),
@@ -118,6 +136,9 @@ mod tests {
             ("e", Kind::Text),
             ("f", Kind::Text),
             ("g", Kind::Integer),
+            ("h", Kind::Long),
+            ("i", Kind::DateTime),
+            ("j", Kind::Text),
         ];
         assert_eq!(columns.list(), expected);
     }

@@ -49,9 +49,10 @@ pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<Exported
     for (name, kind) in columns.list() {
         let column = match kind {
             Kind::Bool => ColumnType::Bool,
-            Kind::Integer => ColumnType::Long,
+            Kind::Integer | Kind::Long => ColumnType::Long,
             Kind::Float => ColumnType::Double,
             Kind::Text => ColumnType::String,
+            Kind::DateTime => ColumnType::DateTime,
             Kind::Json => ColumnType::Json,
         };
         writer.add_column(name, column, |_, _| {});
@@ -74,9 +75,10 @@ pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<Exported
                 };
                 let cell = match kind {
                     Kind::Bool => ColumnValue::Bool(value.as_bool().unwrap_or_default()),
-                    Kind::Integer => ColumnValue::Long(value.as_i64().unwrap_or_default()),
+                    Kind::Integer | Kind::Long => ColumnValue::Long(value.as_i64().unwrap_or_default()),
                     Kind::Float => ColumnValue::Double(value.as_f64().unwrap_or_default()),
                     Kind::Text => ColumnValue::String(&text),
+                    Kind::DateTime => ColumnValue::DateTime(&text),
                     Kind::Json => ColumnValue::Json(&text),
                 };
                 if let Err(error) = row.property(*index, name, &cell) {

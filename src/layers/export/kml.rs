@@ -2,8 +2,9 @@
 //!
 //! Each part is a Placemark with a name of its own and one simple geometry, and has no label point beside it: MAVProxy
 //! lists Placemarks by their name and reads the first part of a MultiGeometry alone, QGroundControl reads every `Polygon`.
-//! Properties are ExtendedData. The style is a plain `Style`, which Mission Planner's overlay shows as well. KML is longitude
-//! and latitude on WGS84 by definition, and so are layers.
+//! Properties are the fields of a `Schema`, whose types are those of all their values; so the layer is read twice. The style is
+//! a plain `Style`, which Mission Planner's overlay shows as well. KML is longitude and latitude on WGS84 by definition, and so
+//! are layers. An empty layer is an empty `Folder`.
 
 use std::io::{self, Write};
 
@@ -13,12 +14,15 @@ use geojson::{Feature, Position};
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 use serde_json::Value;
 
+use super::columns::{Columns, Kind, MAX_COLUMNS};
 use super::objects::{Piece, name, part_name, pieces};
 use super::xml::escape;
 use super::{ExportError, Exported, Failure, Source, colour};
 
 /// The one style of a file.
 const STYLE: &str = "object";
+/// The one schema of a file.
+const SCHEMA: &str = "properties";
 
 pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<Exported, Failure> {
     document(source, "KML", out)
@@ -48,25 +52,37 @@ fn zip_failed(error: rawzip::Error) -> Failure {
 
 fn document(source: &mut Source, format: &'static str, out: &mut dyn Write) -> Result<Exported, Failure> {
     let layer = source.layer.clone();
+    let mut columns = Columns::default();
+    let mut is_empty = true;
     let mut features = source.lines()?;
-    let mut exported = Exported::default();
     while let Some(feature) = features.next_feature()? {
-        if exported.features == 0 {
-            head(&layer, out)?;
+        is_empty = false;
+        if !columns.add(&feature) {
+            let problem =
+                format!("its features have more than {MAX_COLUMNS} different properties; export geojson");
+            return Err(ExportError::Format { layer, format, problem }.into());
         }
-        exported.features += 1;
-        placemarks(&feature, &name(&feature, &layer, exported.features), out)?;
     }
-    exported.skipped = features.skipped;
-    if exported.features == 0 {
-        return Err(ExportError::Empty { layer, format, skipped: exported.skipped }.into());
+    let skipped = features.skipped;
+    if is_empty && skipped > 0 {
+        return Err(ExportError::Empty { layer, format, skipped }.into());
+    }
+    head(&layer, &columns, out)?;
+    if is_empty {
+        writeln!(out, "<Folder><name>{layer}</name></Folder>")?;
+    }
+    let mut exported = Exported { skipped, ..Exported::default() };
+    let mut features = source.lines()?;
+    while let Some(feature) = features.next_feature()? {
+        exported.features += 1;
+        placemarks(&feature, &columns, &name(&feature, &layer, exported.features), out)?;
     }
     out.write_all(b"</Document>\n</kml>\n")?;
     Ok(exported)
 }
 
 /// A layer's name has no character that XML escapes. Colours are alpha, blue, green, red.
-fn head(layer: &str, out: &mut dyn Write) -> io::Result<()> {
+fn head(layer: &str, columns: &Columns, out: &mut dyn Write) -> io::Result<()> {
     let [red, green, blue] = colour::of_layer(layer);
     let filled = colour::FILLED;
     write!(
@@ -75,11 +91,27 @@ fn head(layer: &str, out: &mut dyn Write) -> io::Result<()> {
          <name>{layer}</name>\n<Style id=\"{STYLE}\">\
          <LineStyle><color>ff{blue:02x}{green:02x}{red:02x}</color><width>2</width></LineStyle>\
          <PolyStyle><color>{filled:02x}{blue:02x}{green:02x}{red:02x}</color></PolyStyle></Style>\n"
-    )
+    )?;
+    let fields = columns.list();
+    if fields.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "<Schema name=\"{layer}\" id=\"{SCHEMA}\">")?;
+    for (name, kind) in fields {
+        let kind = match kind {
+            Kind::Bool => "bool",
+            Kind::Integer => "int",
+            Kind::Float => "double",
+            // KML has neither whole numbers of 64 bits, nor times, nor trees.
+            Kind::Long | Kind::Text | Kind::DateTime | Kind::Json => "string",
+        };
+        writeln!(out, "<SimpleField type=\"{kind}\" name=\"{}\"></SimpleField>", escape(name))?;
+    }
+    out.write_all(b"</Schema>\n")
 }
 
-fn placemarks(feature: &Feature, object: &str, out: &mut dyn Write) -> io::Result<()> {
-    let data = extended_data(feature);
+fn placemarks(feature: &Feature, columns: &Columns, object: &str, out: &mut dyn Write) -> io::Result<()> {
+    let data = extended_data(feature, columns);
     let pieces = feature.geometry.as_ref().map_or_else(Vec::new, |geometry| pieces(&geometry.value));
     if pieces.is_empty() {
         return placemark(object, &data, None, out);
@@ -90,16 +122,19 @@ fn placemarks(feature: &Feature, object: &str, out: &mut dyn Write) -> io::Resul
     Ok(())
 }
 
-fn extended_data(feature: &Feature) -> String {
+fn extended_data(feature: &Feature, columns: &Columns) -> String {
     let mut data = String::new();
-    for (name, value) in feature.properties.iter().flatten().filter(|(_, value)| !value.is_null()) {
+    for (_, name, kind, value) in columns.cells(feature) {
         let value = match value {
-            Value::String(text) => escape(text),
+            Value::String(text) if kind != Kind::Json => escape(&text),
             other => escape(&other.to_string()),
         };
-        data.push_str(&format!("<Data name=\"{}\"><value>{value}</value></Data>", escape(name)));
+        data.push_str(&format!("<SimpleData name=\"{}\">{value}</SimpleData>", escape(name)));
     }
-    if data.is_empty() { data } else { format!("<ExtendedData>{data}</ExtendedData>") }
+    if data.is_empty() {
+        return data;
+    }
+    format!("<ExtendedData><SchemaData schemaUrl=\"#{SCHEMA}\">{data}</SchemaData></ExtendedData>")
 }
 
 /// Elements in the order of the schema.

@@ -6,7 +6,6 @@
 //! is in `docs/ground-stations.md`. Not here: where the output goes and how a file is replaced.
 
 mod colour;
-#[cfg(any(feature = "flatgeobuf", feature = "gpkg"))]
 mod columns;
 pub(crate) mod cot;
 mod error;

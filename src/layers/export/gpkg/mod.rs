@@ -185,11 +185,20 @@ fn row(feature: &Feature, columns: &Columns, width: usize, blob: Option<Blob>) -
     for (index, _, kind, value) in columns.cells(feature) {
         row[index + 1] = match (kind, value) {
             (Kind::Bool, value) => Cell::Integer(i64::from(value.as_bool().unwrap_or_default())),
-            (Kind::Integer, value) => Cell::Integer(value.as_i64().unwrap_or_default()),
+            (Kind::Integer | Kind::Long, value) => Cell::Integer(value.as_i64().unwrap_or_default()),
             (Kind::Float, value) => Cell::Real(value.as_f64().unwrap_or_default()),
+            (Kind::DateTime, Value::String(text)) => Cell::Text(in_milliseconds(text)),
             (Kind::Text, Value::String(text)) => Cell::Text(text),
-            (Kind::Text | Kind::Json, value) => Cell::Text(value.to_string()),
+            (Kind::Text | Kind::DateTime | Kind::Json, value) => Cell::Text(value.to_string()),
         };
     }
     row
+}
+
+/// A time as a DATETIME has it, with three decimals (table 1 of the standard).
+fn in_milliseconds(text: String) -> String {
+    match humantime::parse_rfc3339(&text) {
+        Ok(time) => humantime::format_rfc3339_millis(time).to_string(),
+        Err(_) => text,
+    }
 }

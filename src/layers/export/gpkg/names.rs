@@ -60,8 +60,9 @@ impl Names {
         let definition = |(name, kind): &(String, Kind)| {
             let kind = match kind {
                 Kind::Bool => "BOOLEAN",
-                Kind::Integer => "INTEGER",
+                Kind::Integer | Kind::Long => "INTEGER",
                 Kind::Float => "DOUBLE",
+                Kind::DateTime => "DATETIME",
                 Kind::Text | Kind::Json => "TEXT",
             };
             format!(", {} {kind}", quoted(name))
