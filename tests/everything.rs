@@ -92,6 +92,24 @@ fn the_objects_of_a_scene_are_found_each_once_and_little_else() {
 }
 
 #[test]
+fn what_is_left_out_for_its_stability_is_found_with_a_lower_bound() {
+    let scene = Scene::open();
+    let buildings: Vec<&Object> = scene.objects.iter().filter(|object| object.kind == "building").collect();
+    let found = |flags: &[&str]| {
+        let found = everything(&demo().join("features"), flags);
+        let outlines: Vec<MultiPolygon> = found.iter().map(|f| outline(&f["geometry"], None)).collect();
+        let is_found = |object: &&&Object| {
+            let truth = within(object, &scene.extent());
+            outlines.iter().any(|found| iou(found, &truth) >= 0.75)
+        };
+        buildings.iter().filter(is_found).count()
+    };
+    // The masks are the same; the predicted IoU of all of them passes.
+    assert!(found(&["--pred-iou-thresh", "0.93"]) < buildings.len());
+    assert_eq!(found(&["--stability-score-thresh", "0.9"]), buildings.len());
+}
+
+#[test]
 fn objects_that_a_seam_cuts_are_one_object() {
     let scene = Scene::open();
     let folder = abutting("manifest");
@@ -121,6 +139,15 @@ fn objects_that_a_seam_cuts_are_one_object() {
 }
 
 const POINTS: &str = "24";
+
+#[test]
+fn asking_many_points_at_a_time_changes_nothing() {
+    let folder = abutting("manifest");
+    let found = |threads: &str| everything(folder.path(), &["--points-per-side", "6", "--threads", threads]);
+    let one = found("1");
+    assert!(one.len() > 5, "{} objects", one.len());
+    assert_eq!(found("3"), one);
+}
 
 #[test]
 fn what_cannot_be_asked_is_refused_before_anything_is_written() {

@@ -75,7 +75,7 @@ fn roofs_get_right_angles_and_are_told_how_they_lie() {
         }
         kept += 1;
         let edges = edges(&outline.0[0]);
-        assert!(edges.len() % 2 == 0 && edges.len() <= 12, "{edges:?}");
+        assert!(edges.len().is_multiple_of(2) && edges.len() <= 12, "{edges:?}");
         let bearing = |edge: &[f64; 2]| edge[0].atan2(edge[1]);
         // Along a direction or across it; rounding to a millimetre leaves more.
         let off = |edge: &[f64; 2], direction: f64| (2.0 * (bearing(edge) - direction)).sin().abs() / 2.0;

@@ -153,7 +153,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The way to longitude and latitude on WGS84, where there is one.
-    pub(super) const fn to_degrees(&mut self) -> Option<&mut Projector> {
+    pub(super) const fn way_to_degrees(&mut self) -> Option<&mut Projector> {
         if self.is_wgs84 { Some(&mut self.ways.to_output) } else { self.ways.to_wgs84.as_mut() }
     }
 

@@ -52,7 +52,7 @@ impl Writer<'_> {
 
     /// The geodesic area of a hole, where the CRS can be taken to WGS84.
     fn hole_area(&mut self, hole: &[[i32; 2]]) -> Result<Option<f64>, EngineError> {
-        let Some(way) = self.to_degrees() else { return Ok(None) };
+        let Some(way) = self.way_to_degrees() else { return Ok(None) };
         let area = way.polygon(hole, std::iter::empty())?;
         Ok(Some(geodesic_area(&area.geometry)))
     }
@@ -84,7 +84,7 @@ impl Writer<'_> {
         let shaping = Shaping { tolerance, smooth: finish.smooth, right_angles: finish.right_angles };
         let plain = self.affine();
         let drawn = outline::draw(&rings, &shaping, |center, reach| {
-            let on_the_ground = self.to_degrees().and_then(|way| way.metres_per_pixel(center, reach));
+            let on_the_ground = self.way_to_degrees().and_then(|way| way.metres_per_pixel(center, reach));
             // What the folder's own coordinates call right, where nobody knows where they are.
             on_the_ground.unwrap_or([[plain.a, plain.b], [plain.d, plain.e]])
         });

@@ -45,8 +45,7 @@ impl PartGrid {
         let mut coordinates = [0; 2];
         for axis in 0..2 {
             let v = ((position[axis] - f64::from(self.origin[axis])) * f64::from(self.parts)).round();
-            // Written so that a NaN fails it too.
-            if !(v.abs() < WIDEST as f64) {
+            if v.is_nan() || v.abs() >= WIDEST as f64 {
                 return None;
             }
             coordinates[axis] = v as i32;

@@ -53,10 +53,11 @@ impl Steps {
                 _ => found.push(Stretch { along_x, start, end, place: 0.0 }),
             }
         }
-        if found.len() > 1 && found.first().map(|s| s.along_x) == found.last().map(|s| s.along_x) {
-            if let Some(last) = found.pop() {
-                found[0].start = last.start;
-            }
+        if found.len() > 1
+            && found.first().map(|s| s.along_x) == found.last().map(|s| s.along_x)
+            && let Some(last) = found.pop()
+        {
+            found[0].start = last.start;
         }
         for stretch in &mut found {
             stretch.place = self.place(stretch);

@@ -100,8 +100,8 @@ fn any_buildings() -> impl Strategy<Value = Mask> {
             .map(|&((x, y), (w, h), angle, adds)| (turned([x, y], [w, h], angle), adds))
             .collect();
         sampled(48, 48, |x, y| {
-            let inside = built.iter().filter(|(part, _)| part(x, y));
-            inside.last().is_some_and(|(_, adds)| *adds)
+            let mut inside = built.iter().filter(|(part, _)| part(x, y));
+            inside.next_back().is_some_and(|(_, adds)| *adds)
         })
     })
 }

@@ -8,13 +8,16 @@ use crate::api::NotUtf8;
 
 /// The text of a file that begins with the mark of UTF-16, as Excel's "Unicode Text" does; `None` of another one.
 pub(super) fn utf16(path: &Path, bytes: &[u8]) -> Result<Option<String>, PromptsError> {
-    let (rest, unit): (&[u8], fn([u8; 2]) -> u16) = match bytes {
-        [0xFF, 0xFE, rest @ ..] => (rest, u16::from_le_bytes),
-        [0xFE, 0xFF, rest @ ..] => (rest, u16::from_be_bytes),
+    let (rest, little_endian) = match bytes {
+        [0xFF, 0xFE, rest @ ..] => (rest, true),
+        [0xFE, 0xFF, rest @ ..] => (rest, false),
         _ => return Ok(None),
     };
     let (units, odd) = rest.as_chunks::<2>();
-    let text = char::decode_utf16(units.iter().map(|&bytes| unit(bytes))).collect::<Result<String, _>>();
+    let unit = |bytes: &[u8; 2]| {
+        if little_endian { u16::from_le_bytes(*bytes) } else { u16::from_be_bytes(*bytes) }
+    };
+    let text = char::decode_utf16(units.iter().map(unit)).collect::<Result<String, _>>();
     match (text, odd) {
         (Ok(text), []) => Ok(Some(text)),
         _ => Err(PromptsError::unreadable(path, "is UTF-16, but damaged; save it as UTF-8")),
