@@ -217,6 +217,74 @@ fn positions_are_taken_to_the_folders_crs() {
     assert_eq!(get(&server, "/api/folders/demo/from-wgs84", "").status, 405);
 }
 
+#[cfg(feature = "gpkg")]
+#[test]
+fn objects_that_are_sent_come_back_as_a_geopackage_and_leave_nothing_on_the_card() {
+    let state = tempfile::tempdir().unwrap();
+    let left = state.path().join("page");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("objects.geojsonl"), "of an earlier run").unwrap();
+    let with = WebOptions { state: Some(state.path().to_owned()), ..options(1) };
+    let server = WebServer::start(with, Vec::new).unwrap();
+    assert!(!left.exists());
+    assert_eq!(get(&server, "/api/folders", "").json()["geopackage_bytes"], json!(32 << 20));
+    let ask = |server: &WebServer, layer: &str, body: &str, more: &str| {
+        let head = format!(
+            "POST /api/geopackage/{layer} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        raw(server, &format!("{head}{more}\r\n{body}"))
+    };
+    let pond = r#"{"type":"Feature","id":"a","geometry":{"type":"Polygon","coordinates":[[[9,47],[9.1,47],[9.1,47.1],[9,47]]]},"properties":{"kind":"pond","score":0.5}}"#;
+    let answer = ask(&server, "ponds", &format!("{pond}\n{}\n", pond.replace("\"a\"", "\"b\"")), "");
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.head.contains("content-type: application/geopackage+sqlite3")
+            && answer.head.contains("filename=\"ponds.gpkg\"")
+            && answer.head.contains("cache-control: no-store"),
+        "{}",
+        answer.head
+    );
+    assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0, "nothing is left");
+    let file = state.path().join("got.gpkg");
+    std::fs::write(&file, &answer.body).unwrap();
+    let database = rusqlite::Connection::open(&file).unwrap();
+    let text = |sql: &str| database.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(text("SELECT table_name FROM gpkg_contents"), "ponds");
+    assert_eq!(text("SELECT group_concat(kind || score) FROM ponds"), "pond0.5,pond0.5");
+    assert_eq!(text("PRAGMA integrity_check"), "ok");
+
+    // Words that say what is wrong, and not where things lie on the board.
+    for (layer, body, status, told) in [
+        ("ponds", "", 422, "it is empty"),
+        ("ponds", "no feature\n", 422, "no object"),
+        ("gpkg_contents", pond, 422, "gpkg_contents"),
+        ("..", pond, 404, "no such thing"),
+    ] {
+        let answer = ask(&server, layer, body, "");
+        let text = String::from_utf8(answer.body).unwrap();
+        assert_eq!(answer.status, status, "{text}");
+        assert!(text.contains(told) && !text.contains(state.path().to_str().unwrap()), "{text}");
+    }
+    assert_eq!(ask(&server, "ponds", pond, "Origin: http://evil.example\r\n").status, 403);
+    assert_eq!(get(&server, "/api/geopackage/ponds", "").status, 405);
+    let large = "POST /api/geopackage/ponds HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 99999999\r\n\r\n";
+    assert_eq!(raw(&server, large).status, 413);
+    let cut = "POST /api/geopackage/ponds HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{";
+    let mut socket = TcpStream::connect(server.address()).unwrap();
+    socket.write_all(cut.as_bytes()).unwrap();
+    // While one is under way nobody else has a turn; its end gives it back.
+    while ask(&server, "ponds", pond, "").status != 503 {}
+    drop(socket);
+    while ask(&server, "ponds", pond, "").status != 200 {}
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
+
+    let without = self::server();
+    assert_eq!(get(&without, "/api/folders", "").json().get("geopackage_bytes"), None);
+    assert_eq!(ask(&without, "ponds", pond, "").status, 404);
+}
+
 #[test]
 fn without_the_password_nothing_is_seen() {
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -11,6 +11,7 @@ fuzz_target!(|path: &str| {
             assert!(path.starts_with('/') && !name.is_empty() && name.len() <= 255);
             assert!(name != "." && name != ".." && !name.contains(['/', '\\', '\0']));
         }
+        Some(Route::GeoPackage(layer)) => assert!(!layer.starts_with('.') && !layer.contains(['/', '\\', '%'])),
         Some(Route::Asset(name)) => assert!(!name.contains('/')),
         Some(Route::Folders | Route::Mqtt) | None => {}
     }

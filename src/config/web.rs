@@ -74,6 +74,7 @@ impl Config {
             hosts: web.hosts.clone(),
             password_file: web.password_file.clone(),
             tls: web.cert.clone().zip(web.key.clone()),
+            state: Some(self.state.clone()),
             root: self.root.clone(),
             device: self.device.clone(),
             broker_ca: self.broker.tls.ca.clone(),

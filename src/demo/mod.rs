@@ -11,7 +11,7 @@ mod targets;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::bus::{BrokerUrl, BusError, BusOptions, OutgoingMessage, Topics};
@@ -172,7 +172,8 @@ impl Demo {
         let client = client::Client::connect(bus_options(address, CLIENT), base, CLIENT)?;
         let pictures = options.pictures.clone();
         #[cfg(feature = "web")]
-        let page = options.page.map(|listen| serve_page(listen, address, &service)).transpose()?;
+        let page =
+            options.page.map(|listen| serve_page(listen, address, &service, state.path())).transpose()?;
         Ok(Self {
             address,
             service,
@@ -257,12 +258,14 @@ fn serve_page(
     listen: SocketAddr,
     broker: SocketAddr,
     service: &Service,
+    state: &Path,
 ) -> Result<crate::web::WebServer, DemoError> {
     use crate::web::{WebError, WebOptions, WebServer};
     let start = |listen| {
         let broker = BrokerUrl { tls: false, host: broker.ip().to_string(), port: broker.port() };
         let shown = service.folders_shown();
-        WebServer::start(WebOptions::new(listen, broker), move || shown.now())
+        let options = WebOptions { state: Some(state.to_owned()), ..WebOptions::new(listen, broker) };
+        WebServer::start(options, move || shown.now())
     };
     match start(listen) {
         Err(WebError::Listen { .. }) if listen.ip().is_loopback() => {

@@ -32,8 +32,9 @@ pub(super) struct Samples {
     pub are_bytes: bool,
 }
 
-/// Where the pixels of a chunk go: position in the picture, column and row in the chunk.
-type Targets = BTreeMap<u64, Vec<(usize, usize, usize)>>;
+/// Where the pixels of a chunk go: position in the picture, column and row in the chunk. They are the most that a tile
+/// needs, so they are narrow.
+type Targets = BTreeMap<u64, Vec<[u32; 3]>>;
 
 type Source = Decoder<Disguised<BufReader<File>>>;
 
@@ -231,7 +232,7 @@ impl Image {
         }
         let mut samples = vec![f64::NAN; window.width * window.height * bands.len()];
         let mut are_bytes = true;
-        for (&chunk, pixels) in &targets {
+        for (chunk, pixels) in targets {
             for plane in 0..planes {
                 let of_plane =
                     if self.is_separate { bands.get(plane).copied().unwrap_or(0) as u64 } else { 0 };
@@ -245,7 +246,7 @@ impl Image {
                 are_bytes &= matches!(data, DecodingResult::U8(_)) && self.bits == 8;
                 let columns = decoder.chunk_data_dimensions(index).0 as usize;
                 let packing = Packing { bits: usize::from(self.bits), row: columns * stride };
-                for &(target, column, row) in pixels {
+                for [target, column, row] in pixels.iter().map(|pixel| pixel.map(|n| n as usize)) {
                     let ended = || kind("a strip or tile of it ends early", COPY_AGAIN);
                     let first = column * stride;
                     let pixel = samples.get_mut(target * bands.len()..).unwrap_or_default();
@@ -279,8 +280,9 @@ impl Image {
                 // Within the raster, whose sides have 32 bits.
                 let (x, y) = (x as u32, y as u32);
                 let chunk = u64::from(y / chunk_height) * self.across + u64::from(x / chunk_width);
-                let inside = ((x % chunk_width) as usize, (y % chunk_height) as usize);
-                targets.entry(chunk).or_default().push((row * window.width + column, inside.0, inside.1));
+                // Of a picture that memory can hold.
+                let Ok(target) = u32::try_from(row * window.width + column) else { continue };
+                targets.entry(chunk).or_default().push([target, x % chunk_width, y % chunk_height]);
             }
         }
         targets

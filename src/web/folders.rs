@@ -16,10 +16,20 @@ const MOST_CHIPS: usize = 50_000;
 /// Most numbers of one question about positions.
 const MOST_NUMBERS: usize = 400_000;
 
-/// `GET /api/folders`.
-pub(super) fn list(root: &str, device: &str, folders: &[ShownFolder], rasters: &Rasters) -> String {
+/// `GET /api/folders`. `geopackage_bytes` is how many bytes of objects are made into a GeoPackage, where that is possible.
+pub(super) fn list(
+    root: &str,
+    device: &str,
+    geopackage_bytes: Option<usize>,
+    folders: &[ShownFolder],
+    rasters: &Rasters,
+) -> String {
     let told: Vec<Value> = folders.iter().map(|folder| tell(folder, rasters)).collect();
-    json!({"root": root, "device": device, "folders": told}).to_string()
+    let mut list = json!({"root": root, "device": device, "folders": told});
+    if let Some(most) = geopackage_bytes {
+        list["geopackage_bytes"] = most.into();
+    }
+    list.to_string()
 }
 
 fn tell(shown: &ShownFolder, rasters: &Rasters) -> Value {

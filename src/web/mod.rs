@@ -14,6 +14,7 @@ mod assets;
 mod broker;
 mod error;
 mod folders;
+mod geopackage;
 mod hosts;
 mod options;
 mod patience;

@@ -16,6 +16,8 @@ pub struct WebOptions {
     pub password_file: Option<PathBuf>,
     /// Certificate chain and key, in PEM, for https.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// The state directory, below which a file may lie for a moment; without it no GeoPackages are made.
+    pub state: Option<PathBuf>,
     /// First level of all topics.
     pub root: String,
     /// The board's level of topics.
@@ -34,6 +36,7 @@ impl WebOptions {
             hosts: Vec::new(),
             password_file: None,
             tls: None,
+            state: None,
             root: "geosam".to_owned(),
             device: "edge".to_owned(),
             broker,

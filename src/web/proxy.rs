@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::reply::Reply;
+use super::reply::{Body, Reply};
 use crate::bus::Stream;
 
 /// Bytes that are read of the broker at a time: an answer in small frames would cost the browser much.
@@ -57,7 +57,7 @@ pub(super) fn handshake(headers: &HeaderMap) -> Handshake {
 
 /// The answer to a handshake.
 pub(super) fn accept(key: &str) -> Reply {
-    let mut reply = Response::new(http_body_util::Full::new(Bytes::new()));
+    let mut reply = Response::new(Body::default());
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = reply.headers_mut();
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));

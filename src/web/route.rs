@@ -1,6 +1,7 @@
 //! What a request's path asks for. Pure: a name from a path is looked up among the folders that are served, and never
 //! becomes a path of the card.
 
+use crate::api::check_name;
 use crate::picture::TilePlace;
 
 /// Most bytes of a path.
@@ -19,6 +20,8 @@ pub enum Route {
     Chips(String),
     /// Positions in WGS84, wanted in a folder's CRS.
     FromWgs84(String),
+    /// Saved objects that are sent, wanted as a GeoPackage of a layer of that name.
+    GeoPackage(String),
     /// A tile of a folder's raster.
     Tile(String, TilePlace),
     /// The broker.
@@ -37,6 +40,9 @@ pub fn route(path: &str) -> Option<Route> {
         ["api", "folders"] => Some(Route::Folders),
         ["api", "folders", name, "chips.geojson"] => Some(Route::Chips(folder(name)?)),
         ["api", "folders", name, "from-wgs84"] => Some(Route::FromWgs84(folder(name)?)),
+        ["api", "geopackage", layer] if check_name(layer).is_ok() => {
+            Some(Route::GeoPackage(layer.to_owned()))
+        }
         ["tiles", name, z, x, y] => {
             let place = TilePlace { z: number(z)?, x: number(x)?, y: number(y.strip_suffix(".png")?)? };
             Some(Route::Tile(folder(name)?, place))
@@ -104,6 +110,10 @@ mod tests {
             ("/tiles/a%f/3/1/0.png", None),
             ("/tiles/a%ff/3/1/0.png", None),
             ("/tiles/a%+1/3/1/0.png", None),
+            ("/api/geopackage/ponds.2026", Some(Route::GeoPackage("ponds.2026".to_owned()))),
+            ("/api/geopackage/.ponds", None),
+            ("/api/geopackage/", None),
+            ("/api/geopackage/a%2fb", None),
             ("/api/folders/", None),
             ("/a/b", None),
             ("mqtt", None),

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use super::access::{Access, Shown};
 use super::assets::{ASSETS, Asset};
 use super::error::WebError;
+use super::geopackage::GeoPackages;
 use super::options::WebOptions;
 use super::proxy::{self, Handshake};
 use super::rasters::Rasters;
@@ -48,6 +49,7 @@ pub(super) struct Site {
     rasters: Arc<Rasters>,
     tiles: TileCache,
     making: Semaphore,
+    geopackages: GeoPackages,
     sockets: Arc<Semaphore>,
 }
 
@@ -57,6 +59,7 @@ impl Site {
     pub(super) fn new(options: WebOptions, look: Look) -> Result<Self, WebError> {
         let access = Access::new(options.password_file.as_deref(), options.tls.is_some())?;
         Ok(Self {
+            geopackages: GeoPackages::new(options.state.as_deref()),
             options,
             look,
             access,
@@ -99,7 +102,8 @@ impl Site {
 
     async fn serve(&self, request: Request<Incoming>) -> Reply {
         let Some(route) = route(request.uri().path()) else { return not_found() };
-        let wanted = if matches!(route, Route::FromWgs84(_)) { Method::POST } else { Method::GET };
+        let is_question = matches!(route, Route::FromWgs84(_) | Route::GeoPackage(_));
+        let wanted = if is_question { Method::POST } else { Method::GET };
         let is_head = request.method() == Method::HEAD && matches!(route, Route::Asset(_));
         if request.method() != wanted && !is_head {
             return refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("this wants {wanted}"));
@@ -109,7 +113,8 @@ impl Site {
             Route::Folders => {
                 let WebOptions { root, device, .. } = self.options.clone();
                 let (shown, rasters) = ((self.look)(), Arc::clone(&self.rasters));
-                blocking(move || json(folders::list(&root, &device, &shown, &rasters))).await
+                let most = self.geopackages.most_bytes();
+                blocking(move || json(folders::list(&root, &device, most, &shown, &rasters))).await
             }
             Route::Chips(name) => match self.folder(&name) {
                 Some(folder) => blocking(move || json(folders::chips(&folder))).await,
@@ -131,6 +136,7 @@ impl Site {
                 };
                 blocking(answer).await
             }
+            Route::GeoPackage(layer) => self.geopackages.make(layer, request.into_body()).await,
             Route::Tile(name, place) => self.tile(name, place).await,
             Route::Mqtt => self.mqtt(request).await,
         }

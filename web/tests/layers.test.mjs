@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 
@@ -140,7 +140,7 @@ test('a search that is begun while the broker is away begins when it is back; no
   assert.equal(await search(), undefined)
 })
 
-test('a layer is downloaded as KML, as export writes it', async () => {
+test('a layer is downloaded as KML and GeoPackage, as export writes them', async () => {
   await open('two')
   for (const pond of ponds.slice(0, 2)) {
     await tab.click(pond.at)
@@ -164,7 +164,17 @@ test('a layer is downloaded as KML, as export writes it', async () => {
   assert.equal(kml.name, 'two.kml')
   assert.equal(readFileSync(kml.path, 'utf8'), readFileSync(exported('two.kml'), 'utf8'))
 
+  const gpkg = await download('#download_gpkg')
+  assert.equal(gpkg.name, 'two.gpkg')
+  const [ours, theirs] = [gpkg.path, exported('two.gpkg')].map((path) => readFileSync(path))
+  assert.equal(ours.toString('latin1', 0, 15), 'SQLite format 3')
+  assert.equal(ours.toString('latin1', 68, 72), 'GPKG')
+  // The same but for the time at which it was written.
+  const text = (file) => file.toString('latin1').replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '')
+  assert.equal(text(ours), text(theirs))
+  assert.ok(!existsSync(join(board.dir, 'state/page')), readdirSync(join(board.dir, 'state')).join())
+
   await into('nothing-yet')
-  await tab.page.click('#download_kml')
+  await tab.page.click('#download_gpkg')
   await until('a message', async () => /nothing-yet is empty/.test(await message()))
 })

@@ -139,12 +139,27 @@ pub fn export_gpkg(
         sources.push(Source::open(state, layer, filter)?);
     }
     #[cfg(feature = "gpkg")]
-    return gpkg::write(&mut sources, path, adding);
+    return gpkg::write(&mut sources, path, adding, None);
     #[cfg(not(feature = "gpkg"))]
     {
         let _ = (path, adding);
         Err(without(layers.first().map_or("", String::as_str), Format::GeoPackage, "gpkg"))
     }
+}
+
+/// Writes the features of a file, one a line, into an empty file as a GeoPackage of at most `most_bytes`, with one table called
+/// `layer`.
+///
+/// # Errors
+/// If the lines cannot be read, have no feature, or the GeoPackage cannot be written or would be larger.
+#[cfg(feature = "gpkg")]
+pub fn export_gpkg_lines(
+    lines: &Path,
+    layer: &str,
+    path: &Path,
+    most_bytes: u64,
+) -> Result<Exported, ExportError> {
+    gpkg::write(&mut [Source::of_lines(lines, layer)?], path, false, Some(most_bytes))
 }
 
 /// A failure that does not yet know the output's name.

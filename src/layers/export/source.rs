@@ -32,6 +32,18 @@ impl Source {
             }
             other => other.map_err(|e| LayerError::io("open", &path, e))?,
         };
+        Self::of_file(layer, path, file)
+    }
+
+    /// Lines that stand elsewhere, as those of a layer.
+    #[cfg(feature = "gpkg")]
+    pub fn of_lines(lines: &Path, layer: &str) -> Result<Self, ExportError> {
+        op::check_layer(layer)?;
+        let file = File::open(lines).map_err(|e| LayerError::io("open", lines, e))?;
+        Self::of_file(layer, lines.to_owned(), file)
+    }
+
+    fn of_file(layer: &str, path: PathBuf, file: File) -> Result<Self, ExportError> {
         let len = file.metadata().map_err(|e| LayerError::io("read", &path, e))?.len();
         Ok(Self { layer: layer.to_owned(), path, file, len, filter: filter.clone() })
     }

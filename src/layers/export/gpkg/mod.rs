@@ -50,9 +50,21 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
-/// Writes layers into an empty file, or `adding` into a GeoPackage.
-pub(super) fn write(sources: &mut [Source], path: &Path, adding: bool) -> Result<Exported, ExportError> {
+/// Writes layers into an empty file, or `adding` into a GeoPackage; it does not grow beyond `most_bytes`.
+pub(super) fn write(
+    sources: &mut [Source],
+    path: &Path,
+    adding: bool,
+    most_bytes: Option<u64>,
+) -> Result<Exported, ExportError> {
     let written = open(path, adding).and_then(|mut database| {
+        if let Some(most) = most_bytes {
+            let page: i64 = database.pragma_query_value(None, "page_size", |row| row.get(0))?;
+            database.execute_batch(&format!(
+                "PRAGMA max_page_count = {}",
+                most / u64::try_from(page).unwrap_or(4096).max(1)
+            ))?;
+        }
         let exported = fill(&mut database, sources, adding)?;
         database.close().map_err(|(_, error)| error)?;
         Ok(exported)
