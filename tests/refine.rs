@@ -64,7 +64,7 @@ fn decoded(
     let model = store.list().iter().find(|model| model.name == name).unwrap();
     let weights = load_weights(model).unwrap();
     let decoder = FusedDecoder::new(&weights as &dyn WeightSource, model.family, 1).unwrap();
-    let prepared = decoder.prepare(&read_chip(chip, Crc::Check).unwrap()).unwrap();
+    let prepared = decoder.prepare(&read_chip(chip, Crc::Verify).unwrap()).unwrap();
     let point = |&(x, y, foreground): &(f64, f64, bool)| FramePoint { x, y, foreground };
     let prompt = FramePrompt { points: points.iter().map(point).collect(), bbox: None, mask };
     let decoded = decoder.decode(&prepared, &prompt).unwrap();

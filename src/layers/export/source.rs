@@ -32,7 +32,7 @@ impl Source {
             }
             other => other.map_err(|e| LayerError::io("open", &path, e))?,
         };
-        Self::of_file(layer, path, file)
+        Self::of_file(layer, path, file, filter.clone())
     }
 
     /// Lines that stand elsewhere, as those of a layer.
@@ -40,12 +40,12 @@ impl Source {
     pub fn of_lines(lines: &Path, layer: &str) -> Result<Self, ExportError> {
         op::check_layer(layer)?;
         let file = File::open(lines).map_err(|e| LayerError::io("open", lines, e))?;
-        Self::of_file(layer, lines.to_owned(), file)
+        Self::of_file(layer, lines.to_owned(), file, Filter::default())
     }
 
-    fn of_file(layer: &str, path: PathBuf, file: File) -> Result<Self, ExportError> {
+    fn of_file(layer: &str, path: PathBuf, file: File, filter: Filter) -> Result<Self, ExportError> {
         let len = file.metadata().map_err(|e| LayerError::io("read", &path, e))?.len();
-        Ok(Self { layer: layer.to_owned(), path, file, len, filter: filter.clone() })
+        Ok(Self { layer: layer.to_owned(), path, file, len, filter })
     }
 
     /// The features that are asked for from the first on, each time.
