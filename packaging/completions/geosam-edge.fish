@@ -57,13 +57,15 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l mode
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l point -d 'A point; LABEL is 1 for foreground (default) or 0 for background. Repeatable' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l box -d 'A box around the object: west, south, east, north' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l crs -d 'CRS of the coordinates given: EPSG:n, or `source` for the folder\'s own' -r
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l prompts -d 'Objects drawn in another program: GeoJSON, GeoJSON lines, FlatGeobuf, or CSV with columns lon, lat and, where wanted, label and object. Each feature is an object, or all those with one value of `object`; its properties come back with its outline, one Feature a line. `-` reads standard input' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l prompts -d 'Objects drawn in another program: GeoJSON, GeoJSON lines, FlatGeobuf, or CSV with columns lon, lat (or wkt) and, where wanted, label and object. Each feature is an object, or all those with one value of `object`; its properties come back with its outline, one Feature a line. `-` reads standard input' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l request -d 'Requests in the JSON of the MQTT interface, one a line or over several lines; `-` reads standard input. What a request does not say is as the flags here say' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l output -d 'Where the answer goes; `-` is standard output' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l output-crs -d 'CRS of the answer: EPSG:n, or `source` for the folder\'s own' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l vectorization -d 'How polygons are drawn: along pixel edges, or simplified with the topology kept' -r -f -a "pixel\t'Along the pixel edges'
 simplified\t'Simplified by the tolerance'"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l tolerance -d 'Tolerance of simplification, in source pixels' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l fill-holes -d 'Holes with a smaller area on the ground are filled, in square metres' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l smooth -d 'Smooth the staircases of pixels over so many source pixels; the outline moves by no more than that, and keeps its area. 2 is a good value' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l multimask -d 'Return the model\'s three candidate masks instead of the single one, or the best of the three by its predicted IoU: a single click may mean a window, a house or a block' -r -f -a "all\t'All three'
 best\t'The one with the highest predicted IoU'"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l max-chips -d 'Chips that one object is followed over at the most' -r
@@ -76,7 +78,10 @@ tensorrt\t''"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l threads -d 'Threads of the decoder [default: all cores]' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l dump -d 'Write `<id>.logits.npy` and `<id>.mask.png` of every request here; without an id its line number' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l largest-only -d 'Keep only the largest polygon'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l right-angles -d 'Right angles, for buildings: edges along and across one direction. Where that does not fit the mask (IoU below 0.85) the outline is as the other flags say, and its property "right_angles" is "not_fitting"'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l measures -d 'Tell the perimeter of each outline (perimeter_m), the bearing of its long side (orientation_deg, clockwise from north) and how much longer that is than the short one (elongation)'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l stitch -d 'Follow the object beyond its chip into the neighbours: the whole lake, the whole road. Boxes larger than a chip and points on several chips are taken'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l refine -d 'Decode each prompt twice, the second time from the mask of the first, as segment-anything refines a mask. A request of --request may say "refine": false; or "mask_of" with the id of an earlier request of the same input, whose mask it starts from instead (those of the last 64 are kept). The model must have been imported with the parameters for masks'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l models -d 'Directory of imported models [default: `models` beside the folder, else /var/lib/geosam-edge/models]' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l box -d 'Only what a point of this box gives: west, south, east, north. Objects that go on beyond it come whole, as far as its chips reach' -r
@@ -87,6 +92,8 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l v
 simplified\t'Simplified by the tolerance'"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l tolerance -d 'Tolerance of simplification, in source pixels' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l min-area -d 'Parts with a smaller area on the ground are left out, in square metres' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l fill-holes -d 'Holes with a smaller area on the ground are filled, in square metres' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l smooth -d 'Smooth the staircases of pixels over so many source pixels; the outline moves by no more than that, and keeps its area. 2 is a good value' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l points-per-side -d 'Points along each side of a chip' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l pred-iou-thresh -d 'Masks with a lower predicted IoU are left out, 0 to 1' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l stability-score-thresh -d 'Masks with a lower stability score are left out, 0 to 1: the share of a mask that stays when the cutoff is raised' -r
@@ -98,6 +105,8 @@ fused\t''
 tract\t''
 tensorrt\t''"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l threads -d 'Threads of the decoder [default: all cores]' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l right-angles -d 'Right angles, for buildings: edges along and across one direction. Where that does not fit the mask (IoU below 0.85) the outline is as the other flags say, and its property "right_angles" is "not_fitting"'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l measures -d 'Tell the perimeter of each outline (perimeter_m), the bearing of its long side (orientation_deg, clockwise from north) and how much longer that is than the short one (elongation)'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l config -d 'Configuration file (TOML); systemd/geosam-edge.example.toml explains every key. Without one the folders below ./features are served with models from ./models against a broker on localhost' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand serve" -l broker -d 'Address of the broker: mqtt://HOST:PORT, or mqtts:// for TLS' -r
@@ -130,6 +139,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l model
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l library -d 'libonnxruntime.so, in place of the configured one' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l threads -d 'Threads of one decode [default: the service\'s]' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l in-process -d 'Try fused and tract inside this process, where a system starts no other (under an emulator)'
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l broker -d 'Try the configured broker instead of the engines: rights, round trip, sizes, what becomes of requests while the board is away. Under client ids of its own; a service that runs is not disturbed'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -l json -d 'Print the report as JSON'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand completions" -s o -l output -d 'Where it goes; `-` is standard output' -r -F
@@ -148,5 +158,12 @@ cot\t'Cursor on Target: an event a part, for ATAK and its kin'"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -s o -l output -d 'File to write, replaced only when the export is whole; `-` is standard output; for `poly` a directory to create' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l inclusion -d 'Fences (`plan`, `wpl`): whether vehicles are to stay inside of the objects, or to keep out of them [default: false, keep out]' -r -f -a "true\t''
 false\t''"
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l qgis-project -d 'Write a QGIS project, too: the layers of the GeoPackage in their colours, over raster and chips of the folder' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l folder -d 'Feature folder, or its manifest, whose raster and chips the project shows' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l id -d 'The object of this id; may be given several times' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l client -d 'Those that this client saved (property `client`)' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l since -d 'Those saved at this time or later (property `saved_at`): a date, or a time in UTC, as 2026-05-01T12:00:00Z' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l until -d 'Those saved before this time; a date is its first moment' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l box -d 'Those whose bounds meet this box in degrees (EPSG:4326): west, south, east, north; west may exceed east, across the antimeridian' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l append -d 'Add to the GeoPackage that is there, in one step and while others have it open; a table of the layer\'s name is replaced, its style stays'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -s h -l help -d 'Print help (see more with \'--help\')'
