@@ -72,7 +72,7 @@ fn only_what_is_asked_for_is_exported_in_every_format() {
         assert!(format == Format::Kmz || !String::from_utf8(out).unwrap().contains("tablet"), "{format:?}");
     }
     let nobody = Filter { client: Some("nobody".to_owned()), ..Filter::default() };
-    let error = tried(&[&a, &b], Settings { filter: nobody, ..settings(Format::Kml) }).unwrap_err();
+    let error = tried(&[&a, &b], Settings { filter: nobody, ..settings(Format::Plan) }).unwrap_err();
     assert!(error.to_string().contains("none of its objects was asked for"), "{error}");
 }
 
