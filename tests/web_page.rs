@@ -250,7 +250,7 @@ fn objects_that_are_sent_come_back_as_a_geopackage_and_leave_nothing_on_the_card
     std::fs::write(&file, &answer.body).unwrap();
     let database = rusqlite::Connection::open(&file).unwrap();
     let text = |sql: &str| database.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
-    assert_eq!(text("SELECT table_name FROM gpkg_contents"), "ponds");
+    assert_eq!(text("SELECT table_name FROM gpkg_contents WHERE data_type = 'features'"), "ponds");
     assert_eq!(text("SELECT group_concat(kind || score) FROM ponds"), "pond0.5,pond0.5");
     assert_eq!(text("PRAGMA integrity_check"), "ok");
 
