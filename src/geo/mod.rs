@@ -4,6 +4,7 @@
 mod affine;
 mod antimeridian;
 mod area;
+mod bend;
 mod bound;
 mod bounds;
 mod crs;
