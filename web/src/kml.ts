@@ -1,4 +1,4 @@
-// A layer as KML 2.2, as `geosam-edge export` writes it: one style, and a Placemark of its own for each part of an object.
+// A layer as KML 2.2, as `geosam-edge export` writes it: one style, typed fields, and a Placemark of its own for each part of an object.
 // KML is longitude and latitude on WGS84 by definition, and so are saved objects.
 
 import type { Feature, SavedProperties } from './wire'
@@ -65,19 +65,66 @@ function pieces(geometry: Geometry | null): string[] {
   }
 }
 
-function data(properties: object): string {
-  const texts = Object.entries(properties)
-    .filter(([, value]) => value !== null)
-    .map(([name, value]) => `<Data name="${escape(name)}"><value>${escape(typeof value === 'string' ? value : JSON.stringify(value))}</value></Data>`)
-  return texts.length ? `<ExtendedData>${texts.join('')}</ExtendedData>` : ''
+/** What all values of a property fit; whole numbers of more than 32 bits have no type in KML. */
+type Kind = 'bool' | 'int' | 'long' | 'double' | 'text'
+
+const FIELDS: Record<Kind, string> = { bool: 'bool', int: 'int', long: 'string', double: 'double', text: 'string' }
+
+function kindOf(value: unknown): Kind | undefined {
+  if (value === null || value === undefined) return undefined
+  if (typeof value === 'boolean') return 'bool'
+  if (typeof value !== 'number') return 'text'
+  if (!Number.isInteger(value)) return 'double'
+  return value === (value | 0) ? 'int' : 'long'
+}
+
+function merged(known: Kind | undefined, kind: Kind | undefined): Kind | undefined {
+  if (known === undefined || kind === undefined || known === kind) return known ?? kind
+  const both = [known, kind]
+  if (both.some((one) => one === 'bool' || one === 'text')) return 'text'
+  return both.includes('double') ? 'double' : 'long'
+}
+
+/** The properties of a feature by name, its own id first unless a property is called so. */
+function cells(feature: Feature<SavedProperties>, ownId: boolean): [string, unknown][] {
+  const properties = Object.entries(feature.properties as object)
+  return ownId && feature.id !== undefined ? [['id', feature.id], ...properties] : properties
+}
+
+/** Names in order with their types, `id` first where it is the features' own. */
+function columns(features: Feature<SavedProperties>[], ownId: boolean): Map<string, Kind> {
+  const found = new Map<string, Kind | undefined>()
+  for (const feature of features) {
+    for (const [name, value] of cells(feature, ownId)) found.set(name, merged(found.get(name), name === 'id' && ownId ? 'text' : kindOf(value)))
+  }
+  const rank = (name: string) => (ownId && name === 'id' ? 0 : 1)
+  const names = [...found.keys()].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
+  return new Map(names.map((name) => [name, found.get(name) ?? 'text']))
+}
+
+function schema(layer: string, fields: Map<string, Kind>): string {
+  if (!fields.size) return ''
+  const lines = [...fields].map(([name, kind]) => `<SimpleField type="${FIELDS[kind]}" name="${escape(name)}"></SimpleField>\n`)
+  return `<Schema name="${layer}" id="properties">\n${lines.join('')}</Schema>\n`
+}
+
+function data(feature: Feature<SavedProperties>, fields: Map<string, Kind>, ownId: boolean): string {
+  const values = new Map(cells(feature, ownId))
+  const texts = [...fields.keys()]
+    .map((name): [string, unknown] => [name, values.get(name)])
+    .filter(([, value]) => value !== null && value !== undefined)
+    .map(([name, value]) => `<SimpleData name="${escape(name)}">${escape(typeof value === 'string' ? value : JSON.stringify(value))}</SimpleData>`)
+  return texts.length ? `<ExtendedData><SchemaData schemaUrl="#properties">${texts.join('')}</SchemaData></ExtendedData>` : ''
 }
 
 /** A layer's objects as a document, piece by piece. */
 export function kml(layer: string, features: Feature<SavedProperties>[]): string[] {
   const colour = COLOURS[crc32(layer) % COLOURS.length]
+  const ownId = features.some((feature) => feature.id !== undefined) && !features.some((feature) => 'id' in (feature.properties as object))
+  const fields = columns(features, ownId)
   const placemarks = features.map((feature, index) => {
     const [name, parts] = [String(feature.id ?? '') || `${layer}-${index + 1}`, pieces(feature.geometry as Geometry | null)]
-    const told = data(feature.properties)
+    const told = data(feature, fields, ownId)
     const placemark = (element: string, part: number) =>
       `<Placemark><name>${escape(parts.length === 1 ? name : `${name}-${part + 1}`)}</name><styleUrl>#object</styleUrl>${told}${element}</Placemark>\n`
     return parts.map(placemark).join('')
@@ -85,7 +132,8 @@ export function kml(layer: string, features: Feature<SavedProperties>[]): string
   return [
     `<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2">\n<Document>\n<name>${layer}</name>\n`,
     `<Style id="object"><LineStyle><color>ff${colour}</color><width>2</width></LineStyle><PolyStyle><color>4d${colour}</color></PolyStyle></Style>\n`,
-    ...placemarks,
+    schema(layer, fields),
+    ...(features.length ? placemarks : [`<Folder><name>${layer}</name></Folder>\n`]),
     '</Document>\n</kml>\n',
   ]
 }
