@@ -94,19 +94,15 @@ fn the_objects_of_a_scene_are_found_each_once_and_little_else() {
 #[test]
 fn what_is_left_out_for_its_stability_is_found_with_a_lower_bound() {
     let scene = Scene::open();
-    let buildings: Vec<&Object> = scene.objects.iter().filter(|object| object.kind == "building").collect();
-    let found = |flags: &[&str]| {
-        let found = everything(&demo().join("features"), flags);
-        let outlines: Vec<MultiPolygon> = found.iter().map(|f| outline(&f["geometry"], None)).collect();
-        let is_found = |object: &&&Object| {
-            let truth = within(object, &scene.extent());
-            outlines.iter().any(|found| iou(found, &truth) >= 0.75)
-        };
-        buildings.iter().filter(is_found).count()
-    };
-    // The masks are the same; the predicted IoU of all of them passes.
-    assert!(found(&["--pred-iou-thresh", "0.93"]) < buildings.len());
-    assert_eq!(found(&["--stability-score-thresh", "0.9"]), buildings.len());
+    let buildings = scene.objects.iter().filter(|object| object.kind == "building");
+    // By their predicted IoU all masks of this decoder pass at its default.
+    let found = everything(&demo().join("features"), &["--stability-score-thresh", "0.9"]);
+    let outlines: Vec<MultiPolygon> = found.iter().map(|f| outline(&f["geometry"], None)).collect();
+    for building in buildings {
+        let truth = within(building, &scene.extent());
+        let best = outlines.iter().map(|found| iou(found, &truth)).fold(0.0, f64::max);
+        assert!(best >= 0.75, "the building at {:?} is missed: {best:.3}", building.inside);
+    }
 }
 
 #[test]
