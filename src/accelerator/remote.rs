@@ -134,7 +134,7 @@ fn check(report: &Report, options: &OnnxRuntimeOptions) -> Result<(), Accelerato
         return Err(AcceleratorError::NoEngine);
     }
     let tolerated = Difference::tolerated(options.fp16);
-    if report.difference.is_within(&tolerated) {
+    if report.difference.is_agreement(options.fp16) {
         return Ok(());
     }
     let advice = if options.fp16 { "; set tensorrt.fp16 = false" } else { "" };

@@ -121,7 +121,7 @@ fn decoded_by_tract(model: &ModelInfo, why: &str) -> String {
 /// What follows from a difference.
 fn judged(difference: Difference) -> Verdict {
     let tolerated = Difference::tolerated(false);
-    if difference.is_within(&tolerated) {
+    if difference.is_agreement(false) {
         return Verdict::Agrees;
     }
     let set = crate::decoder::instruction_set();

@@ -238,7 +238,7 @@ impl Args {
             (Ok(fused), Ok(tract)) => Some(fused.difference(tract)),
             _ => None,
         };
-        let agrees = difference.is_some_and(|found| found.is_within(&Difference::tolerated(false)));
+        let agrees = difference.is_some_and(|found| found.is_agreement(false));
         let (state, message) = match difference {
             Some(_) if agrees => (State::Good, "it agrees with tract"),
             Some(_) => (State::Bad, "it DISAGREES with tract on this processor; please report it"),
