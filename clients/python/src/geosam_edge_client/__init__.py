@@ -24,7 +24,7 @@ from .answers import (
 )
 from .client import Board, Broker, Session, connect
 from .errors import BoardError, CannotConnect, Disconnected, GeosamError, NoAnswer, NoSuchBoard, RefusedByBroker
-from .prompts import Everything, Output, Prompt
+from .prompts import Everything, Finish, Output, Prompt
 
 __all__ = [
     "AsyncBoard",
@@ -38,6 +38,7 @@ __all__ = [
     "CannotConnect",
     "Disconnected",
     "Everything",
+    "Finish",
     "Found",
     "GeosamError",
     "Listing",

@@ -103,6 +103,14 @@ class UnknownObject(BoardError):
     """An id that the layer does not have; nothing was changed."""
 
 
+class UnknownMask(BoardError):
+    """`mask_of` names an answer whose mask the board does not keep (any more): ask again without it."""
+
+
+class MaskMismatch(BoardError):
+    """The mask to refine is of another chip, folder or model than the prompt."""
+
+
 class NothingToSave(BoardError):
     """No prompt, an empty mask, or nothing to take back."""
 
@@ -173,10 +181,12 @@ CODES: Mapping[str, type[BoardError]] = {
     "UNKNOWN_SESSION": UnknownSession,
     "UNKNOWN_LAYER": UnknownLayer,
     "UNKNOWN_OBJECT": UnknownObject,
+    "UNKNOWN_MASK": UnknownMask,
     "NOTHING_TO_SAVE": NothingToSave,
     "FOLDER_NOT_READY": FolderNotReady,
     "MODEL_MISSING": ModelMissing,
     "MODEL_MISMATCH": ModelMismatch,
+    "MASK_MISMATCH": MaskMismatch,
     "CHIP_UNREADABLE": ChipUnreadable,
     "TOO_LARGE": TooLarge,
     "EXPIRED": Expired,

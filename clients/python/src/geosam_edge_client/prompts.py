@@ -31,6 +31,21 @@ Drawn: TypeAlias = "Mapping[str, Any] | HasGeoInterface"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finish:
+    """Outlines that people can use. What is `None` is as inherited, or not done.
+
+    Attributes:
+        fill_holes_m2: holes with a smaller geodesic area are filled.
+        smooth: over so many source pixels along the outline.
+        right_angles: for buildings, where they fit the mask; the property `right_angles` says whether they do.
+    """
+
+    fill_holes_m2: float | None = None
+    smooth: float | None = None
+    right_angles: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Output:
     """What the answer looks like. What is `None` is as the contract's default says.
 
@@ -40,6 +55,8 @@ class Output:
         tolerance: of simplification, in source pixels.
         largest_only: the polygon with most pixels alone.
         min_area_m2: polygons with a smaller geodesic area are left out.
+        finish: outlines that people can use.
+        measures: perimeter, orientation and elongation among the properties.
         multimask: `True` gives the model's three candidates, `"best"` the one with the highest predicted IoU.
         max_bytes: of the answer, or of a saved object's geometry.
         on_too_large: `simplify` draws coarser until it fits, `error` refuses.
@@ -50,6 +67,8 @@ class Output:
     tolerance: float | None = None
     largest_only: bool | None = None
     min_area_m2: float | None = None
+    finish: Finish | None = None
+    measures: bool | None = None
     multimask: bool | Literal["best"] | None = None
     max_bytes: int | None = None
     on_too_large: Literal["simplify", "error"] | None = None
@@ -129,12 +148,17 @@ def members(given: Mapping[str, Any]) -> Json:
         elif key == "bbox":
             body[key] = _numbers(value, 4, "a box is (west, south, east, north)")
         elif isinstance(value, (Output, Everything)):
-            body[key] = {name: what for name, what in asdict(value).items() if what is not None}
+            body[key] = asdict(value, dict_factory=_said)
         elif isinstance(value, datetime):
             body[key] = _instant(value)
         else:
             body[key] = value
     return body
+
+
+def _said(members: list[tuple[str, Any]]) -> Json:
+    """What is not `None`."""
+    return {name: what for name, what in members if what is not None}
 
 
 def entry(prompt: Prompt) -> Json:
