@@ -65,10 +65,10 @@ function pieces(geometry: Geometry | null): string[] {
   }
 }
 
-/** What all values of a property fit; whole numbers of more than 32 bits have no type in KML. */
+/** What all values of a property fit; whole numbers of more than 32 bits have no type in KML, and GDAL 3.6 makes 0 of its bool. */
 type Kind = 'bool' | 'int' | 'long' | 'double' | 'text'
 
-const FIELDS: Record<Kind, string> = { bool: 'bool', int: 'int', long: 'string', double: 'double', text: 'string' }
+const FIELDS: Record<Kind, string> = { bool: 'string', int: 'int', long: 'string', double: 'double', text: 'string' }
 
 function kindOf(value: unknown): Kind | undefined {
   if (value === null || value === undefined) return undefined

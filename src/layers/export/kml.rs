@@ -99,11 +99,10 @@ fn head(layer: &str, columns: &Columns, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<Schema name=\"{layer}\" id=\"{SCHEMA}\">")?;
     for (name, kind) in fields {
         let kind = match kind {
-            Kind::Bool => "bool",
             Kind::Integer => "int",
             Kind::Float => "double",
-            // KML has neither whole numbers of 64 bits, nor times, nor trees.
-            Kind::Long | Kind::Text | Kind::DateTime | Kind::Json => "string",
+            // KML has neither whole numbers of 64 bits, nor times, nor trees; of its bool GDAL 3.6 (QGIS 3.22) makes 0.
+            Kind::Bool | Kind::Long | Kind::Text | Kind::DateTime | Kind::Json => "string",
         };
         writeln!(out, "<SimpleField type=\"{kind}\" name=\"{}\"></SimpleField>", escape(name))?;
     }

@@ -100,7 +100,7 @@ fn kml_fields_have_the_type_of_all_their_values() {
         ("string", "long", &["9007199254740993", "1"]),
         ("string", "mixed", &["1", "one"]),
         ("double", "real", &["1", "0.5"]),
-        ("bool", "ok", &["true", "false"]),
+        ("string", "ok", &["true", "false"]),
         ("string", "at", &["2026-11-29T12:00:00Z"]),
         ("string", "tree", &["[1,&quot;&lt;&quot;]"]),
         ("string", "name&lt;&quot;", &["a"]),
