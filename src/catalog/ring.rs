@@ -4,16 +4,12 @@
 //! Signs of areas are exact (Shewchuk's predicates, as `geo` has them), so that a prompt on an edge is
 //! decided as GEOS decides it in geosam. A ring is given without its closing vertex.
 
-use geo::Coord;
-use geo::algorithm::kernels::{Kernel, Orientation, RobustKernel};
+use geo::algorithm::kernels::Orientation;
 
 use super::prompt::PromptGeometry;
+use crate::geo::{convex_hull, orientation};
 
 type Position = [f64; 2];
-
-fn turn([px, py]: Position, [qx, qy]: Position, [rx, ry]: Position) -> Orientation {
-    RobustKernel::orient2d(Coord { x: px, y: py }, Coord { x: qx, y: qy }, Coord { x: rx, y: ry })
-}
 
 fn edges(ring: &[Position]) -> impl Iterator<Item = (Position, Position)> + Clone + '_ {
     ring.iter().copied().zip(ring.iter().copied().cycle().skip(1))
@@ -29,7 +25,7 @@ pub(super) fn doubled_area(ring: &[Position]) -> f64 {
 /// Whether the ring is convex: it turns one way only, and round once.
 pub(super) fn is_convex(ring: &[Position]) -> bool {
     let corners = edges(ring).zip(ring.iter().copied().cycle().skip(2));
-    let mut turns = corners.map(|((a, b), c)| turn(a, b, c)).filter(|&t| t != Orientation::Collinear);
+    let mut turns = corners.map(|((a, b), c)| orientation(a, b, c)).filter(|&t| t != Orientation::Collinear);
     let Some(first) = turns.next() else { return false };
     if turns.any(|t| t != first) {
         return false;
@@ -46,7 +42,7 @@ pub(super) fn is_convex(ring: &[Position]) -> bool {
 pub(super) fn covers_position(ring: &[Position], p: Position) -> bool {
     let mut winding = 0;
     for (a, b) in edges(ring) {
-        let side = turn(a, b, p);
+        let side = orientation(a, b, p);
         if side == Orientation::Collinear && within(a[0], b[0], p[0]) && within(a[1], b[1], p[1]) {
             return true;
         }
@@ -75,7 +71,7 @@ pub(super) fn covers_prompt(ring: &[Position], prompt: &PromptGeometry) -> bool 
     }
     // A ring with dents may hold the corners and still not what lies between. It has no holes, so it
     // covers an outline's inside where it covers the outline.
-    let hull = convex_hull(&prompt.points);
+    let hull = convex_hull(prompt.points.iter().map(|&(x, y)| [x, y]).collect());
     let corners = prompt.bbox.map(|b| b.corners().map(|(x, y)| [x, y])).unwrap_or_default();
     let bbox = if prompt.bbox.is_some() { &corners[..] } else { &[] };
     edges(&hull).chain(edges(bbox)).all(|(p, q)| covers_segment(ring, p, q))
@@ -91,7 +87,7 @@ fn covers_segment(ring: &[Position], p: Position, q: Position) -> bool {
         return true;
     }
     for (a, b) in edges(ring) {
-        match (turn(p, q, a), turn(p, q, b)) {
+        match (orientation(p, q, a), orientation(p, q, b)) {
             (Orientation::Collinear, Orientation::Collinear) => {
                 cuts.extend([a, b].map(|v| ((v[0] - p[0]) * dx + (v[1] - p[1]) * dy) / length2));
             }
@@ -108,33 +104,6 @@ fn covers_segment(ring: &[Position], p: Position, q: Position) -> bool {
         let t = (w[0] + w[1]) / 2.0;
         covers_position(ring, [p[0] + t * dx, p[1] + t * dy])
     })
-}
-
-/// The convex hull, counter-clockwise (Andrew's monotone chain).
-fn convex_hull(points: &[(f64, f64)]) -> Vec<Position> {
-    let mut sorted: Vec<Position> = points.iter().map(|&(x, y)| [x, y]).collect();
-    sorted.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
-    sorted.dedup();
-    if sorted.len() < 3 {
-        return sorted;
-    }
-    let half = |points: &mut dyn Iterator<Item = Position>| {
-        let mut chain: Vec<Position> = Vec::new();
-        for p in points {
-            while let [.., a, b] = chain[..] {
-                if turn(a, b, p) == Orientation::CounterClockwise {
-                    break;
-                }
-                chain.pop();
-            }
-            chain.push(p);
-        }
-        chain.pop();
-        chain
-    };
-    let mut hull = half(&mut sorted.iter().copied());
-    hull.extend(half(&mut sorted.iter().rev().copied()));
-    hull
 }
 
 /// Distance from a position to the ring's area; zero inside.
@@ -217,22 +186,5 @@ mod tests {
         assert_eq!(distance_to(&DIAMOND, [0.0, 0.0]), 0.0);
         assert!((distance_to(&DIAMOND, [2.0, 2.0]) - 2.0_f64.sqrt()).abs() < 1e-12);
         assert_eq!(distance_to(&DIAMOND, [5.0, 0.0]), 3.0);
-    }
-
-    #[test]
-    fn the_hull_leaves_inner_and_repeated_points_out() {
-        let hull = convex_hull(&[
-            (0.0, 0.0),
-            (2.0, 0.0),
-            (1.0, 0.5),
-            (2.0, 2.0),
-            (0.0, 0.0),
-            (0.0, 2.0),
-            (1.0, 0.0),
-        ]);
-        assert_eq!(hull, [[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]]);
-        assert_eq!(convex_hull(&[(1.0, 1.0), (1.0, 1.0)]), [[1.0, 1.0]]);
-        let line = convex_hull(&[(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]);
-        assert_eq!(line.len(), 2, "{line:?}");
     }
 }

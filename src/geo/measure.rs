@@ -2,6 +2,7 @@
 
 use super::area::{A, E2};
 use super::geometry::Geometry;
+use super::hull::convex_hull;
 
 /// What is measured of an object, beside its area.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,7 +35,7 @@ pub fn measures(geometry: &Geometry) -> Option<Measures> {
         latitudes.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     let [east_metres, north_metres] = per_degree((south + north) / 2.0);
     let flat = |&[x, y]: &[f64; 2]| [turn(x - west) * east_metres, (y - south) * north_metres];
-    let (long, short, orientation) = smallest_rectangle(&hull(exteriors().map(flat).collect()))?;
+    let (long, short, orientation) = smallest_rectangle(&convex_hull(exteriors().map(flat).collect()))?;
     (short > 0.0).then(|| Measures { perimeter, orientation, elongation: long / short })
 }
 
@@ -57,29 +58,6 @@ fn length(from: [f64; 2], to: [f64; 2]) -> f64 {
     }
     let [east, north] = per_degree((from[1] + to[1]) / 2.0);
     (turn(to[0] - from[0]) * east).hypot((to[1] - from[1]) * north)
-}
-
-/// The convex hull, counter-clockwise.
-fn hull(mut positions: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
-    positions.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
-    positions.dedup();
-    let left = |a: [f64; 2], b: [f64; 2], c: [f64; 2]| {
-        (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]) > 0.0
-    };
-    let chain = |positions: &mut dyn Iterator<Item = [f64; 2]>| {
-        let mut chain: Vec<[f64; 2]> = Vec::new();
-        for position in positions {
-            while chain.len() > 1 && !left(chain[chain.len() - 2], chain[chain.len() - 1], position) {
-                chain.pop();
-            }
-            chain.push(position);
-        }
-        chain.pop();
-        chain
-    };
-    let mut around = chain(&mut positions.iter().copied());
-    around.extend(chain(&mut positions.iter().rev().copied()));
-    around
 }
 
 /// Long side, short side and bearing of the long side of the rectangle of least area around a convex ring: one of its sides lies
