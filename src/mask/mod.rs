@@ -18,7 +18,7 @@ mod rings;
 mod runs;
 mod simplify;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upscale;
 mod write;
 

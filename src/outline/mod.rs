@@ -24,7 +24,7 @@ mod straight;
 #[cfg(test)]
 mod tests;
 
-use crate::mask::{PixelRings, Simplifier};
+use crate::mask::{PixelBounds, PixelRings, Simplifier};
 use arrangement::Arrangement;
 use canonical::Canonical;
 pub use fill::filled;
@@ -186,14 +186,8 @@ fn apart(
 
 /// The middle of a polygon's bounds in pixels, and how far they reach from there.
 fn middle(rings: &PixelRings) -> ([f64; 2], f64) {
-    let mut ends = [[i32::MAX; 2], [i32::MIN; 2]];
-    for vertex in rings.exterior() {
-        for axis in 0..2 {
-            ends[0][axis] = ends[0][axis].min(vertex[axis]);
-            ends[1][axis] = ends[1][axis].max(vertex[axis]);
-        }
-    }
-    let [low, high] = ends.map(|end| end.map(f64::from));
+    let PixelBounds { min_x, min_y, max_x, max_y } = PixelBounds::of(rings.exterior());
+    let [low, high] = [[min_x, min_y], [max_x, max_y]].map(|end| end.map(f64::from));
     let center = [(low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0];
     (center, ((high[0] - low[0]).max(high[1] - low[1]) / 2.0).max(1.0))
 }

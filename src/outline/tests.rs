@@ -4,6 +4,7 @@ use geo::algorithm::{Area, BooleanOps, Distance, Euclidean, Validation};
 use proptest::prelude::*;
 
 use super::{Outlines, RIGHT_ANGLES_IOU, Shaping, draw, filled};
+use crate::mask::tests::any_mask_of;
 use crate::mask::{Mask, PixelPolygon, PixelRings, polygonize};
 
 const PLAIN: [[f64; 2]; 2] = [[1.0, 0.0], [0.0, -1.0]];
@@ -73,22 +74,7 @@ fn cosines(ring: &geo::LineString<f64>, frame: [[f64; 2]; 2]) -> Vec<f64> {
 
 /// Noise that follows its neighbours: regions of all sizes, with holes and islands.
 fn any_mask(max_side: usize) -> impl Strategy<Value = Mask> {
-    (1..=max_side, 1..=max_side, 0.2f64..0.8, 0.0f64..0.95).prop_flat_map(
-        |(height, width, density, smoothness)| {
-            let draws = proptest::collection::vec((0.0f64..1.0, 0.0f64..1.0, any::<bool>()), height * width);
-            draws.prop_map(move |draws| {
-                let mut pixels = vec![false; height * width];
-                for (place, (follow, value, upwards)) in draws.into_iter().enumerate() {
-                    let neighbour = if upwards { place.checked_sub(width) } else { place.checked_sub(1) };
-                    pixels[place] = match neighbour {
-                        Some(neighbour) if follow < smoothness => pixels[neighbour],
-                        _ => value < density,
-                    };
-                }
-                Mask::from_pixels(height, width, &pixels).unwrap()
-            })
-        },
-    )
+    any_mask_of(max_side, 0.2..0.8, 0.0..0.95)
 }
 
 /// Some rectangles, turned, that may overlap, with holes cut out.

@@ -5,6 +5,8 @@ mod polygonize;
 mod simplify;
 mod upscale;
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
@@ -36,22 +38,29 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 /// Masks of all densities and of some smoothness: noise, and noise that follows its neighbours.
 fn any_mask(max_side: usize) -> impl Strategy<Value = Mask> {
-    (1..=max_side, 1..=max_side, 0.05f64..0.95, 0.0f64..0.8).prop_flat_map(
-        |(height, width, density, smoothness)| {
-            let draws = proptest::collection::vec((0.0f64..1.0, 0.0f64..1.0, any::<bool>()), height * width);
-            draws.prop_map(move |draws| {
-                let mut pixels = vec![false; height * width];
-                for (place, (follow, value, upwards)) in draws.into_iter().enumerate() {
-                    let neighbour = if upwards { place.checked_sub(width) } else { place.checked_sub(1) };
-                    pixels[place] = match neighbour {
-                        Some(neighbour) if follow < smoothness => pixels[neighbour],
-                        _ => value < density,
-                    };
-                }
-                Mask::from_pixels(height, width, &pixels).unwrap()
-            })
-        },
-    )
+    any_mask_of(max_side, 0.05..0.95, 0.0..0.8)
+}
+
+/// Masks of some densities and some smoothness.
+pub(crate) fn any_mask_of(
+    max_side: usize,
+    density: Range<f64>,
+    smoothness: Range<f64>,
+) -> impl Strategy<Value = Mask> {
+    (1..=max_side, 1..=max_side, density, smoothness).prop_flat_map(|(height, width, density, smoothness)| {
+        let draws = proptest::collection::vec((0.0f64..1.0, 0.0f64..1.0, any::<bool>()), height * width);
+        draws.prop_map(move |draws| {
+            let mut pixels = vec![false; height * width];
+            for (place, (follow, value, upwards)) in draws.into_iter().enumerate() {
+                let neighbour = if upwards { place.checked_sub(width) } else { place.checked_sub(1) };
+                pixels[place] = match neighbour {
+                    Some(neighbour) if follow < smoothness => pixels[neighbour],
+                    _ => value < density,
+                };
+            }
+            Mask::from_pixels(height, width, &pixels).unwrap()
+        })
+    })
 }
 
 /// The polygon in the terms of `geo`.
