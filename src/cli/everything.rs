@@ -12,10 +12,8 @@ use super::finish_args::FinishArgs;
 use super::models_dir::{MODELS_VARIABLE, models_dir};
 use super::output::note;
 use super::segment::{CACHE_BYTES, all_cores, open_folders};
-use super::segment_args::{Drawing, bounds, crs, tolerance};
-use crate::api::{
-    CrsChoice, EverythingOptions, MOST_POINTS_PER_SIDE, OutputOptions, PromptItem, PromptSet, checked_box,
-};
+use super::segment_args::{Drawing, bounds, checked_sides, crs, tolerance};
+use crate::api::{CrsChoice, EverythingOptions, MOST_POINTS_PER_SIDE, OutputOptions, PromptItem, PromptSet};
 use crate::engine::{Engine, EngineChoice, EngineOptions, FoundObject, Step, Survey};
 use crate::geo::Bounds;
 
@@ -131,7 +129,7 @@ impl Args {
     pub(super) fn run(&self) -> Result<bool, CliError> {
         let item = PromptItem {
             crs: self.crs,
-            prompt: PromptSet { bbox: self.bbox()?, ..PromptSet::default() },
+            prompt: PromptSet { bbox: checked_sides(self.bbox, self.crs)?, ..PromptSet::default() },
             output: self.output_options(),
             ..PromptItem::default()
         };
@@ -168,11 +166,6 @@ impl Args {
         bar.finish_and_clear();
         writer.finish()?;
         Ok(tell(&survey, found))
-    }
-
-    fn bbox(&self) -> Result<Option<Bounds>, CliError> {
-        let checked = self.bbox.map(|sides| checked_box(sides.into(), self.crs)).transpose();
-        checked.map_err(|problem| CliError::Usage(format!("--box has {problem}; the order is W,S,E,N")))
     }
 
     fn output_options(&self) -> OutputOptions {

@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use super::CliError;
-use super::segment_args::bounds;
-use crate::api::{CrsChoice, checked_box};
+use super::segment_args::{bounds, checked_sides};
+use crate::api::CrsChoice;
 use crate::geo::Bounds;
 use crate::layers::Filter;
 
@@ -40,9 +40,7 @@ impl LayerFilterArgs {
     /// # Errors
     /// If the box is none, or nothing can be between the two times.
     pub fn filter(&self) -> Result<Filter, CliError> {
-        let bbox = self.bbox.map(|sides| checked_box(sides.into(), CrsChoice::WGS84)).transpose();
-        let bbox =
-            bbox.map_err(|problem| CliError::Usage(format!("--box has {problem}; the order is W,S,E,N")))?;
+        let bbox = checked_sides(self.bbox, CrsChoice::WGS84)?;
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since >= until
         {

@@ -250,8 +250,7 @@ impl Args {
 
     /// The box, in the CRS of the coordinates given: in degrees it may lie across the antimeridian.
     fn bbox(&self) -> Result<Option<Bounds>, CliError> {
-        let checked = self.bbox.map(|sides| checked_box(sides.into(), self.crs)).transpose();
-        checked.map_err(|problem| CliError::Usage(format!("--box has {problem}; the order is W,S,E,N")))
+        checked_sides(self.bbox, self.crs)
     }
 
     fn output_options(&self) -> OutputOptions {
@@ -287,6 +286,12 @@ fn point(text: &str) -> Result<LabelledPoint, String> {
         [_, _, label] => Err(format!("label {label} is neither 1 (foreground) nor 0 (background)")),
         _ => Err("a point is X,Y or X,Y,LABEL".to_owned()),
     }
+}
+
+/// The box of `--box`, whose sides must lie as the CRS has them.
+pub(super) fn checked_sides(sides: Option<Bounds>, crs: CrsChoice) -> Result<Option<Bounds>, CliError> {
+    let checked = sides.map(|sides| checked_box(sides.into(), crs)).transpose();
+    checked.map_err(|problem| CliError::Usage(format!("--box has {problem}; the order is W,S,E,N")))
 }
 
 pub(super) fn bounds(text: &str) -> Result<Bounds, String> {
