@@ -67,10 +67,11 @@ pub fn parse_bounded(payload: &[u8], limits: &Limits) -> Result<Value, JsonError
     }
     match payload.trim_ascii_end() {
         [.., 0] => Err(JsonError::TrailingNul),
-        payload => match NotUtf8::find(payload) {
-            Some(at) => Err(JsonError::NotUtf8 { at }),
-            None => Ok(serde_json::from_slice(payload)?),
-        },
+        // What is not UTF-8 is no JSON either: which of the two it is, is looked at only then.
+        payload => serde_json::from_slice(payload).map_err(|error| match NotUtf8::find(payload) {
+            Some(at) => JsonError::NotUtf8 { at },
+            None => error.into(),
+        }),
     }
 }
 
