@@ -116,24 +116,19 @@ fn simplified(ring: &[LonLat], fits: impl Fn(&[LonLat]) -> bool) -> Vec<LonLat> 
         open.pop();
         open
     };
+    let first_fit = |from: f64, step: f64, simplify: &dyn Fn(f64) -> geo::Polygon| {
+        let tolerances = std::iter::successors(Some(from), |tolerance| Some(tolerance * step));
+        let tried =
+            tolerances.take_while(|tolerance| *tolerance < 1.0).map(|tolerance| open(&simplify(tolerance)));
+        tried.into_iter().find(|tried| tried.len() >= 3 && fits(tried))
+    };
     // By the area of triangles, in square degrees: that does not depend on how wide a degree of longitude is here. From
     // some square centimetres on, fourfold each time.
-    let mut tolerance = 1e-14;
-    while tolerance < 1.0 {
-        let tried = open(&polygon.simplify_vw_preserve(tolerance));
-        if tried.len() >= 3 && fits(&tried) {
-            return tried;
-        }
-        tolerance *= 4.0;
-    }
+    let by_area = first_fit(1e-14, 4.0, &|tolerance| polygon.simplify_vw_preserve(tolerance));
     // What must not cross itself may not get any shorter.
-    let mut tolerance = 1e-6;
-    while tolerance < 1.0 {
-        let tried = open(&polygon.simplify(tolerance));
-        if tried.len() >= 3 && fits(&tried) {
-            return tried;
-        }
-        tolerance *= 2.0;
+    let found = by_area.or_else(|| first_fit(1e-6, 2.0, &|tolerance| polygon.simplify(tolerance)));
+    if let Some(found) = found {
+        return found;
     }
     ring.iter().step_by(ring.len().div_ceil(1000).max(1)).copied().collect()
 }
