@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use super::locate::Located;
 use super::segment::{Answer, FileStamp, selected};
 use super::{Engine, EngineError, ServedFolder};
-use crate::api::{Multimask, NotRefined, RefineReport};
+use crate::api::{Multimask, NotRefined, PromptItem, RefineReport};
 use crate::decoder::{Decoded, FramePrompt};
 use crate::family::Family;
 
@@ -64,6 +64,12 @@ pub enum MaskInput<'a> {
 }
 
 impl<'a> MaskInput<'a> {
+    /// What an item says by itself: to refine its own mask, or nothing.
+    #[must_use]
+    pub const fn asked_by(item: &PromptItem) -> Self {
+        if item.refine { Self::Own } else { Self::None }
+    }
+
     /// The mask, where there is one to stay with.
     const fn mask(self) -> Option<&'a LowResMask> {
         match self {

@@ -163,8 +163,7 @@ impl Engine {
         folders: &[Arc<ServedFolder>],
         item: &PromptItem,
     ) -> Result<Segmentation, EngineError> {
-        let input = if item.refine { MaskInput::Own } else { MaskInput::None };
-        self.segment_from(folders, item, input)
+        self.segment_from(folders, item, MaskInput::asked_by(item))
     }
 
     /// The same from a mask, whatever the item says of refining.

@@ -103,8 +103,7 @@ pub(super) struct Asker<'a> {
 impl Asker<'_> {
     /// Segments one object, whose logits and mask are dumped under `name` where that is wanted.
     pub(super) fn segment(&self, item: &PromptItem, name: &str) -> Result<Segmentation, CliError> {
-        let input = if item.refine { MaskInput::Own } else { MaskInput::None };
-        self.segment_from(item, name, input)
+        self.segment_from(item, name, MaskInput::asked_by(item))
     }
 
     /// The same from a mask.

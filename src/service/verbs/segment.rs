@@ -48,8 +48,7 @@ impl Context {
     }
 
     pub(super) fn decode(&self, item: &PromptItem) -> Result<Segmentation, Refusal> {
-        let input = if item.refine { MaskInput::Own } else { MaskInput::None };
-        self.decode_from(item, input)
+        self.decode_from(item, MaskInput::asked_by(item))
     }
 
     pub(super) fn decode_from(
@@ -70,34 +69,23 @@ impl Context {
         }
     }
 
-    #[cfg(not(test))]
     fn segmented(
         &self,
         view: &FolderView,
         item: &PromptItem,
         input: MaskInput<'_>,
     ) -> Result<Segmentation, EngineError> {
-        self.engine.segment_from(&view.folders(), item, input)
-    }
-
-    #[cfg(test)]
-    fn segmented(
-        &self,
-        view: &FolderView,
-        item: &PromptItem,
-        input: MaskInput<'_>,
-    ) -> Result<Segmentation, EngineError> {
-        let plain = matches!(input, MaskInput::None);
-        let Some(memo) = self.memo.get().filter(|_| plain) else {
-            return self.engine.segment_from(&view.folders(), item, input);
-        };
-        let prompt = serde_json::to_string(&(&item.prompt, &item.output)).unwrap();
-        if let Some(known) = memo.lock().unwrap().get(&prompt) {
-            return Ok(known.clone());
+        #[cfg(test)]
+        if let Some(memo) = self.memo.get().filter(|_| matches!(input, MaskInput::None)) {
+            let prompt = serde_json::to_string(&(&item.prompt, &item.output)).unwrap();
+            if let Some(known) = memo.lock().unwrap().get(&prompt) {
+                return Ok(known.clone());
+            }
+            let segmentation = self.engine.segment(&view.folders(), item)?;
+            memo.lock().unwrap().insert(prompt, segmentation.clone());
+            return Ok(segmentation);
         }
-        let segmentation = self.engine.segment(&view.folders(), item)?;
-        memo.lock().unwrap().insert(prompt, segmentation.clone());
-        Ok(segmentation)
+        self.engine.segment_from(&view.folders(), item, input)
     }
 
     /// The mask for maps that only listen: WGS84, whatever the request asked for; no previews.
