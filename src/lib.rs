@@ -31,6 +31,9 @@ pub mod engine;
 pub mod error_code;
 pub mod family;
 pub mod features;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod geo;
 pub mod layers;
 pub mod machine;

@@ -4,9 +4,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
-use geosam_edge::layers::export::{Format, export};
-use geosam_edge::layers::{JournalEntry, LayerOp, Layers};
+use geosam_edge::layers::export::{Format, Settings, export};
+use geosam_edge::layers::{Filter, JournalEntry, LayerOp, Layers};
 use libfuzzer_sys::fuzz_target;
 
 const LINE: &str = r#"{"type":"Feature","id":"\u0000ours","geometry":null,"properties":{}}"#;
@@ -35,10 +36,13 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     assert_eq!(after.lines, [LINE]);
-    for format in [Format::GeoJson, Format::GeoJsonLines, Format::Kml, Format::FlatGeobuf] {
-        // More columns than a table may have is the one refusal.
-        let exported = export(state.path(), "x", format, &mut std::io::sink(), Path::new("sink"));
-        assert!(exported.is_ok() || format == Format::FlatGeobuf);
+    let whole = [Format::GeoJson, Format::GeoJsonLines, Format::Kml, Format::Kmz];
+    for format in whole.into_iter().chain([Format::FlatGeobuf, Format::Plan, Format::Wpl, Format::Cot]) {
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let settings = Settings { format, inclusion: true, now, filter: Filter::default() };
+        let exported = export(state.path(), "x", &settings, &mut std::io::sink(), Path::new("sink"));
+        // More columns than a table may have, and nothing that the format can hold, are the refusals.
+        assert!(exported.is_ok() || !whole.contains(&format));
     }
 
     let remove = LayerOp::remove("x", "\0ours").expect("a name");

@@ -50,6 +50,8 @@ pub use message::{
     PublishOutcome, PublishToken, SubscribeToken,
 };
 pub use options::{BackoffOptions, BrokerUrl, BusOptions, ProtocolChoice, TlsFiles};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use packet::looked_through;
 #[cfg(feature = "web")]
 pub(crate) use relay::{Stream, dial_for_another};
 #[cfg(feature = "web")]

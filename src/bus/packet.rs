@@ -268,6 +268,24 @@ fn read_connack(body: &[u8]) -> ConnAck {
     connack
 }
 
+/// What the library would read of a connection's bytes when they come in these pieces, or why they are no MQTT.
+///
+/// # Errors
+/// As [`Incoming::feed`] says.
+#[cfg(any(test, feature = "fuzzing"))]
+pub fn looked_through<'a>(
+    v5: bool,
+    limit: usize,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<u8>, String> {
+    let mut incoming = Incoming::new(v5, limit, Mark([0xA5; 16]));
+    let mut out = Vec::new();
+    for piece in pieces {
+        incoming.feed(piece, &mut out).map_err(|NoMqtt(why)| why)?;
+    }
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

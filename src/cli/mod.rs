@@ -43,6 +43,8 @@ use clap::{Parser, Subcommand};
 pub use error::CliError;
 pub use output::note;
 pub use prompts::PromptsError;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use prompts::prompts_in;
 
 /// Promptable segmentation of pre-encoded Geo-SAM folders, offline.
 #[derive(Debug, Parser)]

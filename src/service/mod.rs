@@ -26,6 +26,8 @@ mod context;
 mod echo;
 mod error;
 mod folders;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod health;
 mod job;
 mod masks;
@@ -51,6 +53,8 @@ mod watcher;
 mod worker;
 
 pub use error::ServiceError;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzzing::{Judged, judged};
 pub use masks::MaskLimits;
 pub use options::ServiceOptions;
 pub use run::{Service, Stopper};

@@ -82,6 +82,13 @@ pub(super) fn answer(
     tell(&objects, refused)
 }
 
+/// How many objects a file has, and how many of them are prompts; `None` where it cannot be read.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn prompts_in(path: &Path, bytes: &[u8], defaults: &PromptItem) -> Option<(usize, usize)> {
+    let objects = objects(read::features(path, bytes).ok()?, defaults);
+    Some((objects.len(), objects.iter().filter(|object| object.prompt.is_ok()).count()))
+}
+
 /// What could not be answered, with the reasons, in the order of the file.
 fn tell(objects: &[Object], mut refused: Vec<(usize, String)>) -> Result<bool, CliError> {
     refused.sort_unstable();

@@ -107,7 +107,8 @@ pub(super) fn read(path: &Path) -> Result<Drawn, CliError> {
     Ok(drawn)
 }
 
-fn features(path: &Path, bytes: &[u8]) -> Result<Drawn, PromptsError> {
+/// The features of a file's bytes.
+pub(super) fn features(path: &Path, bytes: &[u8]) -> Result<Drawn, PromptsError> {
     let convert = |what: &str| {
         let told = format!(
             "is {what}, which is not read; write it anew: ogr2ogr -t_srs EPSG:4326 prompts.geojson {}",
