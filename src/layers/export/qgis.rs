@@ -100,12 +100,13 @@ fn shown(project: &Project<'_>) -> Vec<Shown> {
     let mut shown: Vec<Shown> = project
         .layers
         .iter()
-        .map(|layer| Shown {
+        .zip(colour::of_layers(project.layers))
+        .map(|(layer, colour)| Shown {
             id: format!("geosam_edge_layer_{layer}"),
             name: layer.clone(),
             source: format!("{}|layername={layer}", project.package),
             epsg: DEGREES,
-            renderer: Some(areas(colour::of_layer(layer), colour::FILLED, "solid", 0.6)),
+            renderer: Some(areas(colour, colour::FILLED, "solid", 0.6)),
         })
         .collect();
     if let Some(source) = project.chips {
