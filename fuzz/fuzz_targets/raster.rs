@@ -3,8 +3,7 @@
 
 use std::io::Write as _;
 
-use geosam_edge::features::v1::read_header;
-use geosam_edge::picture::{RasterWindow, read_window};
+use geosam_edge::picture::{RasterWindow, read_header, read_window};
 use libfuzzer_sys::fuzz_target;
 
 const SIDE: usize = 32;
@@ -16,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let Ok(header) = read_header(file.path()) else { return };
     // The whole raster, seen small.
-    let (across, down) = (header.width as f64 / SIDE as f64, header.height as f64 / SIDE as f64);
+    let (across, down) = (f64::from(header.width) / SIDE as f64, f64::from(header.height) / SIDE as f64);
     let to_world = |column: f64, row: f64| header.affine.apply(column * across, row * down);
     let window = RasterWindow { width: SIDE, height: SIDE, to_world: &to_world };
     if let Ok(pixels) = read_window(file.path(), &header, &window) {
