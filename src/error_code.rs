@@ -12,9 +12,9 @@ pub enum ErrorCode {
     UnknownVerb,
     /// A CRS is not in the tested list.
     UnknownCrs,
-    /// No chip's footprint covers the prompt.
+    /// The prompt lies outside the imagery.
     NoChipCovers,
-    /// A point or box lies outside the chosen chip.
+    /// No one chip holds the whole prompt, or a point or box lies outside the chosen one.
     OutsideChip,
     /// No folder of that name is served.
     UnknownFolder,

@@ -7,6 +7,7 @@
 
 use super::chip::ROUNDING;
 use super::chips::ChipTable;
+use super::error::Lies;
 use super::index::SpatialIndex;
 use super::prompt::PromptGeometry;
 use crate::geo::Bounds;
@@ -73,19 +74,35 @@ fn nearest_center(
     distances.min_by(|(a, i), (b, j)| a.total_cmp(b).then(i.cmp(j))).map(|(_, chip)| chip)
 }
 
-/// The chip nearest to the prompt's centre: its position, its distance from that centre, and how far the
-/// prompt's farthest vertex lies outside it.
+/// The chip nearest to the prompt's centre: its position, and how far the prompt's farthest vertex lies outside it.
 pub(super) fn nearest(
     table: &ChipTable,
     index: &SpatialIndex,
     prompt: &PromptGeometry,
     (x, y): (f64, f64),
-) -> Option<(usize, f64, f64)> {
-    let (chip, distance) = index.nearest((x, y), |chip| {
+) -> Option<(usize, f64)> {
+    let (chip, _) = index.nearest((x, y), |chip| {
         let (cx, cy) = table.center(chip);
         (table.footprints.get(chip).distance_to(x, y), (cx - x).hypot(cy - y))
     })?;
     let footprint = table.footprints.get(chip);
     let farthest = prompt.vertices().map(|(x, y)| footprint.distance_to(x, y)).fold(0.0, f64::max);
-    Some((chip, distance, farthest))
+    Some((chip, farthest))
+}
+
+/// How a prompt that no chip covers lies to the chips.
+pub(super) fn lies(table: &ChipTable, index: &SpatialIndex, prompt: &PromptGeometry) -> Lies {
+    let is_on_a_chip = |(x, y): (f64, f64)| {
+        let here = Bounds::new(x, y, x, y);
+        index.meeting(&here).any(|chip| table.footprints.get(chip).distance_to(x, y) == 0.0)
+    };
+    let (on_chips, on_none): (Vec<_>, Vec<_>) = prompt.vertices().partition(|&vertex| is_on_a_chip(vertex));
+    let box_meets = || prompt.bbox.is_some_and(|bounds| index.meeting(&bounds).next().is_some());
+    match (on_chips.is_empty(), on_none.is_empty()) {
+        (false, true) => Lies::OnSeveralChips,
+        (false, false) => Lies::PartlyOutside,
+        // A box may hold all of the imagery, with no corner on it.
+        (true, _) if box_meets() => Lies::PartlyOutside,
+        (true, _) => Lies::Outside,
+    }
 }

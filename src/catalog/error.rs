@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::ErrorCode;
+use crate::geo::Told;
 
 /// Why a folder cannot be opened, a chip not be used, or no chip be chosen.
 ///
@@ -189,13 +190,14 @@ pub enum CatalogError {
         /// What is wrong with it.
         problem: String,
     },
-    /// No chip's footprint covers the prompt.
+    /// No chip's footprint covers the whole prompt.
     #[error("{0}")]
     NoChipCovers(Box<NoChipCovers>),
     /// A point or box lies outside the chosen chip.
     #[error(
-        "{what} lies outside the chip {chip}: column {column:.2}, row {row:.2} of {width} x {height} pixels; \
-         move the prompt inside"
+        "{what} lies outside the chip {chip}: column {:.2}, row {:.2} of {width} x {height} pixels; move the prompt inside",
+        Told(*column),
+        Told(*row)
     )]
     OutsideChip {
         /// The chip's id.
@@ -271,11 +273,22 @@ impl CatalogError {
             | Self::V1ModelUnknown { .. }
             | Self::V1File { .. } => ErrorCode::FolderNotReady,
             Self::BadPrompt { .. } => ErrorCode::BadRequest,
-            Self::NoChipCovers(_) => ErrorCode::NoChipCovers,
+            Self::NoChipCovers(refusal) => refusal.code(),
             Self::OutsideChip { .. } => ErrorCode::OutsideChip,
             Self::ChipMissing { .. } | Self::ChipMismatch { .. } => ErrorCode::ChipUnreadable,
         }
     }
+}
+
+/// How a prompt that no chip covers lies to the imagery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lies {
+    /// No part of it lies on a chip.
+    Outside,
+    /// A part of it lies on chips, and a part on none.
+    PartlyOutside,
+    /// Its points and corners lie on chips, but not on one.
+    OnSeveralChips,
 }
 
 /// The nearest chip of a prompt that no chip covers.
@@ -287,8 +300,12 @@ pub struct NoChipCovers {
     pub nearest: String,
     /// How far the prompt's farthest point lies outside that chip, in units of the folder's CRS.
     pub distance: f64,
-    /// Whether the prompt's centre lies in that chip, so that the prompt is too large or on an edge.
-    pub holds_center: bool,
+    /// How the prompt lies to the chips.
+    pub lies: Lies,
+    /// Width and height of the prompt's box, where it has one, in units of the folder's CRS.
+    pub box_size: Option<(f64, f64)>,
+    /// Width and height of the nearest chip.
+    pub chip_size: (f64, f64),
     /// The prompt's centre in the folder's CRS.
     pub center: (f64, f64),
     /// The folder's CRS as its manifest tells it.
@@ -300,28 +317,57 @@ pub struct NoChipCovers {
     pub swapped: Option<[f64; 2]>,
 }
 
+impl NoChipCovers {
+    /// The code a client gets for it.
+    pub const fn code(&self) -> ErrorCode {
+        match self.lies {
+            Lies::Outside => ErrorCode::NoChipCovers,
+            Lies::PartlyOutside | Lies::OnSeveralChips => ErrorCode::OutsideChip,
+        }
+    }
+
+    /// What is too large for one chip, and how it is told.
+    fn too_large(&self, size: impl Fn((f64, f64)) -> String) -> String {
+        let Self { folder, chip_size, .. } = self;
+        match self.box_size {
+            Some(own) if own.0 > chip_size.0 || own.1 > chip_size.1 => {
+                let (own, chip) = (size(own), size(*chip_size));
+                format!("the box of {own} is too large for one chip of {folder} ({chip})")
+            }
+            Some(own) => format!("no chip of {folder} holds the whole box of {}", size(own)),
+            None => format!("no chip of {folder} holds all points"),
+        }
+    }
+}
+
 impl std::fmt::Display for NoChipCovers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { folder, nearest, distance, center: (x, y), crs, .. } = self;
+        let Self { folder, nearest, crs, .. } = self;
         let unit = self.unit.as_deref().unwrap_or("units of the CRS");
         // Coordinates in degrees need more digits than those in metres.
         let digits = if self.unit.as_deref() == Some("degrees") { 7 } else { 2 };
-        if self.holds_center {
-            write!(
-                f,
-                "no chip of {folder} covers the whole prompt: around ({x:.digits$}, {y:.digits$}) in {crs}, it \
-                 reaches {distance:.digits$} {unit} beyond the nearest chip, {nearest}; make the prompt smaller"
-            )
-        } else {
+        let (x, y, distance) = (Told(self.center.0), Told(self.center.1), Told(self.distance));
+        if self.lies == Lies::Outside {
             write!(
                 f,
                 "no chip of {folder} covers the prompt at ({x:.digits$}, {y:.digits$}) in {crs}: it lies \
                  {distance:.digits$} {unit} outside the nearest chip, {nearest}; "
             )?;
-            match self.swapped {
-                Some([x, y]) => write!(f, "{x}, {y} would be inside: longitude, or easting, comes first"),
+            return match self.swapped {
+                Some([x, y]) => {
+                    write!(f, "{}, {} would be inside: longitude, or easting, comes first", Told(x), Told(y))
+                }
                 None => write!(f, "check the prompt's CRS and that x comes before y"),
-            }
+            };
         }
+        let size = |(w, h)| format!("{:.digits$} x {:.digits$} {unit}", Told(w), Told(h));
+        write!(
+            f,
+            "{}: around ({x:.digits$}, {y:.digits$}) in {crs}, it reaches {distance:.digits$} {unit} beyond the nearest \
+             chip, {nearest}{}; send \"stitch\": true (--stitch on the command line), which follows an object over several \
+             chips, or make the prompt smaller",
+            self.too_large(size),
+            if self.lies == Lies::PartlyOutside { ", and a part of it lies outside the imagery" } else { "" },
+        )
     }
 }

@@ -243,13 +243,16 @@ impl Folder {
 
     fn no_chip_covers(&self, prompt: &PromptGeometry, center: (f64, f64)) -> CatalogError {
         // A folder has a chip, so that one is nearest.
-        let (chip, from_center, distance) =
-            choose::nearest(&self.chips, &self.index, prompt, center).unwrap_or((0, f64::NAN, f64::NAN));
+        let (chip, distance) =
+            choose::nearest(&self.chips, &self.index, prompt, center).unwrap_or((0, f64::NAN));
+        let chip_size = self.chips.footprints.get(chip).bounds.size();
         CatalogError::NoChipCovers(Box::new(NoChipCovers {
             folder: self.name().to_owned(),
             nearest: self.chips.id(chip).to_owned(),
             distance,
-            holds_center: from_center == 0.0,
+            lies: choose::lies(&self.chips, &self.index, prompt),
+            box_size: prompt.bbox.map(|bounds| bounds.size()),
+            chip_size,
             center,
             crs: self.crs().short(),
             unit: self.crs().unit.clone(),

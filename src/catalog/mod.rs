@@ -29,7 +29,7 @@ mod wkb;
 pub use chip::{ChipRef, check_against_manifest};
 pub use crs::FolderCrs;
 pub use discover::{FolderSource, each_directory_once, find_sources};
-pub use error::{CatalogError, NoChipCovers};
+pub use error::{CatalogError, Lies, NoChipCovers};
 pub use files::Presence;
 pub use folder::{Discovery, Folder};
 pub use footprint::Footprint;

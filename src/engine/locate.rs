@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{EngineError, ServedFolder};
 use crate::api::PromptItem;
-use crate::catalog::{CatalogError, ChipRef, PromptGeometry};
+use crate::catalog::{CatalogError, ChipRef, Lies, PromptGeometry};
 use crate::decoder::{FramePoint, FramePrompt};
 use crate::geo::{Bounds, Crs, Transform, Turn};
 use crate::mask::letterbox_gain;
@@ -157,19 +157,21 @@ fn to_folder_crs(item: &PromptItem, transform: Option<&Transform>) -> Result<Pro
     Ok(PromptGeometry { points, bbox })
 }
 
-/// Of two folders that cannot answer: one without a chip there tells less than one that fails otherwise,
-/// and the nearer chip tells more than the farther.
+/// Of two folders that cannot answer: one without a chip there tells less than one that fails otherwise, one that the
+/// prompt lies outside of less than one that it lies on, and the nearer chip tells more than the farther.
 fn more_telling(before: Option<EngineError>, now: EngineError) -> EngineError {
-    /// In units of its CRS: only a hint which of several refusals to show.
-    fn distance(error: &EngineError) -> Option<f64> {
+    /// Whether it lies outside, and how far, in units of its CRS: only a hint which of several refusals to show.
+    fn how_far(error: &EngineError) -> Option<(bool, f64)> {
         match error {
-            EngineError::Catalog(CatalogError::NoChipCovers(nearest)) => Some(nearest.distance),
+            EngineError::Catalog(CatalogError::NoChipCovers(nearest)) => {
+                Some((nearest.lies == Lies::Outside, nearest.distance))
+            }
             _ => None,
         }
     }
     match before {
         None => now,
-        Some(before) => match (distance(&before), distance(&now)) {
+        Some(before) => match (how_far(&before), how_far(&now)) {
             (Some(far), Some(near)) if near < far => now,
             (Some(_), None) => now,
             _ => before,

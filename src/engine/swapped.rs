@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::locate::{Located, locate};
 use super::{EngineError, ServedFolder};
 use crate::api::PromptItem;
-use crate::catalog::CatalogError;
+use crate::catalog::{CatalogError, Lies};
 use crate::geo::Bounds;
 
 /// As [`locate`]; a refusal for the prompt's place tells if the prompt with its coordinates exchanged lies on a chip.
@@ -16,7 +16,7 @@ pub(super) fn locate_or_advise(
 ) -> Result<Located, EngineError> {
     locate(folders, item).map_err(|mut error| {
         let is_misplaced = match &error {
-            EngineError::Catalog(CatalogError::NoChipCovers(refusal)) => !refusal.holds_center,
+            EngineError::Catalog(CatalogError::NoChipCovers(refusal)) => refusal.lies == Lies::Outside,
             EngineError::Geo(_) | EngineError::PromptCrs(_) => true,
             _ => false,
         };

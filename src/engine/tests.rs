@@ -73,6 +73,37 @@ fn of_folders_with_equal_pixels_the_nearest_centre_answers() {
 }
 
 #[test]
+fn a_box_larger_than_the_imagery_is_told_as_too_large_and_not_as_outside() {
+    let card = tempfile::tempdir().unwrap();
+    write(card.path(), "near", chip(32632, 500_000.0, 5_000_000.0, 0.5, 1000));
+    write(card.path(), "far", chip(32632, 600_000.0, 5_000_000.0, 0.5, 1000));
+    let folders = served(card.path());
+    let told = |request: &str| {
+        let error = locate(&folders, &item(request)).err().unwrap();
+        (error.code(), error.to_string())
+    };
+    for request in [
+        r#"{"bbox":[8.9,45.1,9.1,45.2]}"#,
+        // The middle of the box lies far off, and so do the poles.
+        r#"{"bbox":[8.99,45.1,20,50]}"#,
+        r#"{"bbox":[-180,-90,180,90]}"#,
+        r#"{"bbox":[8.99,45.1,20,50],"folder":"near"}"#,
+        r#"{"crs":"EPSG:32632","bbox":[499900,4999900,700000,5000100]}"#,
+    ] {
+        let (code, text) = told(request);
+        assert_eq!(code, crate::ErrorCode::OutsideChip, "{text}");
+        assert!(
+            text.contains("too large for one chip of near") || text.contains("too large for one chip of far"),
+            "{text}"
+        );
+        assert!(text.contains("\"stitch\": true") && text.contains("outside the imagery"), "{text}");
+    }
+    let (code, text) = told(r#"{"bbox":[20,45.1,20.1,45.2]}"#);
+    assert_eq!(code, crate::ErrorCode::NoChipCovers, "{text}");
+    assert!(!text.contains("stitch"), "{text}");
+}
+
+#[test]
 fn a_folder_is_asked_for_by_its_served_its_directorys_and_its_long_name() {
     let card = tempfile::tempdir().unwrap();
     write(card.path(), "Bei Lu He", grid_rows(2, 1));

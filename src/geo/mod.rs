@@ -27,6 +27,7 @@ mod seam;
 mod tested_codes;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transform;
 mod transform_bounds;
 mod turn;
@@ -42,5 +43,6 @@ pub use geometry::{Geometry, Ring};
 pub(crate) use hull::{convex_hull, orientation};
 pub use measure::{Measures, measures};
 pub use output::{Projected, Projector};
+pub(crate) use told::Told;
 pub use transform::Transform;
 pub use turn::Turn;

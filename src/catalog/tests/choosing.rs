@@ -65,19 +65,51 @@ fn a_prompt_outside_is_told_the_nearest_chip_and_how_far() {
     let error = folder.choose(&points(&[(230.0, -190.0)])).unwrap_err();
     assert_eq!(error.code(), ErrorCode::NoChipCovers);
     let CatalogError::NoChipCovers(what) = &error else { panic!("{error}") };
-    assert_eq!((what.nearest.as_str(), what.distance, what.holds_center), ("chip_000005", 50.0, false));
+    assert_eq!((what.nearest.as_str(), what.distance, what.lies), ("chip_000005", 50.0, Lies::Outside));
     let text = error.to_string();
     assert!(text.contains("at (230.00, -190.00) in EPSG:32618: it lies 50.00 m outside"), "{text}");
 }
 
 #[test]
-fn a_prompt_too_large_is_told_how_far_it_reaches() {
+fn a_prompt_on_several_chips_is_told_so_and_what_follows_it() {
     let (_card, folder) = grid();
     let error = folder.choose(&bbox([10.0, -90.0, 130.0, -10.0])).unwrap_err();
     let CatalogError::NoChipCovers(what) = &error else { panic!("{error}") };
     // Its middle, x = 70, is nearer to the centre of the first chip, whose edge is at 100.
-    assert_eq!((what.nearest.as_str(), what.distance, what.holds_center), ("chip_000000", 30.0, true));
-    assert!(error.to_string().contains("reaches 30.00 m beyond the nearest chip"), "{error}");
+    assert_eq!(
+        (what.nearest.as_str(), what.distance, what.lies),
+        ("chip_000000", 30.0, Lies::OnSeveralChips)
+    );
+
+    let all = [
+        // Larger than a chip of 100 m, within the imagery of 200 m and beyond it on all sides.
+        (bbox([10.0, -90.0, 130.0, -10.0]), "is too large for one chip of", false),
+        (
+            bbox([-7000.0, -7000.0, 7000.0, 7000.0]),
+            "the box of 14000.00 x 14000.00 m is too large for one chip of",
+            true,
+        ),
+        (bbox([-7000.0, -90.0, 7000.0, -80.0]), "is too large for one chip of", true),
+        // Small, over a seam or over the end of the imagery.
+        (bbox([160.0, -170.0, 190.0, -130.0]), "holds the whole box of 30.00 x 40.00 m", true),
+        (bbox([-10.0, -60.0, 60.0, -40.0]), "holds the whole box of", true),
+        (points(&[(10.0, -10.0), (190.0, -140.0)]), "holds all points", false),
+        (points(&[(10.0, -10.0), (230.0, -190.0)]), "holds all points", true),
+    ];
+    for (prompt, told, is_partly_outside) in all {
+        let error = folder.choose(&prompt).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.code(), ErrorCode::OutsideChip, "{text}");
+        assert!(text.contains(told) && text.contains("\"stitch\": true"), "{text}");
+        assert_eq!(text.contains("a part of it lies outside the imagery"), is_partly_outside, "{text}");
+    }
+
+    // Points on both sides of the imagery, a box beside it: nothing of them is on a chip.
+    for prompt in [points(&[(-10.0, -10.0), (300.0, -10.0)]), bbox([300.0, -90.0, 700.0, -10.0])] {
+        let error = folder.choose(&prompt).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::NoChipCovers, "{error}");
+        assert!(!error.to_string().contains("stitch"), "{error}");
+    }
 }
 
 #[test]
@@ -92,8 +124,13 @@ fn prompts_that_are_no_numbers_are_errors() {
     ] {
         assert_eq!(folder.choose(&prompt).unwrap_err().code(), ErrorCode::BadRequest);
     }
-    for extreme in [points(&[(f64::MAX, -f64::MAX)]), bbox([-f64::MAX, -f64::MAX, f64::MAX, f64::MAX])] {
-        assert_eq!(folder.choose(&extreme).unwrap_err().code(), ErrorCode::NoChipCovers);
+    for (extreme, code) in [
+        (points(&[(f64::MAX, -f64::MAX)]), ErrorCode::NoChipCovers),
+        (bbox([-f64::MAX, -f64::MAX, f64::MAX, f64::MAX]), ErrorCode::OutsideChip),
+    ] {
+        let error = folder.choose(&extreme).unwrap_err();
+        assert_eq!(error.code(), code);
+        assert!(error.to_string().len() < 500, "{error}");
     }
 }
 

@@ -39,7 +39,7 @@ use super::refine::MaskInput;
 use super::segment::{milliseconds, selected};
 use super::{Engine, EngineError, Segmentation, ServedFolder};
 use crate::api::{Incomplete, Multimask, PromptItem, RefineReport, StitchReport, Timing};
-use crate::catalog::{CatalogError, PromptGeometry};
+use crate::catalog::{CatalogError, Lies, PromptGeometry};
 use crate::decoder::{FramePoint, FramePrompt};
 use crate::geo::{Affine, Bounds};
 use crate::mask::{Mask, letterbox_gain, polygonize, upscale};
@@ -68,7 +68,9 @@ impl Engine {
                 found.stay_with(input);
                 (found.folder, found.prompt, Some(found.chip))
             }
-            Err(EngineError::Catalog(CatalogError::NoChipCovers(nearest))) => {
+            Err(EngineError::Catalog(CatalogError::NoChipCovers(nearest)))
+                if nearest.lies != Lies::Outside =>
+            {
                 let Some((folder, prompt)) = meeting(folders, item)? else {
                     return Err(CatalogError::NoChipCovers(nearest).into());
                 };

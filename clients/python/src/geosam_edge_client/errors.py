@@ -80,11 +80,11 @@ class UnknownCrs(BoardError):
 
 
 class NoChipCovers(BoardError):
-    """No chip covers the prompt; the message says where the nearest is."""
+    """The prompt lies outside the imagery; the message says where the nearest chip is."""
 
 
 class OutsideChip(BoardError):
-    """A point or the box leaves the chip that holds the rest: `stitch=True` follows."""
+    """The box, or the points together, lie on no one chip: `stitch=True` follows over several."""
 
 
 class UnknownFolder(BoardError):
