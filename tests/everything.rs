@@ -155,6 +155,13 @@ fn what_cannot_be_asked_is_refused_before_anything_is_written() {
     for (flags, status, words) in [
         (&["--box", "1,2,1.1,2.1"][..], 1, "NO_CHIP_COVERS"),
         (&["--box", "9.2,47.6,9.1,47.7"], 2, "--box has west"),
+        (
+            &["--box", "9.1715,47.6525,9.1716,47.6526", "--points-per-side", "4"],
+            1,
+            "BAD_REQUEST: no point of the grid falls into the box of",
+        ),
+        (&["--tolerance", "1e300"], 2, "from 0 to 1024"),
+        (&["--min-area", "-1"], 2, "an area is one number"),
         (&["--points-per-side", "0"], 2, "points-per-side"),
         (&["--pred-iou-thresh", "2"], 2, "from 0 to 1"),
         (&["--output-crs", "EPSG:4230"], 1, "EPSG:4230"),

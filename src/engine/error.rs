@@ -35,6 +35,19 @@ pub enum EngineError {
         /// Their names.
         names: String,
     },
+    /// Everything is asked of a box that lies between the points of the grid.
+    #[error(
+        "no point of the grid falls into the box of {area}: with {per_side} points along each side of a chip they lie{apart} \
+         apart; raise points_per_side (to 128 at the most), or take a larger box"
+    )]
+    NoGridPoint {
+        /// Width and height of the box, with their unit.
+        area: String,
+        /// Points along each side of a chip.
+        per_side: u16,
+        /// How far the points lie apart, after a space.
+        apart: String,
+    },
     /// No folder is served at all.
     #[error("no feature folder is ready; put a card with a Geo-SAM folder in, or check `info`")]
     NoFolder,
@@ -123,7 +136,7 @@ impl EngineError {
     /// The code that a response carries.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::EmptyPrompt => ErrorCode::BadRequest,
+            Self::EmptyPrompt | Self::NoGridPoint { .. } => ErrorCode::BadRequest,
             Self::UnknownFolder { .. } | Self::SeveralFolders { .. } | Self::WhichFolder { .. } => {
                 ErrorCode::UnknownFolder
             }

@@ -50,7 +50,7 @@ def test_a_whole_life_of_an_object(mosquitto: Mosquitto, service: Service) -> No
         assert len(await board.segment_many([Prompt(points=[POND])])) == 1
         heard: list[Progress] = []
         found = await board.everything(
-            "aio-found", bbox=(9.1715, 47.6525, 9.1725, 47.6532), grid=Everything(points_per_side=4), progress=heard.append
+            "aio-found", bbox=(9.1715, 47.6525, 9.1725, 47.6532), grid=Everything(points_per_side=8), progress=heard.append
         )
         assert heard[-1].done == heard[-1].total == found.chips and await board.cancel() == 0
 

@@ -37,6 +37,7 @@ use super::{Engine, EngineError, ServedFolder};
 use crate::ErrorCode;
 use crate::api::{EverythingOptions, LegacyCrs, OutputOptions, PromptItem};
 use crate::catalog::CatalogError;
+use crate::geo::{Bounds, Told};
 
 pub use found::FoundObject;
 
@@ -124,7 +125,8 @@ impl Engine {
     /// Begins to look for everything in the box of an item, or in the whole folder where it has none.
     ///
     /// # Errors
-    /// No folder, or several where none is named; a CRS that is not supported; a box that no chip meets.
+    /// No folder, or several where none is named; a CRS that is not supported; a box that no chip meets, or in which no
+    /// point would be asked.
     pub fn survey(
         &self,
         folders: &[Arc<ServedFolder>],
@@ -148,6 +150,11 @@ impl Engine {
                 Err(error @ CatalogError::NoChipCovers(_)) => error.into(),
                 _ => EngineError::EmptyPrompt,
             });
+        }
+        if let Some(area) = area
+            && !plan.has_a_point(&folder.folder, options.points_per_side)
+        {
+            return Err(no_grid_point(&folder, &plan, &area, options.points_per_side));
         }
         // What cannot be written, or decoded, is refused before the first chip.
         let first = plan.window(0).map_or(0, |window| window.chip);
@@ -220,6 +227,16 @@ impl Engine {
         survey.place += 1;
         Ok(Step::Chip(survey.take_found()?))
     }
+}
+
+/// Why nothing can be found in a box between the points of the grid.
+fn no_grid_point(folder: &ServedFolder, plan: &Plan, area: &Bounds, per_side: u16) -> EngineError {
+    let crs = folder.folder.crs();
+    let unit = crs.unit.as_deref().unwrap_or("units of the CRS");
+    let digits = if unit == "degrees" { 7 } else { 2 };
+    let told = |(w, h): (f64, f64)| format!("{:.digits$} x {:.digits$} {unit}", Told(w), Told(h));
+    let apart = plan.spacing(per_side).map_or_else(String::new, |apart| format!(" {}", told(apart)));
+    EngineError::NoGridPoint { area: told(area.size()), per_side, apart }
 }
 
 /// Masks of one chip that may wait for their duplicates to be left out, in bytes.

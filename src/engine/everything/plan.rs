@@ -110,6 +110,19 @@ impl Plan {
         places
     }
 
+    /// Whether any point is asked at all: none is where the area lies between them.
+    pub fn has_a_point(&self, folder: &Folder, per_side: u16) -> bool {
+        (0..self.len()).any(|place| !self.points(folder, place, per_side).is_empty())
+    }
+
+    /// How far the points of the first chip lie apart along its rows and columns, in units of the folder's CRS.
+    pub fn spacing(&self, per_side: u16) -> Option<(f64, f64)> {
+        let (width, height) = self.affine(0)?.pixel_size();
+        let window = self.window(0)?;
+        let per_side = f64::from(per_side.max(1));
+        Some((width * window.width as f64 / per_side, height * window.height as f64 / per_side))
+    }
+
     /// The points of the chip in a place, in its pixels: so many a side, of these the ones that lie in the area, and in
     /// the middle of no other chip more than of this.
     pub fn points(&self, folder: &Folder, place: usize, per_side: u16) -> Vec<(f64, f64)> {

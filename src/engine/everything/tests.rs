@@ -63,6 +63,21 @@ fn only_what_lies_in_the_area_is_asked_and_chips_that_do_not_meet_it_are_not() {
 }
 
 #[test]
+fn a_box_between_the_points_of_the_grid_has_none() {
+    let (_card, folder) = folder(64, 3, 2);
+    // With 4 points a side the first ones lie at 8, 24, ... pixels.
+    for (area, per_side, has) in [
+        (Bounds::new(1010.0, 4980.0, 1020.0, 4990.0), 4, false),
+        (Bounds::new(1010.0, 4980.0, 1020.0, 4990.0), 16, true),
+        (Bounds::new(1005.0, 4980.0, 1009.0, 4999.0), 4, true),
+    ] {
+        let plan = Plan::of(&folder, Some(area));
+        assert_eq!(plan.has_a_point(&folder, per_side), has, "{area:?}, {per_side}");
+        assert_eq!(plan.spacing(per_side), Some((64.0 / f64::from(per_side), 64.0 / f64::from(per_side))));
+    }
+}
+
+#[test]
 fn chips_on_no_common_grid_are_asked_each_by_itself() {
     let card = tempfile::tempdir().unwrap();
     let row = |index: usize, x: f64| {
