@@ -61,16 +61,19 @@ pub enum EngineError {
     },
     /// The answer does not fit, however coarse.
     #[error(
-        "the answer has {bytes} bytes where {limit} fit{coarsest}; raise max_bytes, ask for largest_only, or \
-         set min_area_m2"
+        "the outlines have {bytes} bytes where there is room for {limit}{coarsest}. What helps, in \"output\": a larger \
+         max_bytes; finish.fill_holes_m2, which fills small holes; min_area_m2 or largest_only, which leave small parts \
+         out{advice}"
     )]
     TooLarge {
         /// Smallest size reached.
         bytes: usize,
         /// The limit.
         limit: usize,
-        /// ` (simplified by 48 pixels)`, where that was tried.
+        /// ` (simplified by 64 pixels)`, where that was tried.
         coarsest: String,
+        /// What else helps, after what always does.
+        advice: &'static str,
     },
     /// The mask to start from is of something else.
     #[error(

@@ -15,6 +15,10 @@ const COARSEST: f64 = 64.0;
 /// gives way, and a request may ask for any tolerance above 0.
 const FINEST_RETRY: f64 = 0.5;
 
+/// What also helps where a request does not want to be answered coarser.
+const SIMPLIFY: &str =
+    "; \"vectorization\": \"simplified\" with a larger tolerance, or \"on_too_large\": \"simplify\"";
+
 /// The tolerance to try next.
 pub(super) struct Coarseness {
     limit: Option<usize>,
@@ -48,14 +52,15 @@ impl Coarseness {
         if bytes <= limit {
             return Ok(true);
         }
-        let next = self.tolerance.map_or(1.5, |t| (t * 2.0).max(FINEST_RETRY));
-        if !self.may_coarsen || next > COARSEST {
+        if !self.may_coarsen || self.tolerance.is_some_and(|tolerance| tolerance >= COARSEST) {
             let coarsest = match self.tolerance {
                 Some(tolerance) if self.tried => format!(" (simplified by {tolerance} pixels)"),
                 _ => String::new(),
             };
-            return Err(EngineError::TooLarge { bytes, limit, coarsest });
+            let advice = if self.may_coarsen { "" } else { SIMPLIFY };
+            return Err(EngineError::TooLarge { bytes, limit, coarsest, advice });
         }
+        let next = self.tolerance.map_or(1.5, |t| (t * 2.0).clamp(FINEST_RETRY, COARSEST));
         self.tried = true;
         self.tolerance = Some(next);
         Ok(false)
@@ -87,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_tolerance_however_small_is_given_up_after_a_few_outlines() {
-        for tolerance in [5e-324, 1e-300, 0.1, 3.0] {
+        for tolerance in [5e-324, 1e-300, 0.1, 3.0, 40.0, 64.0, 100.0] {
             let mut options = OutputOptions {
                 vectorization: Vectorization::Simplified,
                 tolerance,
@@ -95,8 +100,27 @@ mod tests {
             };
             options.max_bytes = Some(1);
             let mut coarseness = Coarseness::new(&options);
-            let outlines = (1..).find(|_| coarseness.fits(|| 40).is_err());
-            assert!(outlines.is_some_and(|n| (5..=10).contains(&n)), "{tolerance}: {outlines:?}");
+            let refused = (1..).find_map(|n| coarseness.fits(|| 40).err().map(|error| (n, error)));
+            let (outlines, error) = refused.unwrap();
+            assert!((1..=10).contains(&outlines), "{tolerance}: {outlines}");
+            // Only what is asked for coarser than the coarsest is not tried with that.
+            assert_eq!(coarseness.tolerance(), Some(tolerance.max(COARSEST)), "{tolerance}");
+            let told = error.to_string();
+            assert_eq!(told.contains("(simplified by 64 pixels)"), outlines > 1, "{told}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_what_helps() {
+        for on_too_large in [OnTooLarge::Simplify, OnTooLarge::Error] {
+            let options = OutputOptions { max_bytes: Some(1), on_too_large, ..OutputOptions::default() };
+            let mut coarseness = Coarseness::new(&options);
+            let told =
+                std::iter::repeat_with(|| coarseness.fits(|| 40)).find_map(Result::err).unwrap().to_string();
+            for key in ["max_bytes", "finish.fill_holes_m2", "min_area_m2", "largest_only"] {
+                assert!(told.contains(key), "{key}: {told}");
+            }
+            assert_eq!(told.contains("\"simplified\""), on_too_large == OnTooLarge::Error, "{told}");
         }
     }
 }
