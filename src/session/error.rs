@@ -8,8 +8,8 @@ use crate::api::CrsChoice;
 pub enum SessionError {
     /// The session does not exist, or not any more.
     #[error(
-        "client {client} has no session {session}; it may have ended by age or made room for newer ones: begin it \
-         again with `add`"
+        "client {client} has no session {session}: no `add` has begun it (one that is refused begins none), or it has \
+         ended by age or made room for newer ones; begin it with `add`"
     )]
     Unknown {
         /// Client.

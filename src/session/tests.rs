@@ -154,6 +154,9 @@ fn a_session_ends_by_age_and_is_then_unknown() {
     assert!(table.get(&key("a", "1"), 11_000).is_ok());
     let error = table.get(&key("a", "1"), 11_001).unwrap_err();
     assert_eq!(error.code(), ErrorCode::UnknownSession);
+    // Which of both it was is not known.
+    let told = error.to_string();
+    assert!(told.contains("no `add` has begun it") && told.contains("ended by age"), "{told}");
     assert!(table.expire(11_000).is_empty());
     assert_eq!(table.expire(11_001), [key("a", "1")]);
     assert!(table.is_empty());

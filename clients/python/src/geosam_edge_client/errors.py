@@ -92,7 +92,7 @@ class UnknownFolder(BoardError):
 
 
 class UnknownSession(BoardError):
-    """The session does not exist (any more): begin it again with `add`."""
+    """The session does not exist: no `add` has begun it, or it has ended; begin it with `add`."""
 
 
 class UnknownLayer(BoardError):
