@@ -214,7 +214,8 @@ fn files_that_are_no_prompts_are_refused_by_name_before_anything_is_written() {
     let work = tempfile::tempdir().unwrap();
     for (text, words) in [
         ("{\"type\":\"FeatureCollection\",\"features\":[]}", "in.file: has no features"),
-        ("", "in.file: has no features"),
+        ("", "in.file: is empty"),
+        ("lon,lat,name\n", "in.file: has names of columns and no rows"),
         ("a,b\n1,2\n", "in.file: has no columns lon and lat; its columns are a, b"),
         ("lon,name\n1,x\n", "in.file: has no column lat"),
         ("SQLite format 3\0", "is a GeoPackage, which is not read; write it anew: ogr2ogr"),

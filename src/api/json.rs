@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::limits::Limits;
 use super::not_utf8::NotUtf8;
+use super::tree;
 
 /// Why a payload is not taken as JSON.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,21 @@ pub enum JsonError {
     TooDeep {
         /// Levels accepted.
         limit: usize,
+    },
+    /// Nothing but white space.
+    #[error("the payload is empty; send a JSON object")]
+    Empty,
+    /// Zero bytes, and nothing else.
+    #[error("the payload holds nothing but zero bytes (NUL), {bytes} of them; send a JSON object")]
+    OnlyNul {
+        /// How many.
+        bytes: usize,
+    },
+    /// A key that an object has twice.
+    #[error("the key \"{key}\" is given twice; send it once")]
+    Twice {
+        /// The key, with the path that leads to it.
+        key: String,
     },
     /// A string as C keeps it, with its terminator.
     #[error("the payload ends with a zero byte (NUL); send the JSON without it")]
@@ -52,6 +68,14 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// # Errors
 /// See [`JsonError`].
 pub fn parse_bounded(payload: &[u8], limits: &Limits) -> Result<Value, JsonError> {
+    match read_bounded(payload, limits)? {
+        (tree, None) => Ok(tree),
+        (_, Some(key)) => Err(JsonError::Twice { key }),
+    }
+}
+
+/// The same, for who has a use for a tree with a key given twice: that key, with the path that leads to it.
+pub(super) fn read_bounded(payload: &[u8], limits: &Limits) -> Result<(Value, Option<String>), JsonError> {
     if payload.len() > limits.max_payload_bytes {
         return Err(JsonError::TooLong { bytes: payload.len(), limit: limits.max_payload_bytes });
     }
@@ -66,9 +90,11 @@ pub fn parse_bounded(payload: &[u8], limits: &Limits) -> Result<Value, JsonError
         _ => {}
     }
     match payload.trim_ascii_end() {
+        [] => Err(JsonError::Empty),
+        nothing if nothing.iter().all(|&byte| byte == 0) => Err(JsonError::OnlyNul { bytes: nothing.len() }),
         [.., 0] => Err(JsonError::TrailingNul),
         // What is not UTF-8 is no JSON either: which of the two it is, is looked at only then.
-        payload => serde_json::from_slice(payload).map_err(|error| match NotUtf8::find(payload) {
+        payload => tree::read(payload).map_err(|error| match NotUtf8::find(payload) {
             Some(at) => JsonError::NotUtf8 { at },
             None => error.into(),
         }),
@@ -124,11 +150,14 @@ mod tests {
         for (payload, part) in [
             (&b"{}\0"[..], "NUL"),
             (b"{}\0\n", "NUL"),
-            (b"\0", "NUL"),
+            (b"\0", "nothing but zero bytes (NUL), 1 of them"),
+            (b"\0\0\0\0", "nothing but zero bytes (NUL), 4 of them"),
+            (b" \n", "is empty"),
+            (b"{\"a\": [{\"b\": 1, \"b\": 2}]}", "the key \"a[0].b\" is given twice"),
             (b"{\0}\0", "UTF-16"),
             (b"\xFF\xFE{\0}\0", "UTF-16"),
             (b"\0{\0}", "UTF-16"),
-            (b"", "not valid JSON"),
+            (b"", "is empty"),
             (b"{\"a\":\xff}", "line 1, column 6: byte 0xFF (ÿ in Windows-1252) is not UTF-8"),
         ] {
             let error = parse_bounded(payload, &Limits::default()).unwrap_err().to_string();

@@ -21,6 +21,7 @@ mod request;
 mod response;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod values;
 
 pub(crate) use each::{ObjectGroup, bare_feature, group_by_object, properties_of};
@@ -34,7 +35,7 @@ pub use limits::Limits;
 pub(crate) use names::{MAX_NAME, first_digits, short_digest};
 pub use names::{NameError, check_folder_name, check_name, escape_name};
 pub use not_utf8::NotUtf8;
-pub use output::OUTPUT_KEYS;
+pub use output::{MOST_TOLERANCE, OUTPUT_KEYS};
 pub use parse::{MAX_CHIPS, MAX_IDS, parse_request, parse_request_with};
 pub use prompt::checked_box;
 pub use request::{

@@ -21,6 +21,9 @@ pub const OUTPUT_KEYS: &[&str] = &[
     "on_too_large",
 ];
 
+/// The greatest tolerance of simplification, in source pixels: of an outline on one chip nothing is left by then.
+pub const MOST_TOLERANCE: f64 = 1024.0;
+
 pub(super) fn output_from(value: &Value, inherited: OutputOptions, path: &str) -> Parsed<OutputOptions> {
     let path = format!("{path}output.");
     let Value::Object(object) = value else {
@@ -46,13 +49,16 @@ pub(super) fn output_from(value: &Value, inherited: OutputOptions, path: &str) -
             _ => return Err(wrong_type(&path, "on_too_large", value, "\"simplify\" or \"error\"")),
         };
     }
-    for (key, slot) in [("tolerance", &mut output.tolerance), ("min_area_m2", &mut output.min_area_m2)] {
-        if let Some(value) = given(object, key) {
-            *slot = value
-                .as_f64()
-                .filter(|n| n.is_finite() && *n >= 0.0)
-                .ok_or_else(|| wrong_type(&path, key, value, "a number of 0 or more"))?;
-        }
+    if let Some(value) = given(object, "tolerance") {
+        let pixels = value.as_f64().filter(|n| (0.0..=MOST_TOLERANCE).contains(n));
+        output.tolerance = pixels.ok_or_else(|| {
+            wrong_type(&path, "tolerance", value, "a number of source pixels from 0 to 1024")
+        })?;
+    }
+    if let Some(value) = given(object, "min_area_m2") {
+        let area = value.as_f64().filter(|n| n.is_finite() && *n >= 0.0);
+        output.min_area_m2 =
+            area.ok_or_else(|| wrong_type(&path, "min_area_m2", value, "a number of 0 or more"))?;
     }
     output.largest_only = boolean(object, &path, "largest_only")?.unwrap_or(output.largest_only);
     if let Some(value) = given(object, "finish") {

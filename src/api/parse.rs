@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::error::{Parsed, RequestError};
 use super::everything::everything_from;
 use super::geojson_prompt;
-use super::json::parse_bounded;
+use super::json::{JsonError, read_bounded};
 use super::keys::{ENTRY_KEYS, KEYS, names};
 use super::limits::Limits;
 use super::names::asked_folder;
@@ -49,12 +49,17 @@ fn parse(
     limits: &Limits,
     defaults: Option<&PromptItem>,
 ) -> Result<Request, (Option<RequestId>, RequestError)> {
-    let tree = parse_bounded(payload, limits).map_err(|e| (None, e.into()))?;
+    let (tree, twice) = read_bounded(payload, limits).map_err(|e| (None, e.into()))?;
     let Value::Object(object) = tree else {
         let found = kind_of(&tree);
         return Err((None, RequestError::bad("request", format!("is {found}; send a JSON object"))));
     };
     let id = readable_id(&object);
+    if let Some(key) = twice {
+        // Of two ids neither is known to be the asker's.
+        let id = id.filter(|_| !matches!(key.as_str(), "id" | "geosam" | "geosam.id"));
+        return Err((id, JsonError::Twice { key }.into()));
+    }
     if object.contains_key("type") {
         geojson_prompt::parse(object, limits, defaults).map_err(|e| (id, e))
     } else {

@@ -6,7 +6,7 @@ use super::error::{Parsed, RequestError};
 use super::limits::Limits;
 use super::request::{CrsChoice, PromptSet};
 use super::values::{given, numbers, whole, wrong_type};
-use crate::geo::Bounds;
+use crate::geo::{Bounds, Told};
 
 pub(super) fn prompt_from(
     object: &Map<String, Value>,
@@ -63,7 +63,7 @@ fn bounds_from(value: &Value, key: &str, crs: CrsChoice) -> Parsed<Bounds> {
 /// What is wrong with its sides.
 pub fn checked_box([west, south, east, north]: [f64; 4], crs: CrsChoice) -> Result<Bounds, String> {
     if south >= north {
-        return Err(format!("south {south} not smaller than north {north}"));
+        return Err(format!("south {} not smaller than north {}", Told(south), Told(north)));
     }
     let bounds = Bounds::new(west, south, east, north);
     let geographic = crs.is_geographic();
@@ -78,7 +78,7 @@ pub fn checked_box([west, south, east, north]: [f64; 4], crs: CrsChoice) -> Resu
                     " (a box across the antimeridian in the folder's own degrees needs 360 added to its east)"
                 }
             };
-            Err(format!("west {west} not smaller than east {east}{advice}"))
+            Err(format!("west {} not smaller than east {}{advice}", Told(west), Told(east)))
         }
     }
 }

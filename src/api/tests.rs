@@ -1,5 +1,7 @@
 //! Requests as strangers write them.
 
+mod refusals;
+
 use serde_json::{Value, json};
 
 use super::{CrsChoice, Finish, Limits, PromptSet, Request, RequestError, RequestId, parse_request};

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, Metadata};
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,8 @@ const EIO: i32 = 5;
 /// The names that geosam gives a manifest, and an old one.
 const MANIFEST: &str = "manifest.parquet";
 const PICKLED: &str = "manifest.pkl";
-/// The directory that it writes features into.
-const FEATURES: &str = "features";
+/// The directory that it writes features into, and as a card of FAT may spell it.
+const FEATURES: [&str; 2] = ["features", "FEATURES"];
 
 /// Directories that file systems have of their own: of ext, which only root may list, and of Windows.
 const OF_FILE_SYSTEMS: [&str; 3] = ["lost+found", "System Volume Information", "$RECYCLE.BIN"];
@@ -148,7 +149,27 @@ fn hint(path: &Path) -> String {
     found.map_or_else(String::new, |source| format!(", {}", source.directory().display()))
 }
 
+/// What a file is that holds others, by its first bytes.
+fn archive_kind(path: &Path) -> Option<&'static str> {
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(512).read_to_end(&mut head).ok()?;
+    let known: [(usize, &[u8], &str); 5] = [
+        (0, b"PK\x03\x04", "a ZIP archive"),
+        (0, b"\x1F\x8B", "compressed by gzip"),
+        (0, b"7z\xBC\xAF\x27\x1C", "a 7z archive"),
+        (0, b"Rar!", "a RAR archive"),
+        (257, b"ustar", "a tar archive"),
+    ];
+    let is = |(start, mark, _): &(usize, &[u8], &str)| {
+        head.get(*start..).is_some_and(|rest| rest.starts_with(mark))
+    };
+    known.into_iter().find(is).map(|(_, _, kind)| kind)
+}
+
 fn source_of_file(path: &Path) -> Result<FolderSource, CatalogError> {
+    if let Some(kind) = archive_kind(path) {
+        return Err(CatalogError::Archive { path: path.to_owned(), kind });
+    }
     match extension(&path.file_name().unwrap_or_default().to_string_lossy()).as_str() {
         "pkl" | "pickle" => Err(pickle(path)),
         "csv" => {
@@ -228,9 +249,9 @@ impl Listing {
 
     /// The folder whose manifest is in this directory.
     fn source(&self, directory: &Path) -> Result<Option<FolderSource>, CatalogError> {
-        let preferred = self.parquets.iter().find(|name| *name == MANIFEST);
+        let preferred = self.parquets.iter().find(|name| name.eq_ignore_ascii_case(MANIFEST));
         // Other programs keep tables and pickles too: beside features they are manifests.
-        let has_features = || directory.join(FEATURES).is_dir();
+        let has_features = || FEATURES.iter().any(|name| directory.join(name).is_dir());
         let is_ours = |name: &&String| match File::open(directory.join(name)).map(is_manifest) {
             Ok(Some(is_ours)) => is_ours,
             Ok(None) | Err(_) => has_features(),
@@ -247,7 +268,7 @@ impl Listing {
                 return Err(CatalogError::SeveralManifests { path: directory.to_owned(), names });
             }
         }
-        let pickled = self.pickles.iter().find(|name| *name == PICKLED);
+        let pickled = self.pickles.iter().find(|name| name.eq_ignore_ascii_case(PICKLED));
         if let Some(name) = pickled.or(self.pickles.first().filter(|_| has_features())) {
             return Err(pickle(&directory.join(name)));
         }

@@ -55,6 +55,17 @@ pub enum CatalogError {
         /// Its file name.
         name: String,
     },
+    /// A file that holds a folder, perhaps, and is none.
+    #[error(
+        "{path}: this is {kind}, and a folder is read as files; unpack it, and name the directory that holds its manifest",
+        path = path.display()
+    )]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What it is, as in `a ZIP archive`.
+        kind: &'static str,
+    },
     /// The manifest is not a Parquet file that can be read.
     #[error("{path}: not a readable Parquet file: {problem}", path = path.display())]
     NotParquet {
@@ -261,6 +272,7 @@ impl CatalogError {
             Self::Io { .. } => ErrorCode::CardError,
             Self::SeveralManifests { .. }
             | Self::Pickle { .. }
+            | Self::Archive { .. }
             | Self::NotParquet { .. }
             | Self::Unsupported { .. }
             | Self::MissingColumns { .. }

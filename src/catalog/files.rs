@@ -59,14 +59,30 @@ fn candidates(place: &Place, root: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// Where a chip's file lies; where it is nowhere, the place beside the manifest where it should.
+/// A directory under `root` as a card of FAT may spell it that was copied by a program which knows short names only;
+/// `None` where that is the same.
+fn upper_cased(directory: &Path, root: &Path) -> Option<PathBuf> {
+    let below = directory.strip_prefix(root).ok()?.to_str()?;
+    let upper = below.to_ascii_uppercase();
+    (upper != below).then(|| root.join(upper))
+}
+
+/// Where a chip's file lies, in upper case too where it is there in no other (`CHIP_1.PT`); where it is nowhere, the place
+/// beside the manifest where it should.
 pub(super) fn locate(table: &ChipTable, chip: usize, root: &Path) -> PathBuf {
     let (stem, suffix) = table.file(chip);
     let file = format!("{stem}{suffix}");
     let Some(place) = table.places().get(table.place(chip) as usize) else { return root.join(file) };
     let all = candidates(place, root);
     let found = all.iter().map(|directory| directory.join(&file)).find(|path| path.is_file());
-    found.unwrap_or_else(|| root.join(FEATURES).join(file))
+    let upper_file = file.to_ascii_uppercase();
+    let in_upper_case = || {
+        let directories =
+            all.iter().flat_map(|as_is| [Some(as_is.clone()), upper_cased(as_is, root)]).flatten();
+        let spelled = directories.flat_map(|directory| [directory.join(&upper_file), directory.join(&file)]);
+        spelled.into_iter().find(|path| path.is_file())
+    };
+    found.or_else(in_upper_case).unwrap_or_else(|| root.join(FEATURES).join(&file))
 }
 
 /// Which chips have their files.
@@ -88,7 +104,9 @@ impl Presence {
                 let mut numbers = Vec::new();
                 for directory in candidates(place, root) {
                     let number = *known.entry(directory).or_insert_with_key(|directory| {
-                        listings.push(Listing::read(directory, &hasher));
+                        let as_is = Listing::read(directory, &hasher);
+                        let upper = as_is.0.is_empty().then(|| upper_cased(directory, root)).flatten();
+                        listings.push(upper.map_or(as_is, |upper| Listing::read(&upper, &hasher)));
                         listings.len() - 1
                     });
                     if !listings[number].0.is_empty() {
@@ -105,9 +123,16 @@ impl Presence {
                 name.clear();
                 name.push_str(stem);
                 name.push_str(suffix);
-                let hash = hasher.hash_one(name.as_bytes());
                 let places = places.get(table.place(chip) as usize);
-                !places.is_some_and(|numbers| numbers.iter().any(|&n| listings[n].has(hash)))
+                let is_listed = |name: &str| {
+                    let hash = hasher.hash_one(name.as_bytes());
+                    places.is_some_and(|numbers| numbers.iter().any(|&n| listings[n].has(hash)))
+                };
+                if is_listed(&name) {
+                    return false;
+                }
+                name.make_ascii_uppercase();
+                !is_listed(&name)
             })
             // A table has less than 2^32 chips.
             .map(|chip| chip as u32)

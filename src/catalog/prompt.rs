@@ -1,7 +1,7 @@
 //! The geometry of a prompt in a folder's CRS. How it is made from a request is the engine's affair.
 
 use super::CatalogError;
-use crate::geo::Bounds;
+use crate::geo::{Bounds, Told};
 
 /// Where a prompt lies: points, a box, or both, in the CRS of the folder that is searched.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,6 +54,7 @@ impl PromptGeometry {
                 )));
             }
             if w > e || s > n {
+                let [w, s, e, n] = [w, s, e, n].map(Told);
                 return Err(bad(format!(
                     "has the box {w}, {s}, {e}, {n}: the order is west, south, east, north"
                 )));

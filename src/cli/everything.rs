@@ -12,7 +12,7 @@ use super::finish_args::FinishArgs;
 use super::models_dir::{MODELS_VARIABLE, models_dir};
 use super::output::note;
 use super::segment::{CACHE_BYTES, all_cores, open_folders};
-use super::segment_args::{Drawing, bounds, checked_sides, crs, tolerance};
+use super::segment_args::{Drawing, area, bounds, checked_sides, crs, tolerance};
 use crate::api::{CrsChoice, EverythingOptions, MOST_POINTS_PER_SIDE, OutputOptions, PromptItem, PromptSet};
 use crate::engine::{Engine, EngineChoice, EngineOptions, FoundObject, Step, Survey};
 use crate::geo::Bounds;
@@ -80,7 +80,7 @@ pub struct Args {
     pub tolerance: f64,
 
     /// Parts with a smaller area on the ground are left out, in square metres.
-    #[arg(long, value_name = "M2", default_value_t = 0.0, value_parser = tolerance)]
+    #[arg(long, value_name = "M2", default_value_t = 0.0, value_parser = area)]
     pub min_area: f64,
 
     /// Holes, staircases, right angles, measures.

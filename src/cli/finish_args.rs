@@ -2,14 +2,14 @@
 
 use clap::Args as ClapArgs;
 
-use super::segment_args::tolerance;
+use super::segment_args::{area, not_negative};
 use crate::api::{Finish, MOST_SMOOTH, OutputOptions};
 
 /// `--fill-holes`, `--smooth`, `--right-angles`, `--measures`.
 #[derive(Debug, Clone, Copy, ClapArgs)]
 pub struct FinishArgs {
     /// Holes with a smaller area on the ground are filled, in square metres.
-    #[arg(long, value_name = "M2", default_value_t = 0.0, value_parser = tolerance)]
+    #[arg(long, value_name = "M2", default_value_t = 0.0, value_parser = area)]
     pub fill_holes: f64,
 
     /// Smooth the staircases of pixels over so many source pixels; the outline moves by no more than that, and keeps its area. 2 is a
@@ -38,7 +38,7 @@ impl FinishArgs {
 }
 
 fn smooth(text: &str) -> Result<f64, String> {
-    match tolerance(text) {
+    match not_negative(text) {
         Ok(value) if value <= MOST_SMOOTH => Ok(value),
         _ => Err(format!("staircases are smoothed over 0 to {MOST_SMOOTH} pixels")),
     }

@@ -10,7 +10,8 @@ use super::ending::{check_geojson, check_png};
 use super::finish_args::FinishArgs;
 use super::models_dir::MODELS_VARIABLE;
 use crate::api::{
-    CrsChoice, MAX_CHIPS, Multimask, OutputOptions, PromptItem, PromptSet, Vectorization, checked_box,
+    CrsChoice, MAX_CHIPS, MOST_TOLERANCE, Multimask, OutputOptions, PromptItem, PromptSet, Vectorization,
+    checked_box,
 };
 use crate::engine::EngineChoice;
 use crate::geo::Bounds;
@@ -84,7 +85,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["points", "bbox"])]
     pub request: Option<PathBuf>,
 
-    /// Where the answer goes; `-` is standard output.
+    /// Where the answer goes; `-` is standard output. It is GeoJSON, whatever the prompts came in: a file ends in .geojson, or in
+    /// .geojsonl where it holds an answer or a Feature a line.
     #[arg(long, value_name = "FILE|-", default_value = "-")]
     pub output: PathBuf,
 
@@ -307,9 +309,21 @@ pub(super) fn crs(text: &str) -> Result<CrsChoice, String> {
 }
 
 pub(super) fn tolerance(text: &str) -> Result<f64, String> {
-    match numbers(text)?[..] {
-        [value] if value >= 0.0 => Ok(value),
-        _ => Err("a tolerance is one number of 0 or more".to_owned()),
+    match not_negative(text) {
+        Ok(value) if value <= MOST_TOLERANCE => Ok(value),
+        _ => Err(format!("a tolerance is one number of source pixels from 0 to {MOST_TOLERANCE}")),
+    }
+}
+
+pub(super) fn area(text: &str) -> Result<f64, String> {
+    not_negative(text).map_err(|()| "an area is one number of square metres, 0 or more".to_owned())
+}
+
+/// One number that is not negative.
+pub(super) fn not_negative(text: &str) -> Result<f64, ()> {
+    match numbers(text).as_deref() {
+        Ok(&[value]) if value >= 0.0 => Ok(value),
+        _ => Err(()),
     }
 }
 

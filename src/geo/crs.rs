@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proj4rs::Proj;
 
-use super::error::GeoError;
+use super::error::{GeoError, NAMELESS};
 use super::tested_codes::RANGES;
 
 /// What stands in the way of a code outside the tested list.
@@ -67,6 +67,7 @@ impl Crs {
 
     /// The CRS of a PROJ.4 text made by ourselves, never by a user.
     pub(super) fn from_proj4(proj4: String, epsg: Option<u32>, name: String) -> Result<Self, GeoError> {
+        let name = if name.trim().is_empty() { NAMELESS.to_owned() } else { name };
         let proj = Proj::from_proj_string(&proj4)
             .map_err(|error| GeoError::unknown_crs(&name, format!("its parameters are refused ({error})")))?;
         Ok(Self(Arc::new(Definition { epsg, name, proj4, proj })))

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use super::crs::Crs;
 use super::error::GeoError;
+use super::told::Told;
 
 /// A horizontal CRS by its parameters.
 #[derive(Debug, Default)]
@@ -292,7 +293,7 @@ impl Projection {
         };
         match plausible {
             true => Ok(Some(*value)),
-            false => Err(format!("its parameter {name} = {value} is out of range")),
+            false => Err(format!("its parameter {name} = {} is out of range", Told(*value))),
         }
     }
 
@@ -312,7 +313,7 @@ impl Projection {
             return Err(format!("its parameter {name} is not understood"));
         }
         if !(1e-3..1e4).contains(&self.unit) {
-            return Err(format!("its unit of {} m is out of range", self.unit));
+            return Err(format!("its unit of {} m is out of range", Told(self.unit)));
         }
         if method == Method::Lambert2 && second.is_none() {
             method = Method::Lambert1;

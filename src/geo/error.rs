@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::told::Told;
 use crate::error_code::ErrorCode;
 
 /// Errors of the geography module. Each says what to do about it.
@@ -27,7 +28,7 @@ pub enum GeoError {
         problem: String,
     },
     /// A coordinate is not a number or lies outside what its own CRS can express.
-    #[error("({x}, {y}) is not a position in {crs}: {problem}")]
+    #[error("({}, {}) is not a position in {crs}: {problem}", Told(*x), Told(*y))]
     BadPosition {
         /// Easting or longitude as given.
         x: f64,
@@ -39,7 +40,7 @@ pub enum GeoError {
         problem: &'static str,
     },
     /// The position exists, but the target CRS cannot express it.
-    #[error("({x}, {y}) in {from} lies outside the area where {to} is defined")]
+    #[error("({}, {}) in {from} lies outside the area where {to} is defined", Told(*x), Told(*y))]
     OutOfDomain {
         /// Easting or longitude as given.
         x: f64,
@@ -82,9 +83,13 @@ impl GeoError {
     }
 
     pub(super) fn unknown_crs(name: &str, problem: impl Into<String>) -> Self {
+        let name = if name.trim().is_empty() { NAMELESS } else { name };
         Self::UnknownCrs { name: shortened(name), problem: problem.into() }
     }
 }
+
+/// What stands in a message where a definition has no name.
+pub(super) const NAMELESS: &str = "(a definition without a name)";
 
 /// At most 60 characters of a text, for a message.
 fn shortened(text: &str) -> String {

@@ -28,6 +28,26 @@ fn chips_of_a_moved_folder_are_found_in_every_layout() {
 }
 
 #[test]
+fn chips_that_a_card_spells_in_upper_case_are_found() {
+    for on_card in ["features/CHIP_1.PT", "FEATURES/CHIP_1.PT", "FEATURES/chip_1.pt", "CHIP_1.PT"] {
+        let card = tempfile::tempdir().unwrap();
+        let mut rows = grid_rows(1, 1);
+        rows[0].feature_path = Some("/home/gis/out/layer/features/chip_1.pt".to_owned());
+        let manifest = ManifestBuilder::new(rows).write(card.path());
+        fs::rename(manifest, card.path().join("MANIFEST.PARQUET")).unwrap();
+        let expected = card.path().join(on_card);
+        touch(&expected);
+        let folder = open_one(card.path());
+        assert_eq!(folder.chip(0).unwrap().path(), expected);
+        assert_eq!(folder.presence().count_missing(), 0, "{on_card}");
+        // What is there as the manifest has it goes first.
+        let as_is = card.path().join("features/chip_1.pt");
+        touch(&as_is);
+        assert_eq!(folder.chip(0).unwrap().path(), as_is);
+    }
+}
+
+#[test]
 fn the_layers_of_one_manifest_stay_apart() {
     let card = tempfile::tempdir().unwrap();
     let mut rows = grid_rows(2, 1);

@@ -34,6 +34,31 @@ fn the_only_parquet_file_is_the_manifest_whatever_its_name() {
 }
 
 #[test]
+fn an_archive_of_a_folder_is_told_to_be_unpacked() {
+    let card = tempfile::tempdir().unwrap();
+    let mut tar = vec![0u8; 512];
+    tar[257..262].copy_from_slice(b"ustar");
+    for (name, bytes, told) in [
+        ("valley.zip", &b"PK\x03\x04\x14\0"[..], "this is a ZIP archive"),
+        ("valley.parquet", b"PK\x03\x04\x14\0", "this is a ZIP archive"),
+        ("valley.tar.gz", b"\x1F\x8B\x08\0", "this is compressed by gzip"),
+        ("valley.7z", b"7z\xBC\xAF\x27\x1C\0\x04", "this is a 7z archive"),
+        ("valley.tar", &tar, "this is a tar archive"),
+    ] {
+        let path = card.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let error = Folder::discover(&path).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::FolderNotReady);
+        let text = error.to_string();
+        assert!(text.contains(told) && text.contains("unpack it"), "{text}");
+    }
+    // Too short to be any.
+    fs::write(card.path().join("short"), b"P").unwrap();
+    let error = Folder::discover(&card.path().join("short")).unwrap_err().to_string();
+    assert!(error.contains("not a readable Parquet file"), "{error}");
+}
+
+#[test]
 fn one_bad_folder_does_not_hide_the_others() {
     let card = tempfile::tempdir().unwrap();
     ManifestBuilder::new(grid_rows(1, 1)).write(&card.path().join("good"));

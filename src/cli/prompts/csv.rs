@@ -28,7 +28,9 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
         let told = "is no text, and no format that is read here; save it as GeoJSON or CSV";
         return Err(PromptsError::unreadable(path, told));
     }
-    let (declared, text) = declared_delimiter(text);
+    let whole = text;
+    let (declared, text) = declared_delimiter(whole);
+    let mut lines = Lines { text: whole, at: 0, line: 1 };
     let delimiter = declared.unwrap_or_else(|| delimiter(text));
     let mut table = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text);
     let failed = |error: csv::Error| PromptsError::unreadable(path, error.to_string());
@@ -46,8 +48,9 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
         }
         let (place, feature) = match row {
             Ok(row) => {
-                let line = row.position().map_or(index as u64 + 2, csv::Position::line);
-                let line = line + u64::from(declared.is_some());
+                let before = whole.len() - text.len();
+                let start = row.position().and_then(|position| usize::try_from(position.byte()).ok());
+                let line = start.map_or(index as u64 + 2, |start| lines.line_of(before + start));
                 (format!("line {line}"), columns.feature(&header, &row, delimiter))
             }
             Err(error) => (format!("row {}", index + 1), Err(error.to_string())),
@@ -55,6 +58,28 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
         drawn.features.push(DrawnFeature { place, feature });
     }
     Ok(drawn)
+}
+
+/// Counts the lines of a text: the reader takes the two bytes that end one on Windows for the end and a beginning.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line, from 1, of the first byte from a place on that ends none. Places ascend.
+    fn line_of(&mut self, place: usize) -> u64 {
+        while let Some(&byte) = self.text.get(self.at) {
+            if self.at >= place && !matches!(byte, b'\r' | b'\n') {
+                break;
+            }
+            let next = self.text.get(self.at + 1);
+            self.line += u64::from(byte == b'\n' || (byte == b'\r' && next != Some(&b'\n')));
+            self.at += 1;
+        }
+        self.line
+    }
 }
 
 /// What parts the columns as the first line says it, `sep=;`, as Excel takes and others write it; and the text after it.
@@ -179,6 +204,25 @@ mod tests {
 
     fn features(text: &str) -> Vec<Result<Value, String>> {
         read(Path::new("t.csv"), text.as_bytes()).unwrap().features.into_iter().map(|f| f.feature).collect()
+    }
+
+    #[test]
+    fn a_row_is_told_by_its_line_however_lines_end_and_whatever_stands_before() {
+        let rows = ["lon,lat,name", "1,2,a", "", "3,4,\"two{end}lines\"", "5,6,c", "x,y,z"];
+        for end in ["\n", "\r\n", "\r"] {
+            for first in ["", "sep=,"] {
+                let mut lines: Vec<String> = rows.iter().map(|row| row.replace("{end}", end)).collect();
+                if !first.is_empty() && end != "\r" {
+                    lines.insert(0, first.to_owned());
+                }
+                let shift = lines.len() - rows.len();
+                let text = lines.join(end);
+                let drawn = read(Path::new("t.csv"), text.as_bytes()).unwrap();
+                let told: Vec<&str> = drawn.features.iter().map(|drawn| drawn.place.as_str()).collect();
+                let expected = [2, 4, 6, 7].map(|line| format!("line {}", line + shift));
+                assert_eq!(told, expected, "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -31,10 +31,12 @@ pub(super) struct DrawnFeature {
 #[derive(Debug, thiserror::Error)]
 pub enum PromptsError {
     /// Nothing is in it.
-    #[error("{path}: has no features; save the layer again with its features")]
+    #[error("{path}: {problem}")]
     Empty {
         /// The file.
         path: PathBuf,
+        /// What it has instead, and what to do.
+        problem: &'static str,
     },
     /// None of its features is a prompt.
     #[error("{path}: none of {count} objects is a prompt; {place}: {reason}")]
@@ -90,21 +92,37 @@ impl PromptsError {
 /// Reads a file of prompts, `-` for standard input.
 pub(super) fn read(path: &Path) -> Result<Drawn, CliError> {
     let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
+    let is_piped = path == Path::new("-");
+    let read = if is_piped {
         std::io::stdin().take(MOST_BYTES + 1).read_to_end(&mut bytes)
     } else {
         File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
     };
     read.map_err(CliError::file(path))?;
+    let path = if is_piped { Path::new("standard input") } else { path };
     if bytes.len() as u64 > MOST_BYTES {
         let problem = format!("has more than {} MB; split it", MOST_BYTES >> 20);
         return Err(PromptsError::unreadable(path, problem).into());
     }
     let drawn = features(path, &bytes)?;
     if drawn.features.is_empty() {
-        return Err(PromptsError::Empty { path: path.to_owned() }.into());
+        return Err(
+            PromptsError::Empty { path: path.to_owned(), problem: nothing_in(&bytes, is_piped) }.into()
+        );
     }
     Ok(drawn)
+}
+
+/// What there is where there are no features.
+fn nothing_in(bytes: &[u8], is_piped: bool) -> &'static str {
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
+    match text.first() {
+        None if is_piped => "nothing came; pipe in GeoJSON, FlatGeobuf or CSV with points, boxes or areas",
+        None => "is empty; give a file of GeoJSON, FlatGeobuf or CSV with points, boxes or areas",
+        Some(b'{' | b'[' | 0x1E) => "has no features; save the layer again with its features",
+        _ if text.starts_with(b"fgb") => "has no features; save the layer again with its features",
+        _ => "has names of columns and no rows below them; write a point, a box or a geometry in each row",
+    }
 }
 
 /// The features of a file's bytes.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Clerk, Then};
 use crate::ErrorCode;
 use crate::api::Response;
-use crate::bus::{AckToken, BusClient, IncomingMessage};
+use crate::bus::{AckToken, BusClient, IncomingMessage, Topics};
 use crate::service::admission::{Admission, Cancellation};
 use crate::service::job::{Job, ReplyTo};
 use crate::service::performed::{Performed, to_bytes};
@@ -115,9 +115,12 @@ impl<C: BusClient> Clerk<C> {
         if self.foreign_topics.len() >= MOST_FOREIGN_TOPICS || self.foreign_topics.contains(&wanted) {
             return;
         }
+        let why = match Topics::check_response_topic(&wanted) {
+            Err(problem) => format!("which {problem}"),
+            Ok(()) => "which no prefix in limits.response_prefixes allows".to_owned(),
+        };
         let text = format!(
-            "nothing is answered on the response topic {}, which no prefix in limits.response_prefixes allows; the answer \
-             goes to {plain}",
+            "nothing is answered on the response topic {}, {why}; the answer goes to {plain}",
             wanted.chars().take(SHOWN).collect::<String>()
         );
         tracing::warn!("{text}");

@@ -5,6 +5,7 @@ use std::fs;
 
 use super::layers::POINT;
 use super::*;
+use crate::bus::Properties;
 use crate::service::attempts::Attempts;
 use crate::store::{Store, StoreLimits};
 
@@ -70,6 +71,66 @@ fn a_page_is_bounded_whatever_its_request_names_and_the_next_goes_on_where_it_en
         offset = next;
     }
     assert_eq!(ids, (0..1000).map(|n| n.to_string()).collect::<Vec<_>>());
+    scene.service.stop();
+}
+
+#[test]
+fn a_page_that_holds_no_object_is_told_the_bound_that_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let layers = dir.path().join("state/layers");
+    fs::create_dir_all(&layers).unwrap();
+    let feature = |padding: usize| {
+        let padding = "x".repeat(padding);
+        format!(r#"{{"type":"Feature","id":"1","geometry":null,"properties":{{"p":"{padding}"}}}}"#)
+    };
+    fs::write(layers.join("small.geojsonl"), feature(10) + "\n").unwrap();
+    fs::write(layers.join("large.geojsonl"), feature(100_000) + "\n").unwrap();
+    let scene = scene_in(dir, ServiceOptions { max_answer_bytes: 64 << 10, ..ServiceOptions::default() });
+    let told = |id: &str, layer: &str, output: &str| {
+        let answer = scene.served("fetch", id, &format!(r#""layer":"{layer}","output":{{{output}}}"#));
+        assert_eq!(answer["error"]["code"], "TOO_LARGE", "{answer}");
+        answer["error"]["message"].as_str().unwrap().to_owned()
+    };
+    for (id, bytes) in [("f1", 1), ("f2", 1000)] {
+        let text = told(id, "small", &format!(r#""max_bytes":{bytes}"#));
+        assert!(text.contains(&format!("more than the {bytes} of output.max_bytes; raise that")), "{text}");
+    }
+    // No request may raise the board's own bound.
+    let text = told("f3", "large", r#""max_bytes":100000000"#);
+    assert!(text.contains("geosam-edge export") && !text.contains("raise"), "{text}");
+    scene.service.stop();
+}
+
+#[test]
+fn a_response_topic_over_its_bounds_is_told_the_bound_and_no_prefix_is_blamed() {
+    let scene = scene();
+    let deep = format!("geosam/edge/response/c1/{}", ["x"; 40].join("/"));
+    let long = format!("geosam/edge/response/c1/{}", "x".repeat(300));
+    let told = || -> Vec<String> {
+        let published = scene.broker.published();
+        let events = published.iter().filter(|m| m.topic == "geosam/edge/event/response_topic_refused");
+        let text =
+            |m: &OutgoingMessage| serde_json::from_slice::<Value>(&m.payload).unwrap()["message"].to_string();
+        events.map(text).collect()
+    };
+    for (count, (topic, why)) in
+        [(deep, "has more than 32 levels"), (long, "is longer than 256 bytes")].into_iter().enumerate()
+    {
+        let properties = Properties { response_topic: Some(topic), ..Properties::default() };
+        let request = OutgoingMessage::new("geosam/edge/request/c1/list", format!(r#"{{"id":"{count}"}}"#));
+        scene.broker.publish(request.with(properties));
+        scene.until("the event", || told().len() == count + 1);
+        let text = &told()[count];
+        assert!(text.contains(why) && !text.contains("prefix"), "{text}");
+        let answers = || -> Vec<Value> {
+            let published = scene.broker.published();
+            let own = published.iter().filter(|m| m.topic == "geosam/edge/response/c1/list");
+            own.map(|m| serde_json::from_slice(&m.payload).unwrap()).collect()
+        };
+        scene.until("the answer", || answers().len() == count + 1);
+        assert_eq!(answers()[count]["error"]["code"], "BAD_REQUEST");
+        assert!(answers()[count]["error"]["message"].to_string().contains(why));
+    }
     scene.service.stop();
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::ENVELOPE;
 use crate::ErrorCode;
 use crate::api::{CrsChoice, Request, Response, nesting};
-use crate::layers::Filter;
+use crate::layers::{Filter, LayerError};
 use crate::service::context::Context;
 use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal};
@@ -46,8 +46,20 @@ impl Context {
         let offset = request.offset.unwrap_or(0);
         let limit = request.limit.unwrap_or(PAGE);
         let filter = filter_of(request)?;
-        let bound = bound.saturating_sub(ENVELOPE);
-        let page = self.layers.fetch_where(&layer, offset, limit, bound, &filter)?;
+        let room = bound.saturating_sub(ENVELOPE);
+        let page = self.layers.fetch_where(&layer, offset, limit, room, &filter);
+        let page = page.map_err(|error| match error {
+            // It knows the room that is left for objects, not what was asked for.
+            LayerError::ObjectTooLarge { layer, index, bytes, .. } if bound < self.answers.most => {
+                let text = format!(
+                    "object {index} of layer {layer} needs {} bytes with what an answer has around it, more than the {bound} \
+                     of output.max_bytes; raise that, or take the layer with `geosam-edge export`",
+                    bytes + ENVELOPE
+                );
+                Refusal(ErrorCode::TooLarge, text)
+            }
+            other => other.into(),
+        })?;
         // As they stand in the file: read as values they would take many times their room.
         let readable = page.lines.iter().filter(|line| nesting(line.as_bytes()) <= DEEPEST);
         let features = readable.map(String::as_str).collect::<Vec<_>>().join(",");
