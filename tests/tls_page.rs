@@ -205,6 +205,62 @@ fn who_follows_the_page_has_a_board_and_a_client_that_know_each_other_and_nobody
 }
 
 #[test]
+fn who_follows_the_page_with_passwords_has_a_board_and_a_client_with_rights_of_their_own() {
+    if !is_installed("mosquitto") {
+        assert!(std::env::var_os("GEOSAM_REQUIRE_MOSQUITTO").is_none(), "mosquitto is not installed");
+        eprintln!("SKIPPED: mosquitto is not installed");
+        return;
+    }
+    let mut machine = Machine::new();
+    let steps = blocks("sh");
+    machine.done(&steps[0]);
+    machine.done(&steps[1]);
+    machine.done("install -m 644 ca.pem /etc/geosam-edge/");
+    let drop_in = machine.dir.path().join("etc/mosquitto/conf.d/geosam-edge.conf");
+    let mut text = fs::read_to_string(&drop_in).unwrap();
+    for setting in ["require_certificate true\n", "use_identity_as_username true\n"] {
+        assert!(text.contains(setting));
+        text = text.replace(setting, "");
+    }
+    fs::write(&drop_in, text + "password_file /etc/mosquitto/geosam-edge.passwords\n").unwrap();
+    // The page's commands ask for the passwords.
+    let made = blocks("").into_iter().find(|block| block.contains("mosquitto_passwd")).unwrap();
+    for line in made.lines().filter(|line| line.contains("mosquitto_passwd ")) {
+        machine.done(&format!(
+            "{} 'word of {}'",
+            line.replace("mosquitto_passwd ", "mosquitto_passwd -b "),
+            user_of(line)
+        ));
+    }
+    let own = blocks("").into_iter().find(|block| block.contains("/etc/geosam-edge/password")).unwrap();
+    machine.done(&own.replace("the password of board-7", "word of board-7"));
+    machine.start_broker();
+
+    let settings = machine.here(&blocks("toml")[1]);
+    let (_, of_broker) = settings.split_once("[broker]\n").unwrap();
+    let (url, more) = of_broker.split_once('\n').unwrap();
+    let url = url.trim_start_matches("url = ").trim_matches('"');
+    let mut board = Board::configured(url, "board-7", &fixture("folder_sam"), &fixture("models"), more);
+    board.start();
+    board.wait_for_log("connected to the broker");
+    let as_survey = |password: &str| {
+        let flags = format!("-h broker.lan -p 8883 --cafile ca.pem -u survey -P '{password}'");
+        let heard = machine.shell(&format!("mosquitto_sub {flags} -t 'geosam/board-7/folder/+' -v -W 2"));
+        String::from_utf8_lossy(&heard.stdout).into_owned()
+    };
+    let start = Instant::now();
+    while !as_survey("word of survey").contains("geosam/board-7/folder/folder_sam") {
+        assert!(start.elapsed() < patience(), "the client hears nothing: {}", machine.log());
+    }
+    assert_eq!(as_survey("another word"), "");
+}
+
+/// The user that a line of `mosquitto_passwd` is for.
+fn user_of(line: &str) -> &str {
+    line.split_whitespace().last().unwrap()
+}
+
+#[test]
 fn what_lies_there_is_not_written_over() {
     let machine = Machine::new();
     fs::create_dir(machine.dir.path().join("geosam-certificates")).unwrap();

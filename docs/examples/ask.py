@@ -2,9 +2,10 @@
 
     pip install paho-mqtt
     python ask.py LON LAT [--board board-7] [--host 127.0.0.1] [--port 1883] [--v311] [--save LAYER]
-                  [--ca ca.pem --cert survey.pem --key survey.key]
+                  [--vectorization pixel|simplified] [--ca ca.pem --cert survey.pem --key survey.key]
 
-With --save the object is saved in a layer on the board. Requests and answers have QoS 1 and the session with the broker is
+With --save the object is saved in a layer on the board; --vectorization says how outlines are drawn, as in "output" of
+docs/mqtt.md. Requests and answers have QoS 1 and the session with the broker is
 kept, so an answer that comes while this script is not connected is not lost: the next run hears it. A board that nobody is
 called is told before anything is asked: each board keeps its state at the broker.
 
@@ -97,16 +98,19 @@ def main():
     parser.add_argument("--port", type=int, default=1883)
     parser.add_argument("--v311", action="store_true", help="MQTT 3.1.1 instead of 5")
     parser.add_argument("--save", metavar="LAYER", help="save the object in this layer of the board")
+    parser.add_argument("--vectorization", choices=["pixel", "simplified"], default="pixel",
+                        help="outlines along the edges of pixels, or simplified [default: pixel]")
     parser.add_argument("--ca", help="certificate of the broker's authority: TLS (docs/tls.md)")
     parser.add_argument("--cert", help=f"certificate of the user {CLIENT}")
     parser.add_argument("--key", help="its key")
     options = parser.parse_args()
     board, point = Board(options), [[options.lon, options.lat]]
     board.look_around()
+    output = {"vectorization": options.vectorization}
     if options.save:
-        print(json.dumps(board.ask("save", layer=options.save, points=point)["saved"]["feature"]))
+        print(json.dumps(board.ask("save", layer=options.save, points=point, output=output)["saved"]["feature"]))
     else:
-        print(json.dumps(board.ask("segment", points=point)["result"]))
+        print(json.dumps(board.ask("segment", points=point, output=output)["result"]))
     board.leave()
 
 

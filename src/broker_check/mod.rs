@@ -237,11 +237,13 @@ impl<'a> Examination<'a> {
             }
         }
         let announced = board.session.max_packet_bytes;
+        let most = self.options.queue.max_packet_bytes;
         let told =
             announced.map(|bytes| format!(", and announces a limit of {}", size(bytes))).unwrap_or_default();
         match fault {
             None => {
-                let message = format!("payloads of up to {} come through{told}", size(largest));
+                let message =
+                    format!("payloads of up to {} come through{told}{}", size(largest), ends(largest, most));
                 self.found("sizes", Verdict::Good, message);
             }
             Some(reason) => {
@@ -327,6 +329,19 @@ fn absent(taken: usize, came: usize) -> (Verdict, String) {
          lost: {advice}"
     );
     (Verdict::Lacking, message)
+}
+
+/// Why nothing larger was tried.
+fn ends(largest: usize, most: usize) -> String {
+    if Some(&largest) == SIZES.last() {
+        "; larger ones are not tried here: that the broker takes them is found out when an answer is as large"
+            .to_owned()
+    } else {
+        format!(
+            "; larger ones do not go with packets of {} at the most (broker.max_packet_bytes)",
+            size(most)
+        )
+    }
 }
 
 /// Bytes as people say them.

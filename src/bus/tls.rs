@@ -235,6 +235,16 @@ fn certificate(error: &RustlsError, host: &str, words: &TlsWords) -> Option<Stri
             "the certificate of {peer} is signed by an authority that {section}.ca does not hold; give the file of the one \
              that signed it"
         ),
+        CertificateError::BadSignature => format!(
+            "the certificate of {peer} was not issued by the authority in {section}.ca, though that has the same name: it \
+             was made anew, perhaps; give the file of the one that signed the certificate"
+        ),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => format!(
+            "the certificate of {peer} is not one for servers ({problem}); have one issued with extendedKeyUsage=serverAuth"
+        ),
+        CertificateError::BadEncoding => {
+            format!("the certificate of {peer} cannot be read; make it anew: {extensions}")
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => format!(
             "the certificate of {peer} has expired, or the board's clock is wrong ({problem}); boards without a battery \
              start at the time of the image"

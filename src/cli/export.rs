@@ -9,10 +9,13 @@ use clap::ArgAction;
 use super::CliError;
 use super::ending::layer_format;
 use super::export_project;
+use super::export_told::tell;
 use super::layer_filter::LayerFilterArgs;
-use super::output::{Output, note};
+use super::output::Output;
+use super::serve::ServeError;
 use super::state_dir::state_dir;
 use super::unfinished::Unfinished;
+use crate::config::{Config, Overrides};
 use crate::durable::{sync_dir, unfinished_name};
 use crate::layers::Filter;
 use crate::layers::export::{ExportError, Exported, Format, Settings, export, export_gpkg, export_poly};
@@ -30,7 +33,8 @@ Examples:
 /// Write a layer of saved objects in a format that other programs read.
 ///
 /// GeoJSON, FlatGeobuf and GeoPackage keep everything. The others keep what their readers know: what is lost (holes, objects
-/// that are no polygons) is told. An empty layer is refused by all but GeoJSON, FlatGeobuf and KML.
+/// that are no polygons) is told. An empty layer is refused by all but GeoJSON, FlatGeobuf and KML; of several layers for a
+/// GeoPackage those with nothing in them are left out and told.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct ExportArgs {
@@ -40,6 +44,9 @@ pub struct ExportArgs {
     /// State directory of the service, which may be running [default: ./state, else that of the appliance]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Configuration of the service (TOML), for its state directory
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Format to write [default: by the ending of the output, else geojson]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
@@ -76,17 +83,28 @@ impl ExportArgs {
         };
         self.check(format)?;
         let filter = self.which.filter()?;
-        let state = state_dir(self.state.as_deref());
+        let state = self.state()?;
         let exported = match format {
             Format::GeoPackage => self.gpkg(&state, &filter)?,
             Format::Poly => self.poly(&state, &filter)?,
             format => self.stream(&state, format, filter)?,
         };
         if let (Some(project), Some(folder)) = (&self.qgis_project, &self.folder) {
-            export_project::write(project, &self.output, &self.layers, folder)?;
+            let written = self.layers.iter().filter(|layer| !exported.empty.contains(layer)).cloned();
+            export_project::write(project, &self.output, &written.collect::<Vec<_>>(), folder)?;
         }
-        self.tell(format, &exported);
+        tell(self, format, &exported);
         Ok(exported)
+    }
+
+    /// The state directory: as it is said, else as the configuration says it.
+    fn state(&self) -> Result<PathBuf, CliError> {
+        match (&self.state, &self.config) {
+            (None, Some(config)) => {
+                Ok(Config::load(Some(config), &Overrides::default()).map_err(ServeError::from)?.state)
+            }
+            (state, _) => Ok(state_dir(state.as_deref())),
+        }
     }
 
     /// Flags that the format does not know.
@@ -179,42 +197,6 @@ impl ExportArgs {
         sync_dir(parent).map_err(failed)?;
         Ok(exported)
     }
-
-    /// What was written, and what people should know of it.
-    fn tell(&self, format: Format, exported: &Exported) {
-        let Exported { features, skipped, holed, large } = *exported;
-        let layers = self.layers.join(", ");
-        tracing::info!(layers, output = %self.output.display(), "{features} features, {skipped} lines left out");
-        let name = format.name();
-        if skipped > 0 {
-            note(&format_args!(
-                "warning: left out, since they are no objects that {name} can hold: {skipped} lines of {layers}"
-            ));
-        }
-        if holed > 0 {
-            note(&format_args!(
-                "warning: {holed} of {features} objects have holes, which {name} cannot hold: their outer rings were \
-                 written"
-            ));
-        }
-        if large > 0 && format == Format::Cot {
-            note(&format_args!(
-                "warning: {large} of {features} objects have more than 60,000 bytes, which neither datagrams nor PyTAK \
-                 carry; save objects with a larger tolerance"
-            ));
-        } else if large > 0 {
-            note(&format_args!(
-                "warning: {large} of {features} objects have more than 255 vertices, and ArduPilot takes no such fence; \
-                 save objects with a larger tolerance"
-            ));
-        }
-        if features > 1 && self.inclusion == Some(true) {
-            note(&format_args!(
-                "warning: {features} objects to stay inside of: ArduPilot demands to be inside of all at once, unless \
-                 bit 1 of FENCE_OPTIONS is set"
-            ));
-        }
-    }
 }
 
 fn is_empty_directory(path: &Path) -> bool {
@@ -283,6 +265,19 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing left over");
         let error = run(dir.path(), &["ponds", "-o", "/nowhere/out.geojson"]).unwrap_err().to_string();
         assert!(error.contains("cannot write /nowhere/out.geojson"), "{error}");
+    }
+
+    #[test]
+    fn the_configuration_says_where_the_state_is() {
+        let dir = state(FEATURE);
+        let config = dir.path().join("edge.toml");
+        fs::write(&config, format!("state = {:?}\n", dir.path().to_str().unwrap())).unwrap();
+        let out = dir.path().join("out.geojson");
+        let words = ["export", "ponds", "--config", config.to_str().unwrap(), "-o", out.to_str().unwrap()];
+        assert_eq!(Line::try_parse_from(words).unwrap().export.run().unwrap().features, 1);
+        fs::write(&config, "stat = 1\n").unwrap();
+        let error = Line::try_parse_from(words).unwrap().export.run().unwrap_err();
+        assert!(error.to_string().contains("edge.toml") && error.status() == 2, "{error}");
     }
 
     #[test]

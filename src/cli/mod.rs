@@ -14,6 +14,7 @@ mod everything;
 pub mod export;
 mod export_onnx;
 mod export_project;
+mod export_told;
 mod features;
 mod finish_args;
 mod footprint;

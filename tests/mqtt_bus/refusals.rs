@@ -177,6 +177,14 @@ fn what_is_wrong_with_a_certificate_is_said_with_what_to_do() {
     assert!(authority.contains("authority as its own"), "{authority}");
     let unknown = told(named.cert.clone(), named.key.clone(), path("self.pem")).unwrap();
     assert!(unknown.contains("broker.ca"), "{unknown}");
+    // An authority that was made anew has the name of the old one, and another key.
+    let place = tempfile::tempdir().unwrap();
+    let anew = Authority::new(place.path(), "ours");
+    let signature = told(named.cert.clone(), named.key.clone(), anew.ca()).unwrap();
+    assert!(
+        signature.contains("was not issued by the authority in broker.ca") && signature.contains("made anew"),
+        "{signature}"
+    );
 
     // Ours.
     let with = |cert: &str, key: &str| {

@@ -50,7 +50,7 @@ pub struct Settings {
 }
 
 /// What was exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Exported {
     /// Features written.
     pub features: u64,
@@ -60,6 +60,8 @@ pub struct Exported {
     pub holed: u64,
     /// Of the features those with more vertices than the format's readers take.
     pub large: u64,
+    /// Of several layers those that are left out, since nothing that was asked for is in them.
+    pub empty: Vec<String>,
 }
 
 /// Writes a layer of a state directory as a stream. `name` tells the output in errors.
@@ -125,8 +127,8 @@ pub fn export_poly(
 /// already, in place and in one transaction. A table of the same layer is then replaced, its style kept.
 ///
 /// # Errors
-/// If there is no such layer, one cannot be read, has no feature or a name that the format keeps for itself, or the file
-/// cannot be written or is no GeoPackage. An existing GeoPackage is then as it was.
+/// If there is no such layer, one cannot be read or has a name that the format keeps for itself, none has a feature, or the
+/// file cannot be written or is no GeoPackage. An existing GeoPackage is then as it was.
 pub fn export_gpkg(
     state: &Path,
     layers: &[String],

@@ -117,12 +117,24 @@ fn open(path: &Path, adding: bool) -> Result<Connection, Failure> {
 
 fn fill(database: &mut Connection, sources: &mut [Source], adding: bool) -> Result<Exported, Failure> {
     let mut all = Exported::default();
+    let mut nothing = None;
     let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
     schema::create(&change, adding)?;
     for source in sources {
-        let exported = add_layer(&change, source)?;
-        all.features += exported.features;
-        all.skipped += exported.skipped;
+        match add_layer(&change, source) {
+            Ok(exported) => {
+                all.features += exported.features;
+                all.skipped += exported.skipped;
+            }
+            Err(Failure::Export(error @ ExportError::Empty { .. })) => {
+                all.empty.push(source.layer.clone());
+                nothing.get_or_insert(error);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if let Some(error) = nothing.filter(|_| all.features == 0) {
+        return Err(error.into());
     }
     change.commit()?;
     Ok(all)

@@ -31,6 +31,32 @@ fn layers(names: &[&str]) -> Vec<String> {
 }
 
 #[test]
+fn of_several_layers_those_with_nothing_in_them_are_left_out() {
+    let state = state(&[HOLED, POINT]);
+    fs::write(state.path().join("layers/roads.geojsonl"), "").unwrap();
+    let path = file(&state);
+    let export = |names: &[&str], filter: &Filter, adding: bool| {
+        export_gpkg(state.path(), &layers(names), filter, &path, adding)
+    };
+    let written = export(&["roads", "ponds"], &Filter::default(), false).unwrap();
+    assert_eq!((written.features, written.empty), (2, layers(&["roads"])));
+    let database = Connection::open(&path).unwrap();
+    assert_eq!(text(&database, "SELECT group_concat(table_name) FROM gpkg_contents"), "ponds");
+    // What is there already stays where nothing takes its place.
+    let nobody = Filter { client: Some("nobody".to_owned()), ..Filter::default() };
+    for (names, filter) in [(&["roads"][..], &Filter::default()), (&["roads", "ponds"], &nobody)] {
+        let error = export(names, filter, true).unwrap_err().to_string();
+        assert!(
+            error.contains("layer roads cannot be written as") && error.contains("it is empty"),
+            "{error}"
+        );
+    }
+    assert_eq!(number(&database, "SELECT count(*) FROM ponds"), 2);
+    // A name that is none is no empty layer.
+    assert!(export(&["ponds", "pond"], &Filter::default(), true).is_err());
+}
+
+#[test]
 fn a_layer_is_a_table_with_typed_columns_index_extent_and_style() {
     let state = state(&[HOLED, SPLIT, NOWHERE, "bad"]);
     let path = file(&state);
