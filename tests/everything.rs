@@ -161,7 +161,7 @@ fn what_cannot_be_asked_is_refused_before_anything_is_written() {
             "BAD_REQUEST: no point of the grid falls into the box of",
         ),
         (&["--tolerance", "1e300"], 2, "from 0 to 1024"),
-        (&["--min-area", "-1"], 2, "an area is one number"),
+        (&["--min-area=-1"], 2, "an area is one number"),
         (&["--points-per-side", "0"], 2, "points-per-side"),
         (&["--pred-iou-thresh", "2"], 2, "from 0 to 1"),
         (&["--output-crs", "EPSG:4230"], 1, "EPSG:4230"),

@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(Line::try_parse_from(words).unwrap().export.run().unwrap().features, 1);
         fs::write(&config, "stat = 1\n").unwrap();
         let error = Line::try_parse_from(words).unwrap().export.run().unwrap_err();
-        assert!(error.to_string().contains("edge.toml") && error.status() == 2, "{error}");
+        assert!(error.to_string().contains("edge.toml"), "{error}");
     }
 
     #[test]

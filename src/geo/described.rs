@@ -144,6 +144,7 @@ impl Described {
             // PROJ takes latitudes on a sphere for those on the ellipsoid ("ballpark"), as for MODIS grids.
             None if inverse_flattening == 0.0 => Ok(shape),
             None if grs80_like && self.datum_coincides() => Ok(format!("{shape} +towgs84=0,0,0")),
+            _ if self.datum.trim().is_empty() => Err("its datum has no name".to_owned()),
             _ => Err(format!("its datum \"{}\" is not in the tested list", self.datum)),
         }
     }
@@ -303,7 +304,10 @@ impl Projection {
     }
 
     fn parameters_in_proj4(&self) -> Result<String, String> {
-        let unknown = || format!("the projection method {} is not in the tested list", self.method);
+        let unknown = || match self.method.trim() {
+            "" => "its projection method has no name".to_owned(),
+            method => format!("the projection method {method} is not in the tested list"),
+        };
         let mut method = method_of(&self.method).ok_or_else(unknown)?;
         let (lat, lon) = (self.value(Role::Latitude)?, self.value(Role::Longitude)?.unwrap_or(0.0));
         let (first, second) = (self.value(Role::Parallel1)?, self.value(Role::Parallel2)?);
