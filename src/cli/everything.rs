@@ -209,7 +209,8 @@ fn tell(survey: &Survey, found: u64) -> bool {
     let chips = survey.progress().1;
     let advice =
         if found == 0 { "; --pred-iou-thresh and --stability-score-thresh may be lowered" } else { "" };
-    note(&format_args!("{found} objects on {chips} chips{advice}"));
+    let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    note(&format_args!("{} on {}{advice}", counted(found, "object"), counted(chips as u64, "chip")));
     count == 0
 }
 
