@@ -59,7 +59,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l box 
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l crs -d 'CRS of the coordinates given: EPSG:n, or `source` for the folder\'s own' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l prompts -d 'Objects drawn in another program: GeoJSON, GeoJSON lines, FlatGeobuf, or CSV with columns lon, lat (or wkt) and, where wanted, label and object. Each feature is an object, or all those with one value of `object`; its properties come back with its outline, one Feature a line. `-` reads standard input' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l request -d 'Requests in the JSON of the MQTT interface, one a line or over several lines; `-` reads standard input. What a request does not say is as the flags here say' -r -F
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l output -d 'Where the answer goes; `-` is standard output' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l output -d 'Where the answer goes; `-` is standard output. It is GeoJSON, whatever the prompts came in: a file ends in .geojson, or in .geojsonl where it holds an answer or a Feature a line' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l output-crs -d 'CRS of the answer: EPSG:n, or `source` for the folder\'s own' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l vectorization -d 'How polygons are drawn: along pixel edges, or simplified with the topology kept' -r -f -a "pixel\t'Along the pixel edges'
 simplified\t'Simplified by the tolerance'"
@@ -145,6 +145,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand doctor" -s h -l 
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand completions" -s o -l output -d 'Where it goes; `-` is standard output' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l state -d 'State directory of the service, which may be running [default: ./state, else that of the appliance]' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l config -d 'Configuration of the service (TOML), for its state directory' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l format -d 'Format to write [default: by the ending of the output, else geojson]' -r -f -a "geojson\t'One GeoJSON FeatureCollection (RFC 7946)'
 geojsonl\t'One GeoJSON Feature a line (GDAL\'s GeoJSONSeq), as layers are kept'
 kml\t'OGC KML 2.2 with a style, as Google Earth and ground stations read; a named Placemark a part'
