@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::job::{Job, ReplyTo};
+use super::job::{Job, ReplyTo, next_number};
 use crate::ErrorCode;
 use crate::api::{
     CrsChoice, Limits, Multimask, PromptItem, Request, RequestError, RequestId, Response, check_keys,
@@ -188,6 +188,7 @@ impl IntakeRules {
         let durable = message.qos != QoS::AtMostOnce && !request.preview;
         let (bytes, received) = (message.payload.len(), now);
         let mut job = Job {
+            number: next_number(),
             seq: None,
             address,
             request,

@@ -38,6 +38,14 @@ struct Marks {
 pub(super) struct Running<'a> {
     attempts: &'a Attempts,
     seq: Option<u64>,
+    paused: bool,
+}
+
+impl Running<'_> {
+    /// It gives way to others, and has not come to its end: ends of the program that it is blamed for still count.
+    pub fn pause(mut self) {
+        self.paused = true;
+    }
 }
 
 impl Attempts {
@@ -80,7 +88,7 @@ impl Attempts {
             marks.running.insert(seq);
             self.write(&marks);
         }
-        Running { attempts: self, seq }
+        Running { attempts: self, seq, paused: false }
     }
 
     /// The program is ended on purpose: what still runs is not to blame.
@@ -110,9 +118,11 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         let Some(seq) = self.seq else { return };
         let mut marks = self.attempts.marks();
-        // It came to its end, and did not end the program.
         marks.running.remove(&seq);
-        marks.ends.remove(&seq);
+        if !self.paused {
+            // It came to its end, and did not end the program.
+            marks.ends.remove(&seq);
+        }
         self.attempts.write(&marks);
     }
 }
@@ -165,6 +175,20 @@ mod tests {
         assert_eq!(Attempts::open_in(dir.path(), "b").ends(7), 0, "it came to its end");
         attempts.keep(|seq| seq != 12);
         assert_eq!(Attempts::open_in(dir.path(), "b").ends(12), 0, "it does not wait any more");
+    }
+
+    #[test]
+    fn a_request_that_gives_way_before_it_ends_the_program_is_still_found_out() {
+        let dir = tempfile::tempdir().unwrap();
+        for ends in 0..2 {
+            let attempts = Attempts::open_in(dir.path(), "b");
+            assert_eq!(attempts.ends(7), ends);
+            attempts.begin(Some(7)).pause();
+            // Another request ends the program meanwhile, and then this one in its next turn.
+            assert_eq!(Attempts::open_in(dir.path(), "b").ends(7), ends);
+            std::mem::forget(attempts.begin(Some(7)));
+        }
+        assert_eq!(Attempts::open_in(dir.path(), "b").ends(7), 2);
     }
 
     #[test]

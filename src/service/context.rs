@@ -10,7 +10,7 @@ use super::attempts::Attempts;
 use super::folders::ServedFolders;
 use super::masks::KeptMasks;
 use super::pulse::Pulse;
-use super::surveys::Surveys;
+use super::under_way::UnderWay;
 use crate::api::OutputOptions;
 use crate::bus::Topics;
 use crate::cot::CotLive;
@@ -40,8 +40,8 @@ pub(super) struct Context {
     pub sessions: Mutex<SessionTable>,
     /// Masks that other answers may start from.
     pub masks: KeptMasks,
-    /// Searches for everything that are under way.
-    pub surveys: Surveys,
+    /// Searches for everything and batches that are under way.
+    pub under_way: UnderWay,
     /// Where saved objects go as Cursor on Target events, if they do.
     pub cot: Option<CotLive>,
     /// Layers with objects that are not in their files yet, because those cannot be written.

@@ -1,6 +1,7 @@
 //! A request on its way through the service, and where its answer goes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::api::{Request, RequestId};
@@ -47,6 +48,8 @@ impl ReplyTo {
 /// A request that has been read and is to be run.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
+    /// What tells it from all others of this run of the program, see [`next_number`].
+    pub number: u64,
     /// Its place in the inbox; `None` for one that lives in memory only (previews, QoS 0).
     pub seq: Option<u64>,
     /// Topic's client, verb and scope.
@@ -63,7 +66,7 @@ pub(super) struct Job {
     pub received: Instant,
     /// Whether a worker has begun with it; until then it holds nothing that others wait for.
     pub begun: bool,
-    /// Whether steps of it are done: of one that is answered step by step.
+    /// Of one that is worked on piece by piece: whether steps of it are durable, or, of a batch, whether it has had a turn.
     pub under_way: bool,
 }
 
@@ -81,6 +84,16 @@ impl Job {
     /// Whether a newer one of the same client makes it worthless.
     pub const fn is_preview(&self) -> bool {
         self.request.preview
+    }
+
+    /// Whether it has many prompts, and gives way to others between them.
+    pub const fn is_batch(&self) -> bool {
+        self.request.batch.is_some()
+    }
+
+    /// Whether it is worked on piece by piece.
+    pub const fn is_in_pieces(&self) -> bool {
+        self.is_background() || self.is_batch()
     }
 
     /// Whether it is answered step by step, when nothing else wants the decoder.
@@ -122,6 +135,12 @@ impl Job {
             Scope::Fleet(group) => Some(group),
         }
     }
+}
+
+/// The number of a new job.
+pub(super) fn next_number() -> u64 {
+    static GIVEN: AtomicU64 = AtomicU64::new(0);
+    GIVEN.fetch_add(1, Ordering::Relaxed)
 }
 
 /// The address of a request that waited in the inbox; `None` if it was written by a version with other verbs.

@@ -42,12 +42,12 @@ mod run;
 mod saved_feature;
 mod schedule;
 mod shown;
-mod surveys;
 mod suspects;
 #[cfg(test)]
 mod tests;
 mod unanswered;
 mod undelivered;
+mod under_way;
 mod verbs;
 mod watcher;
 mod worker;

@@ -14,8 +14,8 @@ use super::performed::Performed;
 use super::pulse::{Organ, Pulse};
 use super::queue::RequestQueue;
 use super::schedule::Bounds;
-use super::surveys::Surveys;
 use super::unanswered::{Recovered, recover};
+use super::under_way::UnderWay;
 use super::{ServiceError, ServiceOptions};
 use crate::bus::{BusClient, Topics};
 use crate::cot::CotLive;
@@ -83,7 +83,7 @@ pub(super) fn furnish<C: BusClient>(
         max_layers: options.layers,
         sessions: Mutex::new(sessions),
         masks: KeptMasks::new(options.masks),
-        surveys: Surveys::default(),
+        under_way: UnderWay::default(),
         cot: options.cot.clone().map(|cot| CotLive::open(cot, &options.disk, &options.state)),
         behind: Mutex::new(backlog.behind().clone()),
         #[cfg(test)]

@@ -63,6 +63,12 @@ impl Performed {
         Self { keep: true, ..Self::answer(response) }
     }
 
+    /// The answer to a preview that a newer one has displaced.
+    pub fn superseded(job: &Job) -> Self {
+        let text = "a newer preview of this client took its place";
+        Self::answer(Response::error(job.id(), ErrorCode::Superseded, text))
+    }
+
     /// The answer to a request that its client has taken back.
     pub fn cancelled(job: &Job) -> Self {
         let text = match job.is_background() {

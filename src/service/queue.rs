@@ -75,6 +75,9 @@ impl RequestQueue {
             if job.is_background() {
                 state.schedule.background_over();
             }
+            if job.is_batch() {
+                state.schedule.batch_over();
+            }
             drop(state);
             self.bell.notify_all();
         }
@@ -89,10 +92,28 @@ impl RequestQueue {
         self.bell.notify_one();
     }
 
-    /// Whether what is in the background should leave the decoder to others.
-    pub fn is_wanted(&self) -> bool {
+    /// Takes back what gives way before it is over. Gives back a preview whose place a newer one has taken.
+    pub fn pause(&self, job: Box<Job>) -> Option<Box<Job>> {
+        if job.is_background() {
+            self.put_back(job, None);
+            return None;
+        }
+        let ticket = ticket(Box::new(Job { begun: false, under_way: true, ..*job }));
+        let displaced = self.state().schedule.pause(ticket);
+        // Others of its session may go on where it is taken back, and it goes on itself.
+        self.bell.notify_all();
+        displaced.map(|ticket| ticket.work)
+    }
+
+    /// Whether what is worked on piece by piece should leave the decoder to others.
+    pub fn is_wanted(&self, job: &Job) -> bool {
         let state = self.state();
-        state.stopping || state.schedule.is_wanted()
+        if job.is_background() {
+            return state.stopping || state.schedule.is_wanted();
+        }
+        // One that only the memory holds would be lost.
+        let is_ending = state.stopping && job.seq.is_some();
+        is_ending || state.schedule.is_wanted_beside(&job.address.client, job.is_preview())
     }
 
     /// Takes out what a client has waiting, as far as the filter says.
@@ -154,6 +175,8 @@ fn ticket(job: Box<Job>) -> Ticket<Box<Job>> {
         volatile: if job.seq.is_none() { job.bytes } else { 0 },
         deadline: job.deadline(),
         background: job.is_background(),
+        batch: job.is_batch(),
+        begun: job.is_batch() && job.under_way,
         not_before: None,
         work: job,
     }

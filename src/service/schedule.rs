@@ -11,7 +11,9 @@
 //! 5. The queue is bounded as a whole, by client, and in bytes of memory; what does not fit is refused at once.
 //! 6. A request whose deadline has passed is taken out and answered without being run.
 //! 7. What is worked on in the background runs when nothing else can, one at a time, and comes back after each step: prompts go first.
-//! 8. While nothing can be made durable, what would have to be is held, and the rest goes on.
+//! 8. A batch gives way to other clients between its prompts: it comes back in front of its client's line, at the end of the lines.
+//!    A few of them are under way at a time, since each holds what it has found.
+//! 9. While nothing can be made durable, what would have to be is held, and the rest goes on.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
@@ -40,6 +42,10 @@ pub struct Ticket<T> {
     pub deadline: Option<Instant>,
     /// Whether it is worked on step by step in the background.
     pub background: bool,
+    /// Whether it has many prompts, and may give way between them.
+    pub batch: bool,
+    /// Of a batch: whether it has had a turn.
+    pub begun: bool,
     /// When its next step may be tried.
     pub not_before: Option<Instant>,
     /// The request.
@@ -58,6 +64,9 @@ pub struct Bounds {
     /// Bytes of all that only the memory holds.
     pub volatile: usize,
 }
+
+/// Batches that are under way at a time, the answers of which the memory holds as far as they have come.
+pub const MOST_BATCHES: usize = 4;
 
 /// What [`Schedule::next`] found.
 #[derive(Debug)]
@@ -86,6 +95,8 @@ pub struct Schedule<T> {
     background: VecDeque<Ticket<T>>,
     running: Running,
     in_background: bool,
+    /// Batches that have begun and are not over.
+    batches: usize,
     /// Whether one that is to be alone is running.
     alone: bool,
     held: bool,
@@ -101,6 +112,7 @@ impl<T> Schedule<T> {
             background: VecDeque::new(),
             running: HashSet::new(),
             in_background: false,
+            batches: 0,
             alone: false,
             held: false,
         }
@@ -162,6 +174,7 @@ impl<T> Schedule<T> {
         }
         let older = self.previews.iter().position(|t| t.client == ticket.client);
         let displaced = older.and_then(|position| self.previews.remove(position));
+        self.batches -= usize::from(displaced.as_ref().is_some_and(|ticket| ticket.begun));
         self.previews.push_back(ticket);
         displaced
     }
@@ -175,6 +188,7 @@ impl<T> Schedule<T> {
             self.take_real().or_else(|| self.take_preview()).or_else(|| self.take_background(now))?;
         self.running.extend(ticket.serial.clone().map(|key| (ticket.client.clone(), key)));
         self.alone |= ticket.alone;
+        self.batches += usize::from(ticket.batch && !ticket.begun);
         Some(Next::Run(ticket))
     }
 
@@ -214,6 +228,39 @@ impl<T> Schedule<T> {
     /// Whether something waits that goes before what is in the background.
     pub fn is_wanted(&self) -> bool {
         self.lines.iter().chain([&self.previews]).any(|line| self.free(line).is_some())
+    }
+
+    /// Takes back a batch that gives way before it is over; what its client has asked for since stays behind it. Gives it back
+    /// where it is a preview whose place a newer one has taken.
+    pub fn pause(&mut self, ticket: Ticket<T>) -> Option<Ticket<T>> {
+        self.finished(&ticket.client, ticket.serial.as_deref(), ticket.alone);
+        if ticket.preview && self.previews.iter().any(|newer| newer.client == ticket.client) {
+            self.batch_over();
+            return Some(ticket);
+        }
+        if ticket.preview {
+            self.previews.push_back(ticket);
+        } else if let Some(line) = self.lines.iter_mut().find(|line| is_of(line, &ticket.client)) {
+            line.push_front(ticket);
+        } else {
+            self.lines.push_back(VecDeque::from([ticket]));
+        }
+        None
+    }
+
+    /// A batch that has begun is over.
+    pub const fn batch_over(&mut self) {
+        self.batches -= 1;
+    }
+
+    /// Whether a batch of this client, or one that is a preview, should give way.
+    pub fn is_wanted_beside(&self, client: &str, preview: bool) -> bool {
+        let other = |line: &&Line<T>| preview || !is_of(line, client);
+        self.lines
+            .iter()
+            .filter(other)
+            .chain(preview.then_some(&self.previews))
+            .any(|line| self.free(line).is_some())
     }
 
     fn take_real(&mut self) -> Option<Ticket<T>> {
@@ -259,6 +306,7 @@ impl<T> Schedule<T> {
             cancelled.extend(out);
         }
         self.lines.retain(|line| !line.is_empty());
+        self.batches -= cancelled.iter().filter(|ticket| ticket.begun).count();
         cancelled
     }
 }
@@ -268,17 +316,21 @@ impl<T> Schedule<T> {
     fn free(&self, queue: &VecDeque<Ticket<T>>) -> Option<usize> {
         // Clients with a session's request running, or waiting before the one that is looked at.
         let mut changing: HashSet<&str> = self.running.iter().map(|(client, _)| client.as_str()).collect();
-        // Those that wait for one that is alone keep the order of their session.
+        // Those that wait for one that is alone, or for a batch to end, keep the order of their session.
         let mut waiting: HashSet<(&str, &str)> = HashSet::new();
         queue.iter().position(|ticket| {
             let is_held = self.held && ticket.durable;
+            let is_one_too_many = ticket.batch && !ticket.begun && self.batches >= MOST_BATCHES;
             let Some(key) = &ticket.serial else {
-                return !(is_held || ticket.reads_back && changing.contains(ticket.client.as_str()));
+                return !(is_held
+                    || is_one_too_many
+                    || ticket.reads_back && changing.contains(ticket.client.as_str()));
             };
             changing.insert(&ticket.client);
             let is_running =
                 |(client, running): &(String, String)| *client == ticket.client && running == key;
-            if ticket.alone && self.alone || waiting.contains(&(ticket.client.as_str(), key.as_str())) {
+            let waits = is_one_too_many || ticket.alone && self.alone;
+            if waits || waiting.contains(&(ticket.client.as_str(), key.as_str())) {
                 waiting.insert((&ticket.client, key));
                 return false;
             }

@@ -1,6 +1,7 @@
 //! The service on a bus without a network: duplicates, lost acknowledgements, reconnects. Only the
 //! requests in `layers` need a decoder.
 
+mod batches;
 mod delivery;
 mod documented;
 mod hostile;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::job::{Job, address_of, reply_of};
+use super::job::{Job, address_of, next_number, reply_of};
 use super::performed::Performed;
 use crate::api::{Limits, PromptItem, Response, parse_request_with};
 use crate::bus::Topics;
@@ -46,10 +46,10 @@ pub(super) fn recover(
             (empty, Some(response))
         }
     };
-    let (seq, key) = (Some(waiting.seq), entry.key);
+    let (number, seq, key) = (next_number(), Some(waiting.seq), entry.key);
     let bytes = entry.payload.len();
     let (begun, under_way) = (false, false);
-    let job = Box::new(Job { seq, address, request, reply, key, bytes, received, begun, under_way });
+    let job = Box::new(Job { number, seq, address, request, reply, key, bytes, received, begun, under_way });
     match refusal {
         None => Recovered::Run(job),
         Some(response) => Recovered::Answer(job, Box::new(Performed::answer(response))),

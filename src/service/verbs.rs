@@ -4,6 +4,7 @@
 mod batch;
 mod changing;
 mod everything;
+mod pieces;
 mod prompting;
 mod reading;
 mod refining;
@@ -11,7 +12,8 @@ mod saving;
 mod segment;
 mod simplified;
 
-pub(super) use everything::{Slice, Stepped};
+pub(super) use batch::Batch;
+pub(super) use pieces::{Slice, Stepped};
 
 use super::context::Context;
 use super::job::Job;
@@ -27,6 +29,11 @@ impl Context {
     /// Runs a request.
     pub fn perform(&self, job: &Job) -> Performed {
         let done = match job.address.verb {
+            // Workers run it piece by piece.
+            _ if job.is_in_pieces() => {
+                let text = format!("{} is not run as a whole", job.address.verb);
+                Err(Refusal(ErrorCode::Internal, text))
+            }
             Verb::Segment => Ok(self.segment(job)),
             Verb::Add => self.add(job),
             Verb::Undo => self.undo(job),
@@ -37,13 +44,15 @@ impl Context {
             Verb::Delete => self.delete(job),
             Verb::List => self.list(job),
             Verb::Fetch => self.fetch(job),
-            // Workers run it step by step.
-            Verb::Everything => {
-                Err(Refusal(ErrorCode::Internal, "everything is not run as a whole".to_owned()))
-            }
             // The clerk has answered it.
-            Verb::Cancel => Err(Refusal(ErrorCode::Internal, "cancel is not run by workers".to_owned())),
+            Verb::Cancel | Verb::Everything => {
+                Err(Refusal(ErrorCode::Internal, format!("{} is not run by workers", job.address.verb)))
+            }
         };
-        done.unwrap_or_else(|Refusal(code, text)| Performed::answer(Response::error(job.id(), code, text)))
+        done.unwrap_or_else(|refusal| Self::refusal(job, refusal))
+    }
+
+    fn refusal(job: &Job, Refusal(code, text): Refusal) -> Performed {
+        Performed::answer(Response::error(job.id(), code, text))
     }
 }

@@ -26,16 +26,19 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
                 let response = Response::error(job.id(), ErrorCode::Expired, text);
                 (job, Performed::answer(response))
             }
-            Turn::Run(job) if job.is_background() => {
+            Turn::Run(job) if job.is_in_pieces() => {
                 let running = context.attempts.begin(job.seq);
-                let slice = step(context, &job, &|| queue.is_wanted());
-                drop(running);
+                let slice = go_on(context, &job, &|| queue.is_wanted(&job));
                 let input = match slice {
                     Slice::Paused => {
-                        queue.put_back(job, None);
-                        continue;
+                        running.pause();
+                        let Some(displaced) = queue.pause(job) else { continue };
+                        context.under_way.forget(&displaced);
+                        let performed = Performed::superseded(&displaced);
+                        Input::Performed(displaced, Box::new(performed))
                     }
                     Slice::Later(moment) => {
+                        running.pause();
                         queue.put_back(job, Some(moment));
                         continue;
                     }
@@ -59,13 +62,11 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
     }
 }
 
-/// A step of a request that takes many, with the same care.
-fn step(context: &Context, job: &Job, wanted: &dyn Fn() -> bool) -> Slice {
-    let run = std::panic::catch_unwind(AssertUnwindSafe(|| context.everything(job, wanted)));
+/// A turn of a request that is worked on piece by piece, with the same care.
+fn go_on(context: &Context, job: &Job, wanted: &dyn Fn() -> bool) -> Slice {
+    let run = std::panic::catch_unwind(AssertUnwindSafe(|| context.go_on(job, wanted)));
     run.unwrap_or_else(|_| {
-        if let Some(seq) = job.seq {
-            context.surveys.forget(seq);
-        }
+        context.under_way.forget(job);
         Slice::Over(Box::new(failed_inside(job)))
     })
 }

@@ -96,9 +96,7 @@ impl<C: BusClient> Clerk<C> {
     fn go_on(&mut self, mut job: Box<Job>, progress: &Arc<[u8]>, outcome: &Outcome) {
         if *outcome == Outcome::NotInInbox {
             // It was answered meanwhile.
-            if let Some(seq) = job.seq {
-                self.context.surveys.forget(seq);
-            }
+            self.context.under_way.forget(&job);
             self.queue.finished(&job);
             return;
         }

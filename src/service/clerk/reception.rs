@@ -66,10 +66,9 @@ impl<C: BusClient> Clerk<C> {
                 match self.queue.offer(job) {
                     Ok(None) => {}
                     Ok(Some(displaced)) => {
-                        let text = "a newer preview of this client took its place";
-                        let response = Response::error(displaced.id(), ErrorCode::Superseded, text);
-                        self.answer_now(&displaced.reply, &response);
-                        self.tally.answered(false, displaced.received.elapsed());
+                        self.context.under_way.forget(&displaced);
+                        let performed = Performed::superseded(&displaced);
+                        self.performed(displaced, &performed);
                     }
                     Err(job) => self.answer_now(&job.reply, &busy(&job)),
                 }
@@ -131,15 +130,13 @@ impl<C: BusClient> Clerk<C> {
     /// Takes back what a client has waiting.
     pub(super) fn cancel(&mut self, cancellation: Cancellation, ack: Option<AckToken>) {
         let cancelled = self.queue.cancel(&cancellation.client, |job| cancellation.wants(job));
-        // What is worked on step by step may be between the queue and its next step.
-        let waiting: Vec<u64> = cancelled.iter().filter_map(|job| job.seq).collect();
-        let under_way = self.context.surveys.cancel(&cancellation, &waiting);
+        // What is worked on piece by piece may be with a worker, or on its way back from one.
+        let waiting: Vec<u64> = cancelled.iter().map(|job| job.number).collect();
+        let under_way = self.context.under_way.cancel(&cancellation, &waiting);
         let mut members = serde_json::Map::new();
         members.insert("cancelled".to_owned(), (cancelled.len() + under_way).into());
         for job in cancelled {
-            if let Some(seq) = job.seq {
-                self.context.surveys.forget(seq);
-            }
+            self.context.under_way.forget(&job);
             let performed = Performed::cancelled(&job);
             self.performed(job, &performed);
         }

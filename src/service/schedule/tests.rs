@@ -17,6 +17,8 @@ fn ticket(client: &str, work: u32) -> Ticket<u32> {
         volatile: 0,
         deadline: None,
         background: false,
+        batch: false,
+        begun: false,
         not_before: None,
         work,
     }
@@ -278,4 +280,87 @@ fn what_is_in_the_background_runs_when_nothing_else_can_one_at_a_time_and_by_tur
     s.hold(true);
     s.restore(background("a", 5));
     assert_eq!(run(&mut s), None, "nothing can be made durable");
+}
+
+fn batch(client: &str, work: u32) -> Ticket<u32> {
+    Ticket { batch: true, serial: Some("s".to_owned()), ..ticket(client, work) }
+}
+
+fn next(schedule: &mut Schedule<u32>) -> Ticket<u32> {
+    match schedule.next(Instant::now()) {
+        Some(Next::Run(ticket)) => ticket,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Gives way, if somebody else waits, as a worker does between two prompts.
+fn give_way(schedule: &mut Schedule<u32>, ticket: Ticket<u32>) {
+    assert!(schedule.is_wanted_beside(&ticket.client, ticket.preview));
+    assert!(schedule.pause(Ticket { begun: true, ..ticket }).is_none());
+}
+
+#[test]
+fn a_batch_gives_way_to_other_clients_by_turns_and_what_its_client_asks_for_meanwhile_waits_behind_it() {
+    let mut s = Schedule::new(Bounds { queue: 9, per_client: 9, previews: 1, volatile: 100 });
+    let later = |work| Ticket { serial: Some("s".to_owned()), ..ticket("a", work) };
+    s.offer(batch("a", 1)).unwrap();
+    let running = next(&mut s);
+    s.offer(later(2)).unwrap();
+    s.offer(Ticket { reads_back: true, ..ticket("a", 3) }).unwrap();
+    s.offer(Ticket { preview: true, ..ticket("b", 4) }).unwrap();
+    assert!(!s.is_wanted_beside("a", false), "neither its own client nor a preview goes before it");
+    s.offer(ticket("b", 5)).unwrap();
+    s.offer(ticket("b", 6)).unwrap();
+    give_way(&mut s, running);
+    assert_eq!(run(&mut s), Some(5));
+    let running = next(&mut s);
+    assert_eq!(running.work, 1, "who was served waits for a prompt of the batch");
+    give_way(&mut s, running);
+    assert_eq!((run(&mut s), next(&mut s).work), (Some(6), 1));
+    assert!(!s.is_wanted_beside("a", false));
+    s.batch_over();
+    s.finished("a", Some("s"), false);
+    assert_eq!(run(&mut s), Some(2));
+    s.finished("a", Some("s"), false);
+    assert_eq!((run(&mut s), run(&mut s)), (Some(3), Some(4)));
+}
+
+#[test]
+fn a_few_batches_are_under_way_at_a_time_and_behind_one_that_waits_a_session_keeps_its_order() {
+    let mut s = Schedule::new(Bounds { queue: 99, per_client: 99, previews: 0, volatile: 100 });
+    for work in 0..=MOST_BATCHES as u32 {
+        s.offer(batch(&work.to_string(), work)).unwrap();
+    }
+    let last = MOST_BATCHES.to_string();
+    s.offer(Ticket { serial: Some("s".to_owned()), ..ticket(&last, 100) }).unwrap();
+    let running: Vec<_> = (0..MOST_BATCHES).map(|_| next(&mut s)).collect();
+    assert_eq!(run(&mut s), None, "neither one batch more, nor what its session asked for behind it");
+    s.offer(ticket(&last, 101)).unwrap();
+    assert_eq!(run(&mut s), Some(101), "prompts go on");
+    for ticket in running {
+        assert!(s.pause(Ticket { begun: true, ..ticket }).is_none());
+    }
+    assert_eq!(s.cancel("1", |_| true).len(), 1);
+    let order: Vec<u32> = std::iter::from_fn(|| run(&mut s)).collect();
+    assert_eq!(order, [4, 0, 2, 3], "the one that was taken back leaves its place");
+}
+
+#[test]
+fn a_batch_of_previews_gives_way_to_all_and_loses_its_place_to_a_newer_one() {
+    let mut s = Schedule::new(Bounds { queue: 9, per_client: 9, previews: 2, volatile: 100 });
+    let preview = |client: &str, work| Ticket { batch: true, preview: true, ..ticket(client, work) };
+    s.offer(preview("a", 1)).unwrap();
+    let running = next(&mut s);
+    s.offer(ticket("a", 2)).unwrap();
+    give_way(&mut s, running);
+    assert_eq!(run(&mut s), Some(2));
+    let running = next(&mut s);
+    s.offer(preview("a", 3)).unwrap();
+    assert!(s.is_wanted_beside("a", true));
+    assert_eq!(s.pause(Ticket { begun: true, ..running }).map(|ticket| ticket.work), Some(1));
+    let running = next(&mut s);
+    assert!(s.pause(Ticket { begun: true, ..running }).is_none());
+    assert_eq!(s.offer(preview("a", 4)).unwrap().map(|ticket| ticket.work), Some(3));
+    s.cancel("a", |_| true);
+    assert_eq!(s.batches, 0);
 }

@@ -1,11 +1,10 @@
 //! `everything`: all objects of a folder, or of a part of it, into a layer, step by step.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+use super::pieces::{Slice, Stepped};
 use super::saving::MOST_WAITING;
 use super::segment::explained;
 use crate::ErrorCode;
@@ -16,7 +15,7 @@ use crate::service::context::Context;
 use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal};
 use crate::service::saved_feature::{self, Origin};
-use crate::service::surveys::Run;
+use crate::service::under_way::{Run, Work};
 use crate::store::{Advance, LayerChange};
 
 /// How long a step waits that the card, or a layer, does not let go on.
@@ -47,68 +46,23 @@ const OWN: &[&str] = &[
     "saved_at",
 ];
 
-/// What came of a step.
-#[derive(Debug)]
-pub(in crate::service) enum Slice {
-    /// Others wait; it may go on when they are done.
-    Paused,
-    /// It may be tried again at that moment.
-    Later(Instant),
-    /// A chip is done. When this is durable, it may go on.
-    Step(Box<Stepped>),
-    /// It is answered.
-    Over(Box<Performed>),
-}
-
-/// A chip is done.
-#[derive(Debug)]
-pub(in crate::service) struct Stepped {
-    /// What is to be made durable.
-    pub advance: Advance,
-    /// The message that tells how far it has come.
-    pub progress: Arc<[u8]>,
-}
-
 impl Context {
-    /// Goes on with a search, to the end of a chip or until `wanted` says that somebody else waits for the decoder.
-    pub(in crate::service) fn everything(&self, job: &Job, wanted: &dyn Fn() -> bool) -> Slice {
+    /// Goes on with a search, to the end of a chip or until `pause` says that it is to give way.
+    pub(super) fn everything(&self, job: &Job, run: Option<Run>, pause: &dyn Fn() -> bool) -> Slice {
         let Some(seq) = job.seq else {
             let text = "everything is run from the inbox only";
             return Slice::Over(Box::new(Self::refusal(job, Refusal(ErrorCode::Internal, text.to_owned()))));
         };
-        let id = job.id();
-        let (run, cancelled) = self.surveys.take(seq, &job.address.client, id.as_ref());
-        let is_cancelled = || cancelled.load(Ordering::Relaxed);
-        let slice = if is_cancelled() {
-            Ok(Slice::Over(Box::new(Performed::cancelled(job))))
-        } else {
-            match run.map_or_else(|| self.open_survey(job, seq), Ok) {
-                Ok(run) => self.step(job, seq, run, &|| is_cancelled() || wanted()),
-                Err(refusal) => Err(refusal),
-            }
-        };
-        let slice = slice.unwrap_or_else(|refusal| {
+        let run = run.map_or_else(|| self.open_survey(job, seq), Ok);
+        let slice = run.and_then(|run| self.step(job, seq, run, pause));
+        slice.unwrap_or_else(|refusal| {
             // What has begun waits for the card to come back; what has not is refused as a prompt is.
             if job.under_way && !matches!(refusal.0, ErrorCode::BadRequest | ErrorCode::Internal) {
                 tracing::warn!(code = %refusal.0, text = refusal.1, "everything waits: the next chip cannot be asked");
                 return Slice::Later(Instant::now() + PATIENCE);
             }
             Slice::Over(Box::new(Self::refusal(job, refusal)))
-        });
-        // Taken back meanwhile: it does not wait for its next turn to say so.
-        let slice = if is_cancelled() && !matches!(slice, Slice::Over(_)) {
-            Slice::Over(Box::new(Performed::cancelled(job)))
-        } else {
-            slice
-        };
-        if matches!(slice, Slice::Over(_)) {
-            self.surveys.forget(seq);
-        }
-        slice
-    }
-
-    fn refusal(job: &Job, Refusal(code, text): Refusal) -> Performed {
-        Performed::answer(Response::error(job.id(), code, text))
+        })
     }
 
     /// Begins a search, or goes on with one from before a restart.
@@ -147,12 +101,12 @@ impl Context {
     fn step(&self, job: &Job, seq: u64, mut run: Run, pause: &dyn Fn() -> bool) -> Result<Slice, Refusal> {
         if self.store.depths().journal_bytes > MOST_WAITING {
             // Its layer, or another one, cannot be written; what it finds would wait in the store.
-            self.surveys.keep(seq, run);
+            self.under_way.keep(job, Work::Survey(run));
             return Ok(Slice::Later(Instant::now() + PATIENCE));
         }
         match self.engine.advance(&mut run.survey, pause).map_err(|error| told(&run.survey, &error))? {
             Step::Paused => {
-                self.surveys.keep(seq, run);
+                self.under_way.keep(job, Work::Survey(run));
                 Ok(Slice::Paused)
             }
             Step::Done => Ok(Slice::Over(Box::new(Self::everything_found(job, &run)))),
@@ -178,7 +132,7 @@ impl Context {
                 rows.push((FOUND_ROW, Some(run.found.to_string().into_bytes())));
                 let (done, total) = run.survey.progress();
                 let progress = json!({"id": job.id(), "status": "progress", "done": done, "total": total, "objects": run.found});
-                self.surveys.keep(seq, run);
+                self.under_way.keep(job, Work::Survey(run));
                 let advance = Advance { inbox: seq, rows, messages, layers };
                 Ok(Slice::Step(Box::new(Stepped {
                     advance,

@@ -4,15 +4,13 @@ use serde_json::{Map, Value, json};
 
 use super::ENVELOPE;
 use super::refining::input;
-use super::simplified::Simplified;
 use crate::ErrorCode;
 use crate::api::{CrsChoice, Multimask, OutputOptions, PromptItem, Response};
 use crate::engine::{MaskInput, MaskObject};
 use crate::layers::LayerOp;
 use crate::service::context::Context;
 use crate::service::job::Job;
-use crate::service::performed::{Performed, Refusal, lies_in_the_request, to_bytes};
-use crate::service::pulse::Organ;
+use crate::service::performed::{Performed, Refusal};
 use crate::service::saved_feature::{self, Origin};
 use crate::store::{Class, LayerChange, OutboxMessage};
 
@@ -20,17 +18,26 @@ use crate::store::{Class, LayerChange, OutboxMessage};
 pub(super) const MOST_WAITING: u64 = 4 << 20;
 
 /// An object that is about to be saved.
-struct Object {
+pub(super) struct Object {
     id: String,
     feature: Value,
-    line: String,
-    tolerance: Option<f64>,
+    pub line: String,
+    pub tolerance: Option<f64>,
     /// Over how many chips it was followed.
-    chips: usize,
+    pub chips: usize,
 }
 
 impl Context {
     pub(super) fn save(&self, job: &Job) -> Result<Performed, Refusal> {
+        self.may_save(job)?;
+        match job.request.item.prompt.is_empty() {
+            true => self.save_session(job),
+            false => self.save_prompt(job),
+        }
+    }
+
+    /// Whether objects may be saved with the request's properties now.
+    pub(super) fn may_save(&self, job: &Job) -> Result<(), Refusal> {
         let waiting = self.store.depths().journal_bytes;
         if waiting > MOST_WAITING {
             let text = format!(
@@ -43,14 +50,7 @@ impl Context {
         let of_items = request.batch.iter().flatten().filter_map(|item| item.properties.as_ref());
         // Those of Features that somebody drew are other programs' affair.
         let said = of_items.filter(|_| request.said.has("prompts"));
-        for properties in said.chain([&request.properties]) {
-            own_properties_kept(properties)?;
-        }
-        match &request.batch {
-            Some(items) => self.save_many(job, items),
-            None if request.item.prompt.is_empty() => self.save_session(job),
-            None => self.save_prompt(job),
-        }
+        said.chain([&request.properties]).try_for_each(own_properties_kept)
     }
 
     /// Saves what the last answer of the session showed, unless the request says another output, and empties the session.
@@ -84,61 +84,8 @@ impl Context {
         self.saved(job, object)
     }
 
-    /// Saves the objects of many prompts; each is saved or refused by itself.
-    fn save_many(&self, job: &Job, items: &[PromptItem]) -> Result<Performed, Refusal> {
-        self.no_other_prompts(job)?;
-        let layer = Self::layer(job);
-        let (mut results, mut messages, mut layers) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut bytes, mut keep, mut simplified) = (0, true, Simplified::default());
-        let mut chips = self.batch_chips();
-        for (index, item) in items.iter().enumerate() {
-            let item = &chips.bound(item.clone());
-            self.pulse.beat(Organ::Decoder);
-            let mut properties = job.request.properties.clone();
-            properties.extend(item.properties.clone().unwrap_or_default());
-            saved_feature::leave_out_own(&mut properties);
-            let id = format!("{}-{index}", Self::object_id(job));
-            let asked = (item, MaskInput::None);
-            let saved = self.object(job, id, asked, item.output, &properties).and_then(|object| {
-                bytes += object.line.len();
-                if bytes > self.answers.most {
-                    let text = "the objects before it are all that one request may save; save it with a request of its own";
-                    return Err(Refusal(ErrorCode::TooLarge, text.to_owned()));
-                }
-                Ok(object)
-            });
-            let response = match saved {
-                Ok(object) => {
-                    chips.used(object.chips);
-                    simplified.note(object.tolerance, item.output.simplification());
-                    let response = Response::reply(item.id.clone(), object.told(&layer, false));
-                    let (message, change) = self.change_of(job, object)?;
-                    messages.push(message);
-                    layers.push(change);
-                    response
-                }
-                Err(Refusal(code, text)) => {
-                    keep &= lies_in_the_request(code);
-                    Response::error(item.id.clone(), code, text)
-                }
-            };
-            if !results.is_empty() {
-                results.push(b',');
-            }
-            results.extend_from_slice(&to_bytes(&response));
-        }
-        if !layers.is_empty() {
-            self.layers.admit(&layer, self.max_layers)?;
-        }
-        let mut members = Map::new();
-        members.extend(simplified.told().map(|told| ("simplified".to_owned(), told)));
-        let answer = Performed::with_list(job.id(), members, "results", &results);
-        // What has been saved must not be saved again, whatever the others were refused for.
-        Ok(Performed { keep: keep || !layers.is_empty(), messages, layers, ..answer })
-    }
-
     /// A prompt of the request and prompts of the session would be two objects.
-    fn no_other_prompts(&self, job: &Job) -> Result<(), Refusal> {
+    pub(super) fn no_other_prompts(&self, job: &Job) -> Result<(), Refusal> {
         let key = Self::key(job);
         if job.request.session.is_none() || self.session(&key).map_or(true, |session| session.is_empty()) {
             return Ok(());
@@ -153,7 +100,7 @@ impl Context {
     }
 
     /// The object of an item and what its mask starts from, drawn as `output` says, in WGS84.
-    fn object(
+    pub(super) fn object(
         &self,
         job: &Job,
         id: String,
@@ -209,7 +156,11 @@ impl Context {
         Ok(Performed { messages: vec![message], layers: vec![change], ..answer })
     }
 
-    fn change_of(&self, job: &Job, object: Object) -> Result<(OutboxMessage, LayerChange), Refusal> {
+    pub(super) fn change_of(
+        &self,
+        job: &Job,
+        object: Object,
+    ) -> Result<(OutboxMessage, LayerChange), Refusal> {
         let layer = Self::layer(job);
         let message = self.saved_message(&layer, object.line.clone().into_bytes());
         let op = LayerOp::append(&layer, &object.id, object.line)?;
@@ -274,7 +225,7 @@ impl Context {
 
 impl Object {
     /// What the answer tells of it.
-    fn told(&self, layer: &str, with_feature: bool) -> Map<String, Value> {
+    pub fn told(&self, layer: &str, with_feature: bool) -> Map<String, Value> {
         let mut saved = json!({"layer": layer, "id": self.id});
         if with_feature {
             saved["feature"] = self.feature.clone();

@@ -14,13 +14,7 @@ use crate::store::{Class, OutboxMessage};
 
 impl Context {
     pub(super) fn segment(&self, job: &Job) -> Performed {
-        match &job.request.batch {
-            Some(entries) => self.segment_batch(job, entries),
-            None => self.segment_one(job, &self.bounded(&job.request.item, 1)),
-        }
-    }
-
-    fn segment_one(&self, job: &Job, item: &PromptItem) -> Performed {
+        let item = &self.bounded(&job.request.item, 1);
         let mask = job.request.mask_of.as_ref().map(|id| self.mask_of(job, id)).transpose();
         let decoded = mask.and_then(|mask| match mask {
             Some(mask) => self.decode_from(item, MaskInput::Given(&mask)),

@@ -14,6 +14,8 @@ pub(super) struct Asked {
     pub client: &'static str,
     pub verb: &'static str,
     pub session: &'static str,
+    /// Whether it has prompts of its own, and nothing to do with the session.
+    pub batch: bool,
     pub message: OutgoingMessage,
     /// Previews live in memory only.
     pub preview: bool,
@@ -131,7 +133,13 @@ impl Books {
                     (feature["id"].as_str().unwrap(), feature["properties"]["request"].as_str().unwrap());
                 assert!(objects.insert(id.to_owned()), "object {id} is there twice: {what}");
                 assert!(requests.insert(request.to_owned()), "{request} has saved twice: {what}");
-                let told = self.done(request).map(|answer| &answer["saved"]["id"]);
+                // Of a batch, the request and the place of the prompt.
+                let (request, prompt) = request.split_once('/').unwrap_or((request, ""));
+                let answer = self.done(request);
+                let told = answer.map(|answer| match prompt.parse::<usize>() {
+                    Ok(prompt) => &answer["results"][prompt]["saved"]["id"],
+                    Err(_) => &answer["saved"]["id"],
+                });
                 assert_eq!(told, Some(&Value::from(id)), "what {request} was told: {what}");
             }
         }
@@ -139,7 +147,12 @@ impl Books {
         assert_eq!(objects, told, "what was told on saved/: {what}");
         let of = |verb: &'static str, member: &'static str| {
             let done = self.asked.iter().filter(move |(_, asked)| asked.verb == verb);
-            let ids = done.filter_map(|(id, _)| self.done(id)).map(move |answer| &answer[member]["id"]);
+            let answers = done.filter_map(|(id, _)| self.done(id));
+            let each = answers.flat_map(|answer| match answer["results"].as_array() {
+                Some(results) => results.iter().filter(|result| result["status"] == "ok").collect(),
+                None => vec![answer],
+            });
+            let ids = each.map(move |answer| &answer[member]["id"]);
             ids.map(|id| id.as_str().unwrap().to_owned()).collect::<Vec<String>>()
         };
         let (saved, taken_back) = (of("save", "saved"), of("unsave", "unsaved"));
@@ -164,7 +177,7 @@ impl Books {
         let mut sessions: BTreeMap<String, usize> = BTreeMap::new();
         for id in &self.ran {
             let asked = &self.asked[id];
-            if !asked.changes_state() || self.done(id).is_none() || asked.verb == "unsave" {
+            if !asked.changes_state() || self.done(id).is_none() || asked.verb == "unsave" || asked.batch {
                 continue;
             }
             let prompts = sessions.entry(format!("{}/{}", asked.client, asked.session)).or_default();

@@ -26,6 +26,7 @@ use crate::service::job::Job;
 use crate::service::office::furnish;
 use crate::service::performed::Performed;
 use crate::service::queue::{RequestQueue, Turn};
+use crate::service::verbs::Slice;
 use crate::service::watcher::Watcher;
 
 const CLIENTS: [&str; 3] = ["alice", "bob", "carol"];
@@ -266,6 +267,8 @@ impl World {
             "fetch" => format!(r#""layer":"{layer}","limit":1000,"output":{{"max_bytes":1000000}}"#),
             _ => r#""preview":false"#.to_owned(),
         };
+        let batch = !preview && ["segment", "save"].contains(&verb) && self.random.once_in(5);
+        let members = if batch { self.prompts(verb, &id, layer) } else { members };
         let mut payload = format!(r#"{{"id":"{id}",{members}}}"#);
         let mut properties = Properties::default();
         match self.random.below(24) {
@@ -281,9 +284,24 @@ impl World {
         let message =
             OutgoingMessage::new(format!("geosam/edge/request/{client}/{verb}"), payload).with(properties);
         let message = if self.random.once_in(10) { message.at_most_once() } else { message };
-        let asked = Asked { client, verb, session, message, preview };
+        let asked = Asked { client, verb, session, batch, message, preview };
         self.books.asked.insert(id.clone(), asked);
         self.publish(&id);
+    }
+
+    /// A batch; one of its places may have no chip.
+    fn prompts(&mut self, verb: &str, id: &str, layer: &str) -> String {
+        let output = r#""output":{"vectorization":"simplified","tolerance":8,"largest_only":true}"#;
+        let prompts = (0..3).map(|prompt| {
+            let at = if self.random.once_in(6) { [1.0, 2.0] } else { self.pick(&equipment().places) };
+            match verb {
+                "save" => format!(r#"{{"points":[{at:?}],"properties":{{"request":"{id}/{prompt}"}}}}"#),
+                _ => format!(r#"{{"points":[{at:?}]}}"#),
+            }
+        });
+        let prompts = prompts.collect::<Vec<_>>().join(",");
+        let layer = if verb == "save" { format!(r#""layer":"{layer}","#) } else { String::new() };
+        format!(r#"{layer}{output},"prompts":[{prompts}]"#)
     }
 
     /// A client asks again for what it has asked for; what came at most once is not known again.
@@ -341,7 +359,19 @@ impl World {
                 let ends = self.books.ends.get(&id).copied().unwrap_or(0);
                 assert!(ends < 2 || job.seq.is_none(), "{id} has ended the program, and is run again");
                 let running = up.context.attempts.begin(job.seq);
-                let performed = up.context.perform(&job);
+                let performed = if job.is_in_pieces() {
+                    let wanted = !self.random.once_in(3);
+                    match up.context.go_on(&job, &|| wanted) {
+                        Slice::Over(performed) => *performed,
+                        _ => {
+                            running.pause();
+                            assert!(up.queue.pause(job).is_none(), "no preview is a batch");
+                            return;
+                        }
+                    }
+                } else {
+                    up.context.perform(&job)
+                };
                 drop(running);
                 self.books.ran(&id);
                 up.at_work.push((job, performed));

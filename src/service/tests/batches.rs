@@ -1,0 +1,90 @@
+//! A batch is one request and one answer, and holds up nobody else.
+
+use super::layers::{POINT, objects};
+use super::*;
+
+/// Prompts enough that the rest of a scene is over before they are.
+fn many() -> String {
+    let prompt = |n: usize| format!(r#"{{"points":[[{},5427215]]}}"#, 458_060 + n);
+    (0..120).map(prompt).collect::<Vec<_>>().join(",")
+}
+
+const INHERITED: &str =
+    r#""folder":"folder_sam","crs":"EPSG:32633","output":{"vectorization":"simplified","largest_only":true}"#;
+
+impl Scene {
+    fn tell(&self, client: &str, verb: &str, payload: &str) -> DeliveryId {
+        let topic = format!("geosam/edge/request/{client}/{verb}");
+        match self.broker.publish(OutgoingMessage::new(topic, payload)) {
+            Delivery::Taken(id) => id,
+            Delivery::NotWanted => panic!("the service has not subscribed"),
+        }
+    }
+
+    /// Answers on a client's topic, each with its place among all that was published.
+    fn heard(&self, client: &str, verb: &str) -> Vec<(usize, Value)> {
+        let topic = format!("geosam/edge/response/{client}/{verb}");
+        let published = self.broker.published();
+        let answers = published.iter().enumerate().filter(|(_, m)| m.topic == topic);
+        answers.map(|(at, m)| (at, serde_json::from_slice(&m.payload).unwrap())).collect()
+    }
+
+    /// A batch of this client that has begun, since another's prompt was answered after it had come.
+    fn with_a_batch_under_way(&self, verb: &str, more: &str) {
+        self.tell("c1", verb, &format!(r#"{{"id":"many",{INHERITED}{more},"prompts":[{}]}}"#, many()));
+        self.tell("c2", "segment", &format!(r#"{{"id":"one",{POINT}}}"#));
+        self.until("the other's answer", || self.heard("c2", "segment").len() == 1);
+        assert_eq!(self.heard("c2", "segment")[0].1["status"], "ok");
+    }
+}
+
+#[test]
+fn a_batch_gives_way_to_other_clients_between_its_prompts_and_is_answered_as_one() {
+    let scene = scene();
+    scene.with_a_batch_under_way("segment", "");
+    scene.tell("c3", "list", r#"{"id":"list"}"#);
+    scene.until("the batch", || scene.heard("c1", "segment").len() == 1);
+    let (at, answer) = scene.heard("c1", "segment").remove(0);
+    let results = answer["results"].as_array().unwrap();
+    assert_eq!(results.len(), 120);
+    assert!(results.iter().all(|result| result["status"] == "ok"), "{answer}");
+    for (client, verb) in [("c2", "segment"), ("c3", "list")] {
+        assert!(scene.heard(client, verb)[0].0 < at, "{client} has waited for the whole batch");
+    }
+    scene.service.stop();
+}
+
+#[test]
+fn a_batch_that_runs_is_taken_back_at_its_next_prompt_and_leaves_nothing() {
+    for (verb, more) in [("segment", ""), ("save", r#","layer":"ponds""#)] {
+        let scene = scene();
+        scene.with_a_batch_under_way(verb, more);
+        scene.tell("c2", "cancel", r#"{"id":"x","request_id":"many"}"#);
+        scene.until("nothing of another's", || scene.heard("c2", "cancel").len() == 1);
+        assert_eq!(scene.heard("c2", "cancel")[0].1["cancelled"], 0);
+        scene.tell("c1", "cancel", r#"{"id":"x","request_id":"many"}"#);
+        scene.until("the batch", || scene.heard("c1", verb).len() == 1);
+        assert_eq!(scene.heard("c1", verb)[0].1["error"]["code"], "CANCELLED");
+        assert_eq!(scene.heard("c1", "cancel")[0].1["cancelled"], 1);
+        let listed = scene.served("list", "l", r#""preview":false"#);
+        assert_eq!((&listed["layers"], &listed["sessions"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+        assert_eq!(objects(&scene.dir, "ponds"), [] as [&str; 0]);
+        assert_eq!(scene.served("save", "after", &format!(r#""layer":"ponds",{POINT}"#))["status"], "ok");
+        scene.service.stop();
+    }
+}
+
+#[test]
+fn a_batch_that_was_under_way_at_the_end_is_run_again_and_saves_each_object_once() {
+    let scene = scene();
+    scene.with_a_batch_under_way("save", r#","layer":"ponds""#);
+    scene.service.stop();
+    assert_eq!(objects(&scene.dir, "ponds"), [] as [&str; 0], "all at its end, or nothing");
+    let scene = scene_in(scene.dir, ServiceOptions::default());
+    scene.until("the batch", || scene.heard("c1", "save").len() == 1);
+    let (_, answer) = scene.heard("c1", "save").remove(0);
+    let saved = answer["results"].as_array().unwrap().iter();
+    let saved: Vec<&str> = saved.map(|result| result["saved"]["id"].as_str().unwrap()).collect();
+    assert_eq!((saved.len(), &objects(&scene.dir, "ponds")[..]), (120, &saved[..]));
+    scene.service.stop();
+}
