@@ -295,7 +295,7 @@ fn what_is_wrong_is_answered_with_a_code_and_never_with_silence() {
 
 #[test]
 fn a_busy_board_refuses_expires_supersedes_and_cancels() {
-    let Some((broker, board, mut ears)) = scene("[limits]\nqueue = 2\nclient_queue = 2") else { return };
+    let Some((broker, board, mut ears)) = scene("[limits]\nqueue = 4\nclient_queue = 2") else { return };
     let segment = |id: &str, more: &str| format!(r#"{{"id":"{id}",{POINT},{SMALL}{more}}}"#);
     ask(&broker, &board, "segment", &long_batch("long", 24));
     std::thread::sleep(Duration::from_millis(300));

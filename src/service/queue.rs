@@ -66,6 +66,14 @@ impl RequestQueue {
         self.bell.notify_one();
     }
 
+    /// So long was worked for a request in one turn. To be told before the next turn is given.
+    pub fn worked(&self, job: &Job, time: Duration) {
+        // What is in the background, and previews, take nobody's turn.
+        if !job.is_background() && !job.is_preview() {
+            self.state().schedule.worked(&job.address.client, time);
+        }
+    }
+
     /// A request is answered and its changes are durable. One that was taken out before it began
     /// (cancelled, expired) kept nobody waiting.
     pub fn finished(&self, job: &Job) {

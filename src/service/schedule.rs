@@ -2,24 +2,30 @@
 //!
 //! Rules, in order:
 //! 1. Real requests run before previews; previews run only when nothing else can.
-//! 2. Clients take turns: each has a line, and who was served goes to the end of the lines. So a client with one request
-//!    waits for one request of each other client at the most, however many they have waiting.
+//! 2. Clients take turns, however many requests they have waiting: each has a line, and who has had least of the decoder's
+//!    time lately goes first ([`turns`]).
 //! 3. In a client's line: first come, first served, except that requests of one session never run at the same time, and
 //!    that what reads back waits for all that its client asked of sessions before; and that of all requests that change
 //!    saved objects one runs at a time.
 //! 4. Of one client's waiting previews only the newest is kept; the older ones are displaced.
-//! 5. The queue is bounded as a whole, by client, and in bytes of memory; what does not fit is refused at once.
+//! 5. The queue is bounded as a whole, by client, and in bytes of memory; what does not fit is refused at once. A client has
+//!    no more waiting than there are free places left, so that some are left for others (dynamic thresholds, Choudhury and
+//!    Hahne 1998).
 //! 6. A request whose deadline has passed is taken out and answered without being run.
 //! 7. What is worked on in the background runs when nothing else can, one at a time, and comes back after each step: prompts go first.
-//! 8. A batch gives way to other clients between its prompts: it comes back in front of its client's line, at the end of the lines.
+//! 8. A batch gives way to other clients between its prompts: it comes back in front of its client's line.
 //!    A few of them are under way at a time, since each holds what it has found.
 //! 9. While nothing can be made durable, what would have to be is held, and the rest goes on.
 
 use std::collections::{HashSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+mod turns;
 
 #[cfg(test)]
 mod tests;
+
+use turns::Turns;
 
 /// What the schedule must know of a request; the request itself is the caller's `T`.
 #[derive(Debug, Clone)]
@@ -88,12 +94,13 @@ type Line<T> = VecDeque<Ticket<T>>;
 #[allow(clippy::len_without_is_empty, reason = "a length for health, not a collection")]
 pub struct Schedule<T> {
     bounds: Bounds,
-    /// The client whose turn it is first.
+    /// In the order in which they began to wait, or were served.
     lines: VecDeque<Line<T>>,
     previews: VecDeque<Ticket<T>>,
     /// In the order in which they came, the one whose last step is longest ago first.
     background: VecDeque<Ticket<T>>,
     running: Running,
+    turns: Turns,
     in_background: bool,
     /// Batches that have begun and are not over.
     batches: usize,
@@ -111,6 +118,7 @@ impl<T> Schedule<T> {
             previews: VecDeque::new(),
             background: VecDeque::new(),
             running: HashSet::new(),
+            turns: Turns::default(),
             in_background: false,
             batches: 0,
             alone: false,
@@ -143,7 +151,8 @@ impl<T> Schedule<T> {
         let behind = self.background.iter().filter(|ticket| ticket.client == client).count();
         let share =
             of_client + behind + self.lines.iter().find(|line| is_of(line, client)).map_or(0, VecDeque::len);
-        self.waiting() + promised < self.bounds.queue && share < self.bounds.per_client
+        let free = self.bounds.queue.saturating_sub(self.waiting() + promised);
+        share < free && share < self.bounds.per_client
     }
 
     /// Takes a request in, and gives back the preview that it makes worthless.
@@ -264,8 +273,14 @@ impl<T> Schedule<T> {
     }
 
     fn take_real(&mut self) -> Option<Ticket<T>> {
-        let mut lines = self.lines.iter().enumerate();
-        let (at, position) = lines.find_map(|(at, line)| Some((at, self.free(line)?)))?;
+        let lines = self.lines.iter().enumerate();
+        let free: Vec<(usize, usize, &str)> = lines
+            .filter_map(|(at, line)| Some((at, self.free(line)?, line.front()?.client.as_str())))
+            .collect();
+        let clients: Vec<&str> = free.iter().map(|(_, _, client)| *client).collect();
+        let (at, position, client) = *free.get(self.turns.choose(&clients)?)?;
+        let client = client.to_owned();
+        self.turns.taken(&client);
         self.take(at, position, true)
     }
 
@@ -286,6 +301,11 @@ impl<T> Schedule<T> {
             self.lines.push_back(line);
         }
         Some(ticket)
+    }
+
+    /// So long was worked for a client, in one turn.
+    pub fn worked(&mut self, client: &str, time: Duration) {
+        self.turns.worked(client, time);
     }
 
     /// A request has run: others that waited for it may follow.

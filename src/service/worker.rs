@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::clerk::Input;
 use super::context::Context;
@@ -28,7 +28,9 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
             }
             Turn::Run(job) if job.is_in_pieces() => {
                 let running = context.attempts.begin(job.seq);
+                let start = Instant::now();
                 let slice = go_on(context, &job, &|| queue.is_wanted(&job));
+                queue.worked(&job, start.elapsed());
                 let input = match slice {
                     Slice::Paused => {
                         running.pause();
@@ -52,7 +54,9 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
             }
             Turn::Run(job) => {
                 let _running = context.attempts.begin(job.seq);
+                let start = Instant::now();
                 let performed = perform(context, &job);
+                queue.worked(&job, start.elapsed());
                 (job, performed)
             }
         };

@@ -102,12 +102,24 @@ fn what_reads_back_waits_for_its_own_clients_sessions_and_for_nobody_elses() {
 #[test]
 fn one_client_cannot_fill_the_queue_and_a_full_queue_refuses_at_once() {
     let mut s = schedule();
-    for work in 1..=3 {
+    for work in 1..=2 {
         s.offer(ticket("greedy", work)).unwrap();
     }
-    assert_eq!(s.offer(ticket("greedy", 4)).unwrap_err().work, 4);
-    s.offer(ticket("modest", 5)).unwrap();
-    assert_eq!(s.offer(ticket("late", 6)).unwrap_err().work, 6);
+    assert_eq!(
+        s.offer(ticket("greedy", 3)).unwrap_err().work,
+        3,
+        "half of the queue is the most of one client"
+    );
+    s.offer(ticket("modest", 4)).unwrap();
+    assert_eq!(s.offer(ticket("modest", 5)).unwrap_err().work, 5, "the last place is left for others");
+    s.offer(ticket("late", 6)).unwrap();
+    assert_eq!(s.offer(ticket("later", 7)).unwrap_err().work, 7);
+    let mut s = Schedule::new(Bounds { queue: 2048, per_client: 1024, previews: 2, volatile: 100 });
+    let taken = |s: &mut Schedule<u32>, client: &str| {
+        (0..2000).filter(|n| s.offer(ticket(client, *n)).is_ok()).count()
+    };
+    assert_eq!((taken(&mut s, "one"), taken(&mut s, "two")), (1024, 512));
+    assert!(s.offer(ticket("late", 1)).is_ok());
 }
 
 #[test]
