@@ -1,7 +1,7 @@
 //! The queue of events between the connection's thread and the service. The connection never waits for
 //! the service; what bounds the queue is the acknowledgements that the service has not given yet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,16 +29,33 @@ impl Default for EventLimits {
     }
 }
 
+/// Topics of dropped messages that are remembered, and the bytes of one at the most.
+const MOST_TOPICS: usize = 64;
+const LONGEST_TOPIC: usize = 256;
+
 #[derive(Default)]
 struct Queue {
     events: VecDeque<BusEvent>,
     messages: usize,
     bytes: usize,
     dropped: u64,
+    /// Of these, those since they were last asked for, by topic.
+    dropped_on: BTreeMap<String, u64>,
     /// Nobody reads any more.
     abandoned: bool,
     /// No event follows.
     closed: bool,
+}
+
+impl Queue {
+    fn drop_one(&mut self, topic: &str) {
+        self.dropped += 1;
+        if let Some(count) = self.dropped_on.get_mut(topic) {
+            *count += 1;
+        } else if self.dropped_on.len() < MOST_TOPICS && topic.len() <= LONGEST_TOPIC {
+            self.dropped_on.insert(topic.to_owned(), 1);
+        }
+    }
 }
 
 /// The queue.
@@ -73,7 +90,7 @@ impl EventQueue {
             // A single message may be larger than the bounds; it is taken when nothing else waits.
             let over = |count, most| queue.messages > 0 && (queue.messages >= count || bytes > most);
             if message.qos == QoS::AtMostOnce && over(self.limits.soft, self.limits.soft_bytes) {
-                queue.dropped += 1;
+                queue.drop_one(&message.topic);
                 return Pushed::Queued;
             }
             if over(self.limits.hard, self.limits.hard_bytes) {
@@ -121,6 +138,11 @@ impl EventQueue {
 
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
+    }
+
+    /// How many were dropped on which topics since the last call, as far as they are remembered.
+    pub(super) fn take_dropped_on(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.lock().dropped_on)
     }
 
     /// The reader is gone.
@@ -171,10 +193,11 @@ mod tests {
             queue.push(message(QoS::AtMostOnce));
         }
         assert_eq!(queue.push(message(QoS::AtMostOnce)), Pushed::Queued);
-        assert_eq!(queue.dropped(), 1);
+        assert_eq!((queue.dropped(), queue.take_dropped_on()), (1, BTreeMap::from([("t".to_owned(), 1)])));
         assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Queued);
         assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Queued);
         assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Overflow);
+        assert_eq!((queue.dropped(), queue.take_dropped_on().len()), (1, 0));
         assert!(queue.next(None).unwrap().is_some());
         assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Queued);
     }

@@ -151,6 +151,10 @@ impl BusClient for BusHandle {
     fn stats(&self) -> BusStats {
         BusStats { dropped: self.shared.events.dropped(), ..self.shared.core().stats() }
     }
+
+    fn take_dropped_on(&self) -> std::collections::BTreeMap<String, u64> {
+        self.shared.events.take_dropped_on()
+    }
 }
 
 impl ErrorType for BusHandle {

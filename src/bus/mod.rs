@@ -90,6 +90,10 @@ pub trait BusClient: ErrorType<Error = BusError> + Client + Publish + Enqueue + 
 
     /// How full the bus is.
     fn stats(&self) -> BusStats;
+
+    /// How many messages at most once were thrown away on which topics since the last call, because the service was too
+    /// slow; of a few topics only, whoever sends on many.
+    fn take_dropped_on(&self) -> std::collections::BTreeMap<String, u64>;
 }
 
 /// What the stream of events can do beyond the traits.

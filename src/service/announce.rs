@@ -195,6 +195,11 @@ impl Announcer {
         self.event("outbox_full", &json!({"dropped": dropped}))
     }
 
+    /// Requests at most once were dropped because they came too fast; of some it is known whose.
+    pub fn requests_dropped(&self, by_client: &BTreeMap<String, u64>, message: &str) -> OutboxMessage {
+        self.event("requests_dropped", &json!({"dropped": by_client, "message": message}))
+    }
+
     /// Something that is wrong, and what came of it.
     pub fn problem(&self, kind: &str, message: &str) -> OutboxMessage {
         self.event(kind, &json!({"message": message}))

@@ -8,6 +8,7 @@ mod commit;
 mod connection;
 mod deadlines;
 mod delivery;
+mod drops;
 mod journal;
 mod reception;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::bus::{AckToken, BusClient, BusEvent, OutgoingMessage, SubscribeToken}
 use crate::cot::CotLive;
 use crate::store::{Change, Finish, KeptAnswer, OutboxMessage};
 use deadlines::Deadlines;
+use drops::DropsTold;
 pub(super) use journal::Backlog;
 use trouble::Trouble;
 
@@ -110,6 +112,7 @@ pub(super) struct Clerk<C> {
     strange_topics: u64,
     /// Response topics outside the prefixes that were told of.
     foreign_topics: BTreeSet<String>,
+    drops_told: DropsTold,
     /// Why there is no connection, as it was last logged.
     away: Option<String>,
     /// Times that the broker had lost our session.
@@ -153,6 +156,7 @@ impl<C: BusClient> Clerk<C> {
             deaf: false,
             strange_topics: 0,
             foreign_topics: BTreeSet::new(),
+            drops_told: DropsTold::default(),
             away: None,
             sessions_lost: 0,
             announcer,
@@ -334,6 +338,7 @@ impl<C: BusClient> Clerk<C> {
                 self.staged.push((Change::Session(expired), Then::Nothing));
             }
         }
+        self.tell_drops(now);
         self.retry_layers(now);
         self.test_way_in(now);
     }

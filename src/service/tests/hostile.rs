@@ -185,6 +185,32 @@ fn a_batch_follows_its_objects_over_so_many_chips_all_together() {
 }
 
 #[test]
+fn a_flood_of_requests_at_most_once_is_told_with_how_many_were_dropped_and_whose() {
+    let scene = scene();
+    let told = || -> Vec<Value> {
+        let published = scene.broker.published();
+        let events = published.iter().filter(|m| m.topic == "geosam/edge/event/requests_dropped");
+        events.map(|m| serde_json::from_slice(&m.payload).unwrap()).collect()
+    };
+    let mut sent = 0;
+    scene.until("the event", || {
+        for _ in 0..2000 {
+            let request = OutgoingMessage::new("geosam/edge/request/flood/list", r#"{"id":"f"}"#);
+            scene.broker.publish(request.at_most_once());
+        }
+        sent += 2000;
+        !told().is_empty()
+    });
+    let event = &told()[0];
+    let count = event["dropped"]["flood"].as_u64().unwrap();
+    assert!((1..=sent).contains(&count), "{event}");
+    let text = event["message"].as_str().unwrap();
+    assert!(text.contains("requests of QoS 0") && text.contains("QoS 1"), "{text}");
+    assert_eq!(scene.served("list", "others", r#""preview":false"#)["status"], "ok");
+    scene.service.stop();
+}
+
+#[test]
 fn all_folders_that_are_not_ready_are_named() {
     let (dir, card) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for name in ["other", "valley"] {
