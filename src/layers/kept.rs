@@ -90,3 +90,8 @@ pub(super) fn save(disk: &Disk, path: &Path, scan: &Scan, modified: Option<Syste
     disk.create(&fresh, true)?.append(text.as_bytes())?;
     disk.rename(&fresh, &place)
 }
+
+/// Takes away what was kept of a file that is going; it would be no harm if it stayed.
+pub(super) fn discard(disk: &Disk, path: &Path) {
+    let _ = disk.remove_file(&place(path));
+}

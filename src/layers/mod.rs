@@ -14,7 +14,8 @@
 //! 4. A file that we have looked at ends in a newline. A last line without one is completed if it is a whole
 //!    feature, else cut off.
 //! 5. Lines that are not features (a file may be edited by hand) are skipped, reported and kept.
-//! 6. Memory for a file: 8 bytes for 64 features. A page reads from the nearest of these marks.
+//! 6. A file without a byte may go when another layer wants its place ([`Layers::admit`]); what is owed to it begins it anew.
+//! 7. Memory for a file: 8 bytes for 64 features. A page reads from the nearest of these marks.
 //!
 //! A layer name that differs from another only in case is another layer, except on a card with a file system that
 //! does not tell case apart (FAT): do not rely on it.
@@ -28,6 +29,7 @@ mod kept;
 mod line;
 mod lines;
 mod op;
+mod places;
 mod problem;
 mod progress;
 #[cfg(test)]
@@ -84,8 +86,7 @@ pub struct Layers {
     disk: Disk,
     belongings: Mutex<Belongings>,
     files: Mutex<BTreeMap<String, Arc<Mutex<LayerFile>>>>,
-    /// New layers that were admitted and may not have a file yet.
-    admitted: Mutex<BTreeSet<String>>,
+    held: Mutex<places::Held>,
 }
 
 /// A layer, as `list` tells it.
@@ -156,8 +157,8 @@ impl Layers {
         let (problems, progress) = (Problems::default(), Progress::default());
         let belongings =
             Belongings { dir: dir.clone(), disk: disk.clone(), problems, progress, unsure: true };
-        let (files, admitted) = (Mutex::default(), Mutex::default());
-        Ok(Self { dir, disk, belongings: Mutex::new(belongings), files, admitted })
+        let (files, held) = (Mutex::default(), Mutex::default());
+        Ok(Self { dir, disk, belongings: Mutex::new(belongings), files, held })
     }
 
     /// Tells somebody of each piece of a file that is read, some 64 KiB: reading a large layer takes its time.
@@ -261,29 +262,6 @@ impl Layers {
         let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
         let found = self.with(layer, |file| file.refresh(&wanted))?;
         Ok(found.into_keys().collect())
-    }
-
-    /// Admits a layer that is about to be saved to: one that is there, or a new one while there are fewer than
-    /// `most`. A new one takes its place at once, so that two of them cannot take the last.
-    ///
-    /// # Errors
-    /// If there are `most` layers already, the name breaks the rules, or the directory cannot be read.
-    pub fn admit(&self, layer: &str, most: usize) -> Result<(), LayerError> {
-        if self.exists(layer)? {
-            return Ok(());
-        }
-        // The set holds names and nothing that a panic could leave half done.
-        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: BTreeSet<String> = self.names()?.into_iter().collect();
-        admitted.retain(|name| !all.contains(name));
-        all.extend(admitted.iter().cloned());
-        if !all.contains(layer) {
-            if all.len() >= most {
-                return Err(LayerError::TooMany { layer: layer.to_owned(), most });
-            }
-            admitted.insert(layer.to_owned());
-        }
-        Ok(())
     }
 
     /// Whether there is such a layer.

@@ -250,7 +250,7 @@ impl<C: BusClient> Clerk<C> {
             for message in messages.iter().chain(&performed.messages) {
                 self.publish_now(message, job.reply.at_most_once);
             }
-            self.queue.finished(&job);
+            self.over(&job);
             return;
         }
         let mut messages = self.answer(&job.reply, &performed.answer);

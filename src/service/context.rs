@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::attempts::Attempts;
 use super::folders::ServedFolders;
+use super::job::Job;
 use super::masks::KeptMasks;
 use super::pulse::Pulse;
 use super::under_way::UnderWay;
@@ -15,7 +16,7 @@ use crate::api::OutputOptions;
 use crate::bus::Topics;
 use crate::cot::CotLive;
 use crate::engine::Engine;
-use crate::layers::Layers;
+use crate::layers::{LayerError, Layers};
 use crate::session::{Session, SessionKey, SessionTable};
 use crate::store::{SessionChange, Store};
 
@@ -86,6 +87,15 @@ impl Context {
     pub fn behind(&self) -> MutexGuard<'_, BTreeSet<String>> {
         // It is replaced as a whole.
         self.behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the layer that a request may bring objects to its place, before anything is worked for it.
+    ///
+    /// # Errors
+    /// If there are as many layers as may be.
+    pub fn admit_to(&self, layer: &str, job: &Job) -> Result<(), LayerError> {
+        let owed = self.behind().clone();
+        self.layers.admit(layer, self.max_layers, job.number, &owed)
     }
 
     /// Keeps a session's new state, and says what the store must change for it.

@@ -165,6 +165,9 @@ fn take_up(
             Recovered::Run(mut job) => {
                 if let Some(seq) = job.seq.filter(|_| job.is_background()) {
                     job.under_way = !context.store.progress(seq)?.is_empty();
+                    if let Some(layer) = job.request.layer.as_ref().filter(|_| job.under_way) {
+                        context.layers.readmit(layer, job.number);
+                    }
                 }
                 queue.restore(job);
             }

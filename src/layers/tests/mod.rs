@@ -2,6 +2,7 @@
 
 mod large;
 mod pages;
+mod places;
 mod power;
 mod repair;
 

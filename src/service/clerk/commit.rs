@@ -86,10 +86,16 @@ impl<C: BusClient> Clerk<C> {
                 Then::TakenOut(out) => self.publisher.taken_out(&out),
                 Then::Accept(job, ack) => self.accepted(job, ack, outcome),
                 Then::GoOn(job, progress) => self.go_on(job, &progress, &outcome),
-                Then::Settle(job) => self.queue.finished(&job),
+                Then::Settle(job) => self.over(&job),
                 Then::Cancel(cancellation, ack) => self.cancel(*cancellation, ack),
             }
         }
+    }
+
+    /// A request is answered, and what it changes is durable.
+    pub(super) fn over(&self, job: &Job) {
+        self.context.layers.release(job.number);
+        self.queue.finished(job);
     }
 
     /// A step of a request that takes many is durable.
@@ -97,7 +103,7 @@ impl<C: BusClient> Clerk<C> {
         if *outcome == Outcome::NotInInbox {
             // It was answered meanwhile.
             self.context.under_way.forget(&job);
-            self.queue.finished(&job);
+            self.over(&job);
             return;
         }
         job.under_way = true;

@@ -40,6 +40,9 @@ impl Context {
         let to = request.to_layer.clone().unwrap_or_else(|| layer.clone());
         self.is_written(&layer)?;
         self.is_written(&to)?;
+        if to != layer {
+            self.admit_to(&to, job)?;
+        }
         let lines = self.lines_of(&layer, &request.ids)?;
         let (mut messages, mut layers) = (Vec::new(), Vec::new());
         let changed_at = humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string();
@@ -57,7 +60,6 @@ impl Context {
                 layers.push(self.change(job, LayerOp::remove(&layer, id)?));
             }
         }
-        self.layers.admit(&to, self.max_layers)?;
         let mut members = Map::new();
         members.insert("updated".to_owned(), json!({"layer": to, "ids": request.ids}));
         let answer = Performed::answer(Response::reply(job.id(), members));

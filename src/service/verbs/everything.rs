@@ -85,7 +85,7 @@ impl Context {
         let rows = self.store.progress(seq)?;
         let mut found = 0;
         if rows.is_empty() {
-            self.layers.admit(request.layer.as_deref().unwrap_or_default(), self.max_layers)?;
+            self.admit_to(&Self::layer(job), job)?;
         } else {
             let (own, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(row, _)| *row == FOUND_ROW);
             found = own.first().and_then(|(_, state)| serde_json::from_slice(state).ok()).unwrap_or(0);

@@ -36,7 +36,7 @@ impl Context {
         }
     }
 
-    /// Whether objects may be saved with the request's properties now.
+    /// Whether objects may be saved with the request's properties and in its layer now.
     pub(super) fn may_save(&self, job: &Job) -> Result<(), Refusal> {
         let waiting = self.store.depths().journal_bytes;
         if waiting > MOST_WAITING {
@@ -50,7 +50,8 @@ impl Context {
         let of_items = request.batch.iter().flatten().filter_map(|item| item.properties.as_ref());
         // Those of Features that somebody drew are other programs' affair.
         let said = of_items.filter(|_| request.said.has("prompts"));
-        said.chain([&request.properties]).try_for_each(own_properties_kept)
+        said.chain([&request.properties]).try_for_each(own_properties_kept)?;
+        Ok(self.admit_to(&Self::layer(job), job)?)
     }
 
     /// Saves what the last answer of the session showed, unless the request says another output, and empties the session.
@@ -151,8 +152,6 @@ impl Context {
         let layer = Self::layer(job);
         let answer = Performed::answer(Response::reply(job.id(), object.told(&layer, true)));
         let (message, change) = self.change_of(job, object)?;
-        // Last, so that only what is saved takes a place.
-        self.layers.admit(&layer, self.max_layers)?;
         Ok(Performed { messages: vec![message], layers: vec![change], ..answer })
     }
 

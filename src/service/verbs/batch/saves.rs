@@ -52,12 +52,7 @@ impl Context {
         batch: &mut SaveBatch,
     ) -> Result<bool, Refusal> {
         let index = batch.done;
-        let Some(item) = items.get(index) else {
-            if !batch.layers.is_empty() {
-                self.layers.admit(&Self::layer(job), self.max_layers)?;
-            }
-            return Ok(false);
-        };
+        let Some(item) = items.get(index) else { return Ok(false) };
         batch.done += 1;
         let item = &batch.chips.bound(item.clone());
         let mut properties = job.request.properties.clone();
