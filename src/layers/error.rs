@@ -47,7 +47,7 @@ pub enum LayerError {
     /// One object alone is larger than the page may be.
     #[error(
         "object {index} of layer {layer} has {bytes} bytes, more than the {limit} that a page may have; \
-         take the layer with `geosam-edge export`"
+         ask with a larger `output.max_bytes`, or take the layer with `geosam-edge export`"
     )]
     ObjectTooLarge {
         /// The layer.

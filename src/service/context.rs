@@ -12,6 +12,7 @@ use super::job::Job;
 use super::masks::KeptMasks;
 use super::pulse::Pulse;
 use super::under_way::UnderWay;
+use super::verbs::ENVELOPE;
 use crate::api::OutputOptions;
 use crate::bus::Topics;
 use crate::cot::CotLive;
@@ -66,6 +67,11 @@ pub(super) struct AnswerBounds {
 }
 
 impl AnswerBounds {
+    /// Bytes of a saved object as it stands in its layer: `fetch` can deliver it, asked for alone with the largest answer.
+    pub const fn object(&self) -> usize {
+        self.most.saturating_sub(ENVELOPE)
+    }
+
     /// The bound on an answer whose request wants this output.
     pub fn of(&self, output: &OutputOptions) -> usize {
         output.max_bytes.unwrap_or(self.unsaid).min(self.most)

@@ -13,6 +13,7 @@ mod segment;
 mod simplified;
 
 pub(super) use batch::Batch;
+pub(super) use everything::MOST_PROPERTIES;
 pub(super) use pieces::{Slice, Stepped};
 
 use super::context::Context;
@@ -23,7 +24,7 @@ use crate::api::Response;
 use crate::bus::Verb;
 
 /// Bytes that an answer needs beside its features.
-const ENVELOPE: usize = 1024;
+pub(super) const ENVELOPE: usize = 1024;
 
 impl Context {
     /// Runs a request.

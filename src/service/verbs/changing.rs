@@ -48,7 +48,9 @@ impl Context {
         let changed_at = humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string();
         for id in &request.ids {
             let Some(line) = lines.get(id) else { continue };
+            let before = line.len();
             let (line, owner) = changed(line, &request.properties, &to, &changed_at)?;
+            self.stays_within_bounds(id, before, line.len())?;
             messages.extend((to != layer).then(|| self.deleted_message(&layer, id)));
             messages.push(self.saved_message(&to, line.clone().into_bytes()));
             if to == layer {
@@ -86,6 +88,20 @@ impl Context {
         let lines: BTreeMap<String, String> = page.lines.into_iter().filter_map(by_id).collect();
         all_known(layer, ids, |id| lines.contains_key(id))?;
         Ok(lines)
+    }
+
+    /// An object that could not be fetched any more does not come about step by step, either. One that is too large already,
+    /// from elsewhere, may shrink.
+    fn stays_within_bounds(&self, id: &str, before: usize, after: usize) -> Result<(), Refusal> {
+        let most = self.answers.object();
+        if after <= most || after < before {
+            return Ok(());
+        }
+        let text = format!(
+            "object {id} would have {after} bytes; a saved object has at most {most} (`object_bytes` in info); take \
+             properties out of it, or keep them elsewhere; nothing was changed"
+        );
+        Err(Refusal(ErrorCode::TooLarge, text))
     }
 
     /// What is to change must be in its file; what is still owed to it could not be seen there.

@@ -20,6 +20,10 @@ use crate::store::{Advance, LayerChange};
 
 /// How long a step waits that the card, or a layer, does not let go on.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of the request's properties, since each object that is found on a chip gets a copy of them.
+pub(in crate::service) const MOST_PROPERTIES: usize = 16 << 10;
+/// Bytes of an object beside its geometry and the request's properties.
+const REST: usize = 4 << 10;
 /// Chips that could not be read and are told in the answer.
 const MOST_TOLD: usize = 10;
 
@@ -73,9 +77,19 @@ impl Context {
                 format!("\"properties\" has the key \"{name}\", which found objects have of their own");
             return Err(Refusal(ErrorCode::BadRequest, text));
         }
+        let properties = serde_json::to_vec(&request.properties).map_or(0, |text| text.len());
+        if properties > MOST_PROPERTIES {
+            let text = format!(
+                "\"properties\" have {properties} bytes; each object that is found gets a copy of them, so that at most \
+                 {MOST_PROPERTIES} are accepted"
+            );
+            return Err(Refusal(ErrorCode::BadRequest, text));
+        }
         let item = self.bounded(&request.item, 1);
+        let most = self.answers.object().saturating_sub(properties + REST).max(1);
+        let max_bytes = item.output.max_bytes.map(|bytes| bytes.min(most));
         // Layers are in WGS84.
-        let output = crate::api::OutputOptions { crs: CrsChoice::WGS84, ..item.output };
+        let output = crate::api::OutputOptions { crs: CrsChoice::WGS84, max_bytes, ..item.output };
         let prompt = PromptSet { bbox: item.prompt.bbox, ..PromptSet::default() };
         let item = PromptItem { output, prompt, ..item };
         let options: EverythingOptions = request.everything.unwrap_or_default();

@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ENVELOPE;
 use super::refining::input;
 use crate::ErrorCode;
 use crate::api::{CrsChoice, Multimask, OutputOptions, PromptItem, Response};
@@ -130,7 +129,7 @@ impl Context {
             |object: &MaskObject| saved_feature::feature(object, &segmentation, &item, properties, &origin);
         // The bound is for the geometry, which alone can be drawn in fewer bytes; a line as a whole has one, too.
         let limit = self.answers.of(&output);
-        let rest = self.answers.most.saturating_sub(ENVELOPE).saturating_sub(limit);
+        let rest = self.answers.object().saturating_sub(limit);
         let bytes = |object: &MaskObject| {
             let geometry = serde_json::to_vec(&object.geometry).map_or(0, |text| text.len());
             geometry.max(saved_feature::line(&feature(object)).len().saturating_sub(rest))
