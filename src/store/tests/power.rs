@@ -112,23 +112,35 @@ fn a_commit_that_failed_anywhere_succeeds_when_the_card_is_mended_and_lasts() {
 
 #[test]
 fn a_read_that_fails_costs_nothing_but_the_start() {
-    let board = Board::new(1);
-    let store = board.store();
-    for n in 0..30 {
-        store
-            .commit(vec![receive(request(n)), Change::Publish(message(Class::Answer, &"x".repeat(2000)))])
-            .unwrap();
-    }
-    let depths = store.depths();
-    drop(store);
-    let before = board.card.reads();
-    drop(board.store());
-    for failing in 0..board.card.reads() - before {
-        board.card.fail_read_after(failing);
-        if let Ok(opened) = board.open() {
-            assert_eq!((opened.problem, opened.store.depths()), (None, depths), "the read {failing} failed");
+    // Of a small cache, in which no body stays until it is looked for, too.
+    for cache_bytes in [StoreLimits::default().cache_bytes, 4096] {
+        let board = Board::new(1);
+        let open = || {
+            Store::open_on(
+                &Disk::on(&board.card),
+                &board.state(),
+                StoreLimits { cache_bytes, ..StoreLimits::default() },
+            )
+        };
+        let store = open().unwrap().store;
+        for n in 0..30 {
+            store
+                .commit(vec![receive(request(n)), Change::Publish(message(Class::Answer, &"x".repeat(2000)))])
+                .unwrap();
         }
-        assert_eq!(board.store().depths(), depths, "the read {failing} failed");
+        let depths = store.depths();
+        drop(store);
+        let before = board.card.reads();
+        drop(open().unwrap());
+        for failing in 0..board.card.reads() - before {
+            let what = format!("the read {failing} failed, with {cache_bytes} bytes of cache");
+            board.card.fail_read_after(failing);
+            if let Ok(opened) = open() {
+                assert_eq!((opened.problem, opened.store.depths()), (None, depths), "{what}");
+            }
+            let opened = open().unwrap();
+            assert_eq!((opened.problem, opened.store.depths()), (None, depths), "{what}");
+        }
     }
 }
 
