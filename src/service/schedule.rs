@@ -1,7 +1,7 @@
 //! Which waiting request runs next: a state machine without threads, clocks or I/O of its own.
 //!
 //! Rules, in order:
-//! 1. Real requests run before previews; previews run only when nothing else can.
+//! 1. Real requests run before previews; previews run only when nothing else can, or by turns with the prompts of batches.
 //! 2. Clients take turns, however many requests they have waiting: each has a line, and who has had least of the decoder's
 //!    time lately goes first ([`turns`]).
 //! 3. In a client's line: first come, first served, except that requests of one session never run at the same time, and
@@ -13,7 +13,8 @@
 //!    Hahne 1998).
 //! 6. A request whose deadline has passed is taken out and answered without being run.
 //! 7. What is worked on in the background runs when nothing else can, one at a time, and comes back after each step: prompts go first.
-//! 8. A batch gives way to other clients between its prompts: it comes back in front of its client's line.
+//! 8. A batch gives way to other clients between its prompts: it comes back in front of its client's line,
+//!    at the end of the lines.
 //!    A few of them are under way at a time, since each holds what it has found.
 //! 9. While nothing can be made durable, what would have to be is held, and the rest goes on.
 
@@ -102,6 +103,8 @@ pub struct Schedule<T> {
     running: Running,
     turns: Turns,
     in_background: bool,
+    /// Whether what was last begun is a preview.
+    after_preview: bool,
     /// Batches that have begun and are not over.
     batches: usize,
     /// Whether one that is to be alone is running.
@@ -120,6 +123,7 @@ impl<T> Schedule<T> {
             running: HashSet::new(),
             turns: Turns::default(),
             in_background: false,
+            after_preview: false,
             batches: 0,
             alone: false,
             held: false,
@@ -193,8 +197,12 @@ impl<T> Schedule<T> {
         if let Some(ticket) = self.take_expired(now) {
             return Some(Next::Expired(ticket));
         }
-        let ticket =
-            self.take_real().or_else(|| self.take_preview()).or_else(|| self.take_background(now))?;
+        let found = match self.only_batches_go_on() && !self.after_preview {
+            true => self.take_preview().or_else(|| self.take_real()),
+            false => self.take_real().or_else(|| self.take_preview()),
+        };
+        let ticket = found.or_else(|| self.take_background(now))?;
+        self.after_preview = ticket.preview;
         self.running.extend(ticket.serial.clone().map(|key| (ticket.client.clone(), key)));
         self.alone |= ticket.alone;
         self.batches += usize::from(ticket.batch && !ticket.begun);
@@ -249,10 +257,11 @@ impl<T> Schedule<T> {
         }
         if ticket.preview {
             self.previews.push_back(ticket);
-        } else if let Some(line) = self.lines.iter_mut().find(|line| is_of(line, &ticket.client)) {
-            line.push_front(ticket);
         } else {
-            self.lines.push_back(VecDeque::from([ticket]));
+            let own = self.lines.iter().position(|line| is_of(line, &ticket.client));
+            let mut line = own.and_then(|at| self.lines.remove(at)).unwrap_or_default();
+            line.push_front(ticket);
+            self.lines.push_back(line);
         }
         None
     }
@@ -265,11 +274,14 @@ impl<T> Schedule<T> {
     /// Whether a batch of this client, or one that is a preview, should give way.
     pub fn is_wanted_beside(&self, client: &str, preview: bool) -> bool {
         let other = |line: &&Line<T>| preview || !is_of(line, client);
-        self.lines
-            .iter()
-            .filter(other)
-            .chain(preview.then_some(&self.previews))
-            .any(|line| self.free(line).is_some())
+        let previews = (preview || !self.after_preview).then_some(&self.previews);
+        self.lines.iter().filter(other).chain(previews).any(|line| self.free(line).is_some())
+    }
+
+    /// Whether of all that could run only batches are left that have had turns already.
+    fn only_batches_go_on(&self) -> bool {
+        let mut could_run = self.lines.iter().filter_map(|line| line.get(self.free(line)?));
+        could_run.all(|ticket| ticket.begun)
     }
 
     fn take_real(&mut self) -> Option<Ticket<T>> {

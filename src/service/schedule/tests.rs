@@ -319,8 +319,7 @@ fn a_batch_gives_way_to_other_clients_by_turns_and_what_its_client_asks_for_mean
     let running = next(&mut s);
     s.offer(later(2)).unwrap();
     s.offer(Ticket { reads_back: true, ..ticket("a", 3) }).unwrap();
-    s.offer(Ticket { preview: true, ..ticket("b", 4) }).unwrap();
-    assert!(!s.is_wanted_beside("a", false), "neither its own client nor a preview goes before it");
+    assert!(!s.is_wanted_beside("a", false), "its own client waits");
     s.offer(ticket("b", 5)).unwrap();
     s.offer(ticket("b", 6)).unwrap();
     give_way(&mut s, running);
@@ -334,7 +333,27 @@ fn a_batch_gives_way_to_other_clients_by_turns_and_what_its_client_asks_for_mean
     s.finished("a", Some("s"), false);
     assert_eq!(run(&mut s), Some(2));
     s.finished("a", Some("s"), false);
-    assert_eq!((run(&mut s), run(&mut s)), (Some(3), Some(4)));
+    assert_eq!((run(&mut s), run(&mut s)), (Some(3), None));
+}
+
+#[test]
+fn previews_and_the_prompts_of_a_batch_take_turns() {
+    let mut s = Schedule::new(Bounds { queue: 9, per_client: 9, previews: 2, volatile: 100 });
+    let preview = |work| Ticket { preview: true, ..ticket("b", work) };
+    s.offer(batch("a", 1)).unwrap();
+    let mut running = next(&mut s);
+    for work in [2, 3] {
+        s.offer(preview(work)).unwrap();
+        give_way(&mut s, running);
+        assert_eq!(run(&mut s), Some(work));
+        // The pointer moves on, but the batch does, too.
+        s.offer(preview(9)).unwrap();
+        running = next(&mut s);
+        assert_eq!(running.work, 1);
+    }
+    s.offer(ticket("c", 4)).unwrap();
+    give_way(&mut s, running);
+    assert_eq!((run(&mut s), run(&mut s), run(&mut s)), (Some(4), Some(9), Some(1)));
 }
 
 #[test]
