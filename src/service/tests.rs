@@ -4,6 +4,7 @@
 mod batches;
 mod delivery;
 mod documented;
+mod growing;
 mod hostile;
 mod layers;
 mod refining;

@@ -9,7 +9,8 @@ use super::*;
 use crate::bus::Properties;
 
 /// Few vertices.
-const SMALL: &str = r#""output":{"vectorization":"simplified","tolerance":30,"largest_only":true}"#;
+pub(super) const SMALL: &str =
+    r#""output":{"vectorization":"simplified","tolerance":30,"largest_only":true}"#;
 
 impl Scene {
     /// The lines of a layer.
@@ -28,13 +29,13 @@ impl Scene {
             .collect()
     }
 
-    fn save_point(&self, id: &str, layer: &str, more: &str) -> String {
+    pub(super) fn save_point(&self, id: &str, layer: &str, more: &str) -> String {
         let answer = self.served("save", id, &format!(r#""layer":"{layer}",{POINT},{SMALL}{more}"#));
         answer["saved"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 }
 
-fn refused<'a>(answer: &'a Value, code: &str) -> &'a str {
+pub(super) fn refused<'a>(answer: &'a Value, code: &str) -> &'a str {
     assert_eq!(answer["error"]["code"], code, "{answer}");
     answer["error"]["message"].as_str().unwrap()
 }
@@ -399,57 +400,5 @@ fn what_cannot_be_answered_where_it_was_asked_is_told() {
         "{text:?}"
     );
     assert_eq!(text.len(), 1, "once for each topic");
-    scene.service.stop();
-}
-
-#[test]
-fn an_object_does_not_grow_beyond_what_fetch_can_deliver() {
-    let most = 40_000;
-    let scene = scene_with(ServiceOptions { max_answer_bytes: most, ..ServiceOptions::default() });
-    let info: Value = serde_json::from_slice(&scene.broker.retained("geosam/edge/info").unwrap()).unwrap();
-    let bound = info["limits"]["object_bytes"].as_u64().unwrap();
-    assert!(bound > 0 && bound < most as u64);
-    let (large, small) = (scene.save_point("1", "ponds", ""), scene.save_point("2", "ponds", ""));
-    let update = |id: &str, ids: &str, name: &str, value: &str| {
-        let members = format!(r#""layer":"ponds","ids":[{ids}],"properties":{{"{name}":{value}}}"#);
-        scene.served("update", id, &members)
-    };
-    let padding = format!("\"{}\"", "x".repeat(7000));
-    let (mut grown, mut refusal) = (0, Value::Null);
-    while refusal.is_null() {
-        let answer =
-            update(&format!("u{grown}"), &format!("\"{small}\",\"{large}\""), &format!("p{grown}"), &padding);
-        match answer["status"] == "ok" {
-            true => grown += 1,
-            false => refusal = answer,
-        }
-        assert!(grown < 10, "it grows without a bound");
-    }
-    let text = refused(&refusal, "TOO_LARGE");
-    assert!(
-        grown > 3 && text.contains(&bound.to_string()) && text.contains("nothing was changed"),
-        "{refusal}"
-    );
-    for (n, id) in [&large, &small].into_iter().enumerate() {
-        let page = scene.served(
-            "fetch",
-            &format!("f{n}"),
-            &format!(r#""layer":"ponds","ids":["{id}"],"output":{{"max_bytes":{most}}}"#),
-        );
-        assert_eq!(page["features"][0]["id"], **id, "{page}");
-        assert!(page["features"][0]["properties"][format!("p{grown}")].is_null());
-    }
-    // What is there may be changed within the bound.
-    let less = update("less", &format!("\"{large}\""), "p0", "null");
-    assert_eq!(less["status"], "ok", "{less}");
-    scene.service.stop();
-}
-
-#[test]
-fn properties_that_each_found_object_would_get_a_copy_of_are_bounded() {
-    let scene = scene();
-    let properties = json!({"note": "x".repeat(20_000)});
-    let search = scene.served("everything", "e", &format!(r#""layer":"found","properties":{properties}"#));
-    assert!(refused(&search, "BAD_REQUEST").contains("at most 16384"), "{search}");
     scene.service.stop();
 }

@@ -6,6 +6,7 @@ mod segments;
 use saves::SaveBatch;
 use segments::SegmentBatch;
 
+use super::pieces::Slice;
 use crate::api::PromptItem;
 use crate::bus::Verb;
 use crate::service::context::Context;
@@ -13,8 +14,6 @@ use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal};
 use crate::service::pulse::Organ;
 use crate::service::under_way::Work;
-
-use super::pieces::Slice;
 
 /// How far a batch has come.
 pub(in crate::service) enum Batch {

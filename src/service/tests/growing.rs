@@ -1,0 +1,58 @@
+//! Saved objects stay small enough to be fetched again.
+
+use serde_json::json;
+
+use super::saving::{SMALL, refused};
+use super::*;
+
+#[test]
+fn an_object_does_not_grow_beyond_what_fetch_can_deliver() {
+    let most = 40_000;
+    let scene = scene_with(ServiceOptions { max_answer_bytes: most, ..ServiceOptions::default() });
+    let info: Value = serde_json::from_slice(&scene.broker.retained("geosam/edge/info").unwrap()).unwrap();
+    let bound = info["limits"]["object_bytes"].as_u64().unwrap();
+    assert!(bound > 0 && bound < most as u64);
+    let (large, small) = (scene.save_point("1", "ponds", ""), scene.save_point("2", "ponds", ""));
+    let update = |id: &str, ids: &str, name: &str, value: &str| {
+        let members = format!(r#""layer":"ponds","ids":[{ids}],"properties":{{"{name}":{value}}}"#);
+        scene.served("update", id, &members)
+    };
+    let padding = format!("\"{}\"", "x".repeat(7000));
+    let (mut grown, mut refusal) = (0, Value::Null);
+    while refusal.is_null() {
+        let answer =
+            update(&format!("u{grown}"), &format!("\"{small}\",\"{large}\""), &format!("p{grown}"), &padding);
+        match answer["status"] == "ok" {
+            true => grown += 1,
+            false => refusal = answer,
+        }
+        assert!(grown < 10, "it grows without a bound");
+    }
+    let text = refused(&refusal, "TOO_LARGE");
+    assert!(
+        grown > 3 && text.contains(&bound.to_string()) && text.contains("nothing was changed"),
+        "{refusal}"
+    );
+    for (n, id) in [&large, &small].into_iter().enumerate() {
+        let page = scene.served(
+            "fetch",
+            &format!("f{n}"),
+            &format!(r#""layer":"ponds","ids":["{id}"],"output":{{"max_bytes":{most}}}"#),
+        );
+        assert_eq!(page["features"][0]["id"], **id, "{page}");
+        assert!(page["features"][0]["properties"][format!("p{grown}")].is_null());
+    }
+    // What is there may be changed within the bound.
+    let less = update("less", &format!("\"{large}\""), "p0", "null");
+    assert_eq!(less["status"], "ok", "{less}");
+    scene.service.stop();
+}
+
+#[test]
+fn properties_that_each_found_object_would_get_a_copy_of_are_bounded() {
+    let scene = scene();
+    let properties = json!({"note": "x".repeat(20_000)});
+    let search = scene.served("everything", "e", &format!(r#""layer":"found","properties":{properties}"#));
+    assert!(refused(&search, "BAD_REQUEST").contains("at most 16384"), "{search}");
+    scene.service.stop();
+}
