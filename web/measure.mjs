@@ -3,42 +3,59 @@
 // of the page over the wire, and the service's memory with the page open. Broker, board and browser are on this machine; of
 // several rounds the one with the fastest pipe is the quietest.
 //
-//   cargo build --release && GEOSAM_EDGE=target/release/geosam-edge node web/measure.mjs [ROUNDS] [SECONDS]
+//   cargo build --release && node web/measure.mjs --program target/release/geosam-edge [--rounds N] [--seconds N]
+//
+// Without --program it is that of the tests: GEOSAM_EDGE, or target/debug/geosam-edge.
 
 import { spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { parseArgs } from 'node:util'
 
 import mqtt from 'mqtt'
 
-import { Board, Broker, PROGRAM, SCENE, Tab, launchBrowser, objects, pause, until } from './tests/parts.mjs'
 import { writeRaster } from './tests/rasters.mjs'
 
-const [rounds, seconds] = [Number(process.argv[2] ?? 5), Number(process.argv[3] ?? 5)]
+const { values } = parseArgs({ options: { program: { type: 'string' }, rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '5' } } })
+const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
+// Before the tests' parts are loaded, which take it from there.
+if (values.program) process.env.GEOSAM_EDGE = resolve(values.program)
+const { Board, Broker, PROGRAM, SCENE, Tab, launchBrowser, objects, pause, until } = await import('./tests/parts.mjs')
 /** Tiles that have been seen when memory is looked at. */
 const TILES = 200
 const quantile = (values, share) => values.toSorted((a, b) => a - b)[Math.floor(share * (values.length - 1))]
 
-/** A pointer that moves about a place each `gap` milliseconds: from its event to the frame with its preview. */
+/** A pointer that moves about a place each `gap` milliseconds: from its event to the frame with its preview, and what of it is
+ * spent until the question is sent, until it is answered, and until the answer is drawn. */
 function hover(tab, { x, y }, gap) {
   return tab.page.evaluate(
     async ([x, y, gap, length]) => {
       const { scene, session } = globalThis.geosam
       const { map } = scene
       const viewport = map.getViewport()
-      const [times, moved, askedFor] = [[], new Map(), new WeakMap()]
+      const [times, spans, moved, askedFor] = [[], { waits: [], asks: [], draws: [] }, new Map(), new WeakMap()]
       const { setGlance } = scene
       const { glance } = session
       session.glance = async (at) => {
+        const [begin, sent] = [moved.get(at.join()), performance.now()]
         const answer = await glance.call(session, at)
-        if (answer) askedFor.set(answer, moved.get(at.join()))
+        if (answer) askedFor.set(answer, { begin, sent, heard: performance.now() })
         return answer
       }
       scene.setGlance = (answer) => {
-        const begin = answer && askedFor.get(answer)
-        if (begin) map.once('postrender', () => times.push(performance.now() - begin))
+        const asked = answer && askedFor.get(answer)
+        if (asked) {
+          const { begin, sent, heard } = asked
+          map.once('postrender', () => {
+            const drawn = performance.now()
+            times.push(drawn - begin)
+            spans.waits.push(sent - begin)
+            spans.asks.push(heard - sent)
+            spans.draws.push(drawn - heard)
+          })
+        }
         setGlance.call(scene, answer)
       }
       const begin = performance.now()
@@ -54,7 +71,7 @@ function hover(tab, { x, y }, gap) {
       // The methods of their classes again.
       delete scene.setGlance
       delete session.glance
-      return { times, lasted }
+      return { times, spans, lasted }
     },
     [x, y, gap, seconds * 1000],
   )
@@ -101,6 +118,8 @@ async function speed(browser, broker) {
     const sustained = (moves.times.length / moves.lasted) * 1000
     console.log(`| ${[load.toFixed(1), `${pipe.toFixed(1)} ms`, ...cells, `${sustained.toFixed(1)}, ${((sustained * pipe) / 1000).toFixed(2)} of the pipe's`, pipe === quiet.pipe ? 'quietest' : ''].join(' | ')} |`)
   }
+  const spent = Object.values(quiet.moves.spans).map((span) => `${quantile(span, 0.5).toFixed(1)} ms`)
+  console.log(`\nof the quietest round's moves, median: ${spent[0]} until sent, ${spent[1]} until answered, ${spent[2]} until drawn`)
   await context.close()
   await board.end()
 }
