@@ -71,7 +71,8 @@ export function takeHands(scene: Scene, wishes: Wishes): void {
   })
   let corner: Position | undefined
   target.addEventListener('keydown', (event) => {
-    if (event.key !== 'Enter') return
+    // Not that of a button on the map.
+    if (event.key !== 'Enter' || event.target !== target) return
     event.preventDefault()
     if (cross) cross.hidden = false
     const centre = map.getView().getCenter()

@@ -32,7 +32,8 @@ export class Layers {
     private readonly board: Board,
     private readonly scene: Scene,
     private readonly folder: () => Folder | undefined,
-    private readonly count: HTMLElement,
+    /** Says how many objects the layer has. */
+    private readonly count: (objects: number) => void,
     private readonly names: HTMLElement,
   ) {}
 
@@ -89,7 +90,7 @@ export class Layers {
     })
     this.names.replaceChildren(...options)
     const there = list.layers?.find(({ name }) => name === layer)
-    this.count.textContent = String(there?.features ?? 0)
+    this.count(there?.features ?? 0)
     return there !== undefined
   }
 

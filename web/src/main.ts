@@ -6,7 +6,8 @@ import './style.css'
 import { Board } from './board'
 import { TOOLS, type Tool, takeHands } from './hands'
 import { type FileKind, Layers } from './layers'
-import { checkbox, failed, message, part, showResult, showSearch } from './panel'
+import { checkbox, explained, failed, message, part, showCount, showResult, showSearch } from './panel'
+import { Refine } from './refine'
 import { Scene } from './scene'
 import { Searching } from './search'
 import { Session } from './session'
@@ -71,7 +72,7 @@ function listFolders(): void {
   const problem = part('problem')
   const progress = shown?.raster?.progress
   let text = ''
-  if (shown && !shown.ready) text = say('folder_not_ready', { problem: shown.problem?.message ?? '' })
+  if (shown && !shown.ready) text = say('folder_not_ready', { problem: shown.problem ? explained(shown.problem) : '' })
   else if (progress !== undefined) text = say('pyramid', { percent: String(Math.floor(progress * 100)) })
   else if (shown && !shown.raster) text = say('no_raster', { problem: shown.raster_problem ?? '' })
   problem.textContent = text
@@ -89,15 +90,16 @@ async function start(): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 2000))
     }
   }
-  message('')
+  message(folders.folders.some(({ ready }) => ready) ? say('hint') : '')
   const board = new Board(folders.root, folders.device, name)
   const changed = () => {
     scene.setPrompts(session.prompts)
     scene.setMask(session.answer)
     showResult(session.answer)
   }
-  const session = new Session(board, name, options, changed, failed)
-  const layers = new Layers(board, scene, () => shown, part('count'), part('layers'))
+  const refine = new Refine(board, checkbox('refine'), () => shown, () => scene.someChip())
+  const session = new Session(board, name, options, refine, changed, failed)
+  const layers = new Layers(board, scene, () => shown, showCount, part('layers'))
   const layerInput = part<HTMLInputElement>('layer')
   const layer = () => layerInput.value.trim()
   /** The layer, if it can be one. */
@@ -135,6 +137,7 @@ async function start(): Promise<void> {
     if (response.ok && shown === folder) {
       scene.setChips(await response.json())
       scene.setMask(session.answer)
+      void refine.check()
     }
     await opened
   }
@@ -325,6 +328,7 @@ async function start(): Promise<void> {
     else if (key === 'c') void session.clear()
     else if (key === 's') void save()
     else if (key === 'p') checkbox('preview').click()
+    else if (key === 'm') checkbox('refine').click()
     else if (key === 'f') choose('foreground')
     else if (key === 'b') choose('background')
     else if (key === 'r') choose('box')
@@ -342,6 +346,7 @@ async function start(): Promise<void> {
     board.onState(board.state)
     listFolders()
     showSearch(searching.now)
+    showCount()
     part('keys').replaceChildren(
       ...KEYS.map((key) => {
         const item = document.createElement('li')

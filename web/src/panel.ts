@@ -1,8 +1,8 @@
 // What stands on the panel: messages, the result, how far a search has come.
 
 import type { Search } from './tab'
-import { current, say } from './texts'
-import type { Answer } from './wire'
+import { current, isKey, say } from './texts'
+import type { Answer, Problem } from './wire'
 
 export function part<T extends HTMLElement = HTMLElement>(id: string): T {
   const element = document.getElementById(id)
@@ -17,10 +17,22 @@ export function message(text: string, bad = false): void {
   part('message').dataset.bad = String(bad)
 }
 
+/** The board's own words, which say what to do, and before them what its code means where they are not in the reader's language. */
+export function explained({ code, message }: Problem): string {
+  return `${isKey(code) ? say(code) : ''} ${message} (${code})`.trim()
+}
+
 export function failed(answer: Answer): void {
-  // The board's own words: they say what to do.
-  const problem = answer.error
-  if (problem) message(`${problem.message} (${problem.code})`, true)
+  if (answer.error) message(explained(answer.error), true)
+}
+
+let objects = 0
+
+/** How many objects the layer has; in the language of now where it is not said. */
+export function showCount(count = objects): void {
+  objects = count
+  part('count').textContent = String(count)
+  part('counted').textContent = say('objects_saved', { objects: String(count) })
 }
 
 export function showResult(answer: Answer | undefined): void {
@@ -32,6 +44,7 @@ export function showResult(answer: Answer | undefined): void {
   part('area').textContent = !mask ? '–' : area >= 10_000 ? `${number(area / 10_000, 2)} ha` : `${number(area, 1)} m²`
   part('chip').textContent = answer?.masks?.[0]?.chip_id ?? '–'
   if (answer && !answer.result?.features.length) message(say('nothing_here'))
+  else if (answer?.not_refined_because === 'other_chip') message(say('refine_other_chip'))
   else if (answer?.complete === false) message(say('incomplete'))
   else if (mask?.touches_chip_edge && answer?.complete === undefined) message(say('edge'))
   else if (answer) message('')
@@ -39,7 +52,8 @@ export function showResult(answer: Answer | undefined): void {
 
 export function showSearch(now: Search | undefined): void {
   part<HTMLButtonElement>('search_begin').disabled = now !== undefined
-  part('search_state').hidden = !now
+  const [state, first] = [part('search_state'), part('search_state').hidden]
+  state.hidden = !now
   if (!now) return
   const { body, done, total, objects } = now
   const bar = part<HTMLProgressElement>('search_bar')
@@ -48,4 +62,5 @@ export function showSearch(now: Search | undefined): void {
   else bar.removeAttribute('value')
   const values = { layer: body.layer, done: String(done), total: String(total), objects: String(objects) }
   part('search_told').textContent = say(total ? 'search_progress' : 'search_waits', values)
+  if (first) state.scrollIntoView({ block: 'nearest' })
 }

@@ -18,7 +18,7 @@ import Stroke from 'ol/style/Stroke'
 import Style from 'ol/style/Style'
 
 import { projectionOf, tilesOf } from './grid'
-import type { Answer, Folder, Prompt } from './wire'
+import type { Answer, Folder, Position, Prompt } from './wire'
 
 const GREEN = '#0a8f3c'
 const RED = '#d3202f'
@@ -38,7 +38,8 @@ function dot(color: string): Style {
 }
 
 const MASK = filled('rgba(255,0,200,0.28)', EDGE, 2)
-const GLANCE = filled('rgba(255,255,255,0.25)', '#ffffff', 2, [6, 4])
+// Seen on white roofs, too.
+const GLANCE = [filled('rgba(255,255,255,0.25)', 'rgba(0,0,0,0.55)', 4), filled('rgba(0,0,0,0)', '#ffffff', 2, [6, 4])]
 const SAVED = filled('rgba(20,120,255,0.18)', '#1f7bff', 2)
 const CHIP = outline('#ffd400', 1.5, [8, 6])
 const CHIPS = [new Style({ stroke: new Stroke({ color: 'rgba(128,128,128,0.9)', width: 1 }) })]
@@ -64,6 +65,11 @@ export class Scene {
   constructor(target: HTMLElement) {
     // The hands bring their own interactions.
     this.map = new Map({ target, controls: controls({ rotate: false, attribution: false }), interactions: [], layers: Object.values(this.layers) })
+    // Its own texts are English.
+    for (const way of ['in', 'out']) {
+      const button = target.querySelector<HTMLElement>(`.ol-zoom-${way}`)
+      if (button) button.dataset.title = button.dataset.label = `zoom_${way}`
+    }
   }
 
   /** Shows a folder. */
@@ -106,6 +112,12 @@ export class Scene {
     const source = this.layers.chips.getSource()
     source?.clear()
     source?.addFeatures(this.format.readFeatures(geojson))
+  }
+
+  /** The middle of a chip, whichever it is. */
+  someChip(): Position | undefined {
+    const [x, y] = getCenter(this.layers.chips.getSource()?.getFeatures()[0]?.getGeometry()?.getExtent() ?? createEmpty())
+    return x !== undefined && y !== undefined && Number.isFinite(x) && Number.isFinite(y) ? [x, y] : undefined
   }
 
   showChips(visible: boolean): void {

@@ -5,7 +5,8 @@
 
 import type { Board } from './board'
 import { keep, kept } from './tab'
-import { type Answer, type DrawingOptions, type Position, type Prompt, members } from './wire'
+import type { Refine } from './refine'
+import { type Answer, type DrawingOptions, type Position, type Prompt, batches, members } from './wire'
 
 export class Session {
   prompts: Prompt[] = []
@@ -13,6 +14,7 @@ export class Session {
   /** Whether the answer is that of the prompts, and not of those before the last step. */
   settled = true
   private folder = ''
+  private turn: Promise<unknown> = Promise.resolve()
   /** Counts steps, so that an answer that was overtaken is not shown. */
   private steps = 0
 
@@ -20,6 +22,7 @@ export class Session {
     private readonly board: Board,
     private readonly name: string,
     private readonly options: () => DrawingOptions,
+    private readonly refine: Refine,
     /** Prompts or mask have changed. */
     private readonly changed: () => void,
     private readonly failed: (answer: Answer) => void,
@@ -39,13 +42,20 @@ export class Session {
     this.changed()
   }
 
+  /** Asks when what was asked before is answered: a busy board refuses one and may take the next, and their order counts. */
+  private ask(verb: string, body: object): Promise<Answer> {
+    const answer = this.turn.then(() => this.board.ask(verb, body))
+    this.turn = answer
+    return answer
+  }
+
   /** Asks for a step, and shows its mask unless another step has come after it. */
   private async step(verb: string, body: object): Promise<Answer> {
     this.steps += 1
     const step = this.steps
     this.settled = false
     this.remember()
-    const answer = await this.board.ask(verb, body)
+    const answer = await this.ask(verb, body)
     if (step === this.steps) {
       this.settled = true
       this.answer = answer.status === 'ok' && this.prompts.length ? answer : undefined
@@ -71,7 +81,7 @@ export class Session {
     this.steps += 1
     const step = this.steps
     this.changed()
-    const list = await this.board.ask('list', {})
+    const list = await this.ask('list', {})
     if (step !== this.steps) return
     const there = list.sessions?.find((s) => s.session === this.name)
     const has = { foreground: 0, background: 0, boxes: 0 }
@@ -83,25 +93,38 @@ export class Session {
     const { foreground = 0, background = 0, boxes = 0 } = there?.prompts ?? {}
     const same = has.foreground === foreground && has.background === background && has.boxes === boxes
     if (same && (!this.prompts.length || there?.folder === this.folder)) {
-      if (this.prompts.length) await this.step('segment', { ...this.request(), ...members(this.prompts) })
+      await this.again()
       return
     }
-    if (there && foreground + background + boxes) void this.board.ask('clear', { session: this.name })
-    if (this.prompts.length) await this.replay()
+    await this.replay(foreground + background + boxes > 0)
   }
 
-  private async replay(): Promise<void> {
-    await this.step('add', { ...this.body(), ...members(this.prompts) })
+  private added(prompts: Prompt[]): object {
+    return { ...this.body(), ...members(prompts), ...(prompts[0]?.refine ? { refine: true } : {}) }
   }
 
-  async add(prompt: Prompt): Promise<void> {
+  /** Builds the board's session anew. */
+  private async replay(clear: boolean): Promise<void> {
+    if (clear) void this.ask('clear', { session: this.name })
+    const all = batches(this.prompts)
+    const last = all.pop()
+    // What they show is shown by the last one.
+    for (const batch of all) void this.ask('add', this.added(batch))
+    if (last) await this.step('add', this.added(last))
+  }
+
+  async add(set: Prompt): Promise<void> {
+    const prompt: Prompt = this.refine.wanted ? { ...set, refine: true } : set
     this.prompts = [...this.prompts, prompt]
-    const answer = await this.step('add', { ...this.body(), ...members([prompt]) })
-    if (answer.status === 'error') {
-      // A step that cannot be decoded leaves the board's session as it was.
-      this.prompts = this.prompts.filter((p) => p !== prompt)
-      this.remember()
-    }
+    const answer = await this.step('add', this.added([prompt]))
+    if (answer.status === 'ok') return
+    // A step that cannot be decoded leaves the board's session as it was.
+    this.prompts = this.prompts.filter((p) => p !== prompt)
+    this.remember()
+    // A click is not lost to a model that cannot refine.
+    if (!prompt.refine || !this.refine.refused(answer)) return
+    await this.add(set)
+    this.refine.explain()
   }
 
   async undo(): Promise<void> {
@@ -122,13 +145,14 @@ export class Session {
   async remove(prompt: Prompt): Promise<void> {
     if (prompt === this.prompts[this.prompts.length - 1]) return this.undo()
     this.prompts = this.prompts.filter((p) => p !== prompt)
-    void this.board.ask('clear', { session: this.name })
-    await this.replay()
+    await this.replay(true)
   }
 
   /** The mask of the prompts asked for once more, for example with other options. */
   async again(): Promise<void> {
-    if (this.prompts.length) await this.step('segment', { ...this.request(), ...members(this.prompts) })
+    // How they came to a mask is known to the session alone.
+    if (this.prompts.some((prompt) => prompt.refine)) await this.replay(true)
+    else if (this.prompts.length) await this.step('segment', { ...this.request(), ...members(this.prompts) })
   }
 
   async save(layer: string): Promise<Answer | undefined> {
@@ -149,11 +173,18 @@ export class Session {
   }
 
   async unsave(layer: string): Promise<Answer> {
-    return this.board.ask('unsave', { session: this.name, layer })
+    return this.ask('unsave', { session: this.name, layer })
   }
 
   /** The mask that another point would make, if the board finds the time. */
-  glance(at: Position): Promise<Answer | undefined> {
-    return this.board.glance({ ...this.request(), ...members([...this.prompts, { at, foreground: true }]) })
+  async glance(at: Position): Promise<Answer | undefined> {
+    const body = { ...this.request(), ...members([...this.prompts, { at, foreground: true }]) }
+    const from = this.refine.wanted && this.settled ? this.answer?.id : undefined
+    if (from !== undefined) {
+      const answer = await this.board.glance({ ...body, mask_of: from })
+      // As a click there would be answered.
+      if (!['UNKNOWN_MASK', 'MASK_MISMATCH'].includes(answer?.error?.code ?? '')) return answer
+    }
+    return this.board.glance(body)
   }
 }

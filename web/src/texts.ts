@@ -7,6 +7,7 @@ const TABLE = {
   no_folder: ['no folder is served', '没有可用的文件夹'],
   not_ready: ['not ready', '未就绪'],
   folder_not_ready: ['This folder is not ready: {problem}', '该文件夹未就绪：{problem}'],
+  hint: ['Click on an object in the map.', '点击地图上的目标。'],
   tools: ['Prompt', '提示工具'],
   foreground: ['+ Foreground', '+ 前景'],
   foreground_title: ['Click what belongs to the object', '点击属于目标的位置'],
@@ -27,7 +28,7 @@ const TABLE = {
   save_title: ['Saves the object in the layer', '把目标保存到图层'],
   unsave: ['Take back', '撤回'],
   unsave_title: ['Takes back the object saved last (Ctrl+Z)', '撤回最后保存的目标 (Ctrl+Z)'],
-  objects_saved: ['objects in this layer', '个目标在此图层'],
+  objects_saved: ['{objects:object|objects} in this layer', '个目标在此图层'],
   download: ['Download', '下载'],
   layer_empty: ['{layer} is empty.', '{layer} 为空。'],
   layer_large: ['This layer has more than {megabytes} MB: take it with geosam-edge export on the board.', '该图层超过 {megabytes} MB：请在设备上用 geosam-edge export 导出。'],
@@ -42,24 +43,30 @@ const TABLE = {
   search_medium: ['medium', '中'],
   search_fine: ['many, for small ones; slow', '多（小目标，较慢）'],
   search_waits: ['{layer}: waiting for the board', '{layer}：等待设备'],
-  search_progress: ['{layer}: {done} of {total} chips, {objects} objects', '{layer}：已完成 {done}/{total} 个影像块，找到 {objects} 个目标'],
-  search_done: ['{objects} objects found on {chips} chips, saved in {layer}.', '在 {chips} 个影像块中找到 {objects} 个目标，已保存到 {layer}。'],
-  search_skipped: ['{skipped} chips could not be read.', '{skipped} 个影像块无法读取。'],
-  search_cancelled: ['The search was ended; {objects} objects are in {layer}.', '查找已结束；{layer} 中有 {objects} 个目标。'],
+  search_progress: ['{layer}: {done} of {total} {total:chip|chips}, {objects} {objects:object|objects}', '{layer}：已完成 {done}/{total} 个影像块，找到 {objects} 个目标'],
+  search_done: ['{objects} {objects:object|objects} found on {chips} {chips:chip|chips}, saved in {layer}.', '在 {chips} 个影像块中找到 {objects} 个目标，已保存到 {layer}。'],
+  search_skipped: ['{skipped} {skipped:chip|chips} could not be read.', '{skipped} 个影像块无法读取。'],
+  search_cancelled: ['The search was ended; {objects} {objects:object is|objects are} in {layer}.', '查找已结束；{layer} 中有 {objects} 个目标。'],
   search_nowhere: ['Nothing of the folder is in view.', '视野内没有该文件夹的影像。'],
   options: ['Options', '选项'],
   preview: ['Preview under the pointer (P)', '指针处实时预览 (P)'],
   simplified: ['Simplified outline', '简化轮廓'],
   largest: ['Largest part only', '仅保留最大部分'],
   stitch: ['Follow over the borders of chips', '跨影像块拼接'],
+  refine: ['Next point corrects the mask (M)', '下一个点修正当前掩膜 (M)'],
+  refine_title: ['The next point or box starts from the mask that is shown, and not anew', '下一个点或方框从当前掩膜出发，而不是重新分割'],
+  refine_cannot: ['The model of {folder} cannot correct a mask; import its checkpoint again on the board.', '{folder} 的模型不能修正掩膜；请在设备上重新导入其检查点。'],
+  refine_other_chip: ['The point is on another chip than the mask, which was not used.', '该点与掩膜不在同一影像块，未使用原掩膜。'],
   show_chips: ['Show chips', '显示影像块'],
   keys: ['Keys and gestures', '按键与手势'],
   key_click: ['Click: foreground; right click, Ctrl or Alt and click: background', '点击：前景；右键、Ctrl 或 Alt 点击：背景'],
   key_box: ['Shift and drag: box', 'Shift 拖动：方框'],
   key_remove: ['Click on a point: removes it', '点击已有的点：移除'],
-  key_letters: ['Z undo, C clear, S save, P preview, F B R tools, Ctrl+Z take back, Shift+E everything in the view', 'Z 撤销，C 清除，S 保存，P 预览，F B R 切换工具，Ctrl+Z 撤回，Shift+E 查找视野内全部目标'],
+  key_letters: ['Z undo, C clear, S save, P preview, M correct the mask, F B R tools, Ctrl+Z take back, Shift+E everything in the view', 'Z 撤销，C 清除，S 保存，P 预览，M 修正掩膜，F B R 切换工具，Ctrl+Z 撤回，Shift+E 查找视野内全部目标'],
   key_map: ['On the map: arrows move, + and − zoom, Enter sets a point in the middle, Shift+Enter background', '在地图上：方向键移动，+ − 缩放，回车在中心设点，Shift+回车为背景'],
   extent: ['Whole folder', '全图'],
+  zoom_in: ['Nearer', '放大'],
+  zoom_out: ['Farther', '缩小'],
   theme: ['Dark or bright', '深色/浅色'],
   licences: ['Licences', '许可证'],
   connecting: ['connecting', '正在连接'],
@@ -83,6 +90,18 @@ const TABLE = {
   edge: ['The object touches the border of its chip; try "Follow over the borders of chips".', '目标触及影像块边界；可尝试“跨影像块拼接”。'],
   layer_bad: ['A layer has 1 to 64 of A-Z a-z 0-9 . _ - and no leading dot.', '图层名为 1 至 64 个 A-Z a-z 0-9 . _ - 字符，不以点开头。'],
   no_api: ['The board\'s page cannot be reached: {problem}', '无法访问设备页面：{problem}'],
+  // Codes of the contract. The board says in English what is wrong with this request; who reads English needs no more.
+  NO_CHIP_COVERS: ['', '该处没有影像块。'],
+  OUTSIDE_CHIP: ['', '提示超出了所在的影像块；请缩小范围，或启用“跨影像块拼接”。'],
+  NOTHING_TO_SAVE: ['', '没有可保存或可撤回的目标。'],
+  FOLDER_NOT_READY: ['', '文件夹暂不可用；就绪后请重试。'],
+  MODEL_MISSING: ['', '尚未导入该文件夹的模型。'],
+  MODEL_MISMATCH: ['', '导入的模型与该文件夹不符。'],
+  CHIP_UNREADABLE: ['', '影像块文件缺失或损坏；请重新复制。'],
+  TOO_LARGE: ['', '结果过大；请启用“仅保留最大部分”或缩小范围。'],
+  UNDELIVERABLE: ['', '消息服务器未放行该结果。'],
+  CARD_ERROR: ['', '存储卡缺失、已满或出错。'],
+  INTERNAL: ['', '设备内部错误；请查看日志。'],
 } as const
 
 export type TextKey = keyof typeof TABLE
@@ -103,10 +122,18 @@ export function current(): Language {
   return language
 }
 
-/** A text, with values in place of their names in braces. */
+/** Whether there is a text of a name that comes from elsewhere. */
+export function isKey(name: string): name is TextKey {
+  return Object.hasOwn(TABLE, name)
+}
+
+/** A text, with values in place of their names in braces; `{n:one|many}` is one of two words, as the number n wants. */
 export function say(key: TextKey, values: Record<string, string> = {}): string {
   const text: string = TABLE[key][language === 'en' ? 0 : 1]
-  return text.replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole)
+  return text.replace(/\{(\w+)(?::([^|}]*)\|([^}]*))?\}/g, (whole, name: string, one?: string, many?: string) => {
+    const value = values[name] ?? whole
+    return one === undefined || many === undefined ? value : value === '1' ? one : many
+  })
 }
 
 /** Chooses a language, and writes all texts of the page anew. */
@@ -121,7 +148,7 @@ export function speak(chosen: Language): void {
   ] as const) {
     for (const element of document.querySelectorAll<HTMLElement>(`[data-${attribute}]`)) {
       const key = element.dataset[attribute]
-      if (key && key in TABLE) write(element, say(key as TextKey))
+      if (key && isKey(key)) write(element, say(key))
     }
   }
 }

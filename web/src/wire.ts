@@ -85,6 +85,9 @@ export interface Answer {
   result?: { type: 'FeatureCollection'; features: Feature<MaskProperties>[] }
   masks?: { index: number; score: number; pixels: number; chip_id: string }[]
   complete?: boolean
+  /** Whether it started from a mask, where that was asked for. */
+  refined?: boolean
+  not_refined_because?: 'no_mask' | 'other_chip'
   sessions?: { session: string; folder: string | null; prompts: { foreground: number; background: number; boxes: number } }[]
   layers?: { name: string; features: number }[]
   features?: Feature<SavedProperties>[]
@@ -107,8 +110,8 @@ export interface DrawingOptions {
   stitch?: boolean
 }
 
-/** A point or a box that was set. */
-export type Prompt = { at: Position; foreground: boolean } | { box: Box }
+/** A point or a box that was set, and whether it was to correct the mask of those before it. */
+export type Prompt = ({ at: Position; foreground: boolean } | { box: Box }) & { refine?: true }
 
 /** Prompts as members of a request. */
 export function members(prompts: Prompt[]): { points?: Position[]; labels?: number[]; bbox?: Box } {
@@ -119,4 +122,16 @@ export function members(prompts: Prompt[]): { points?: Position[]; labels?: numb
     ...(points.length ? { points: points.map((p) => p.at), labels: points.map((p) => Number(p.foreground)) } : {}),
     ...(box ? { bbox: box.box } : {}),
   }
+}
+
+/** Prompts as the fewest requests of which each holds what it may: in one request a box comes before the points, and all of it
+ * corrects the same mask. */
+export function batches(prompts: Prompt[]): Prompt[][] {
+  const batches: Prompt[][] = []
+  for (const prompt of prompts) {
+    const last = batches[batches.length - 1]
+    if (last && !last[0]?.refine && !prompt.refine && !('box' in prompt)) last.push(prompt)
+    else batches.push([prompt])
+  }
+  return batches
 }

@@ -243,14 +243,19 @@ export class Tab {
   }
 }
 
-/** What the command line answers to the same prompt. */
-export function commandLine(request) {
-  const body = JSON.stringify({ id: 1, crs: 'source', output: { crs: 'source', vectorization: 'pixel', largest_only: false }, ...request })
-  const path = join(mkdtempSync(join(tmpdir(), 'geosam-request-')), 'request.jsonl')
-  writeFileSync(path, `${body}\n`)
-  const text = execFileSync(PROGRAM, ['segment', `${SCENE}/features`, '--models', `${SCENE}/models`, '--engine', 'fused', '--request', path], { encoding: 'utf8' })
-  return JSON.parse(text)
+/** What the command line answers to the same prompts, which are numbered from 1. */
+export function commandLines(requests, models = `${SCENE}/models`) {
+  const lines = requests.map((request, i) => JSON.stringify({ id: i + 1, crs: 'source', output: { crs: 'source', vectorization: 'pixel', largest_only: false }, ...request }))
+  const dir = mkdtempSync(join(tmpdir(), 'geosam-request-'))
+  const path = join(dir, 'request.jsonl')
+  writeFileSync(path, `${lines.join('\n')}\n`)
+  const text = execFileSync(PROGRAM, ['segment', `${SCENE}/features`, '--models', models, '--engine', 'fused', '--request', path], { encoding: 'utf8' })
+  rmSync(dir, { recursive: true })
+  return text.trim().split('\n').map((line) => JSON.parse(line))
 }
+
+/** What it answers to one. */
+export const commandLine = (request) => commandLines([request])[0]
 
 /** Objects of a kind in the scene, each with a position inside and its corners, in the folder's CRS. */
 export async function objects(board, kind) {
