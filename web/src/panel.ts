@@ -17,9 +17,17 @@ export function message(text: string, bad = false): void {
   part('message').dataset.bad = String(bad)
 }
 
-/** The board's own words, which say what to do, and before them what its code means where they are not in the reader's language. */
+/** What to do first. It does not stay in view as messages do. */
+export function hint(text: string): void {
+  message(text)
+  delete part('message').dataset.bad
+}
+
+/** The board's own words, which say what to do, and before them what its code means where they are not in the reader's language.
+ * That no chip is there says it all: the CRS that the board speaks of is not what a click gets wrong. */
 export function explained({ code, message }: Problem): string {
-  return `${isKey(code) ? say(code) : ''} ${message} (${code})`.trim()
+  const meaning = isKey(code) ? say(code) : ''
+  return `${meaning} ${code === 'NO_CHIP_COVERS' ? '' : message} (${code})`.replace(/ +/g, ' ').trim()
 }
 
 export function failed(answer: Answer): void {

@@ -91,7 +91,7 @@ const TABLE = {
   layer_bad: ['A layer has 1 to 64 of A-Z a-z 0-9 . _ - and no leading dot.', '图层名为 1 至 64 个 A-Z a-z 0-9 . _ - 字符，不以点开头。'],
   no_api: ['The board\'s page cannot be reached: {problem}', '无法访问设备页面：{problem}'],
   // Codes of the contract. The board says in English what is wrong with this request; who reads English needs no more.
-  NO_CHIP_COVERS: ['', '该处没有影像块。'],
+  NO_CHIP_COVERS: ['No chip of the folder is there.', '该处没有影像块。'],
   OUTSIDE_CHIP: ['', '提示超出了所在的影像块；请缩小范围，或启用“跨影像块拼接”。'],
   NOTHING_TO_SAVE: ['', '没有可保存或可撤回的目标。'],
   FOLDER_NOT_READY: ['', '文件夹暂不可用；就绪后请重试。'],

@@ -133,6 +133,7 @@ test('an object is saved and taken back, and what was under way is there again a
   await tab.mask(1)
   await tab.page.keyboard.press('s')
   await until('the count', async () => (await tab.text('#count')) === '1')
+  assert.equal(await tab.text('#counted'), 'object in this layer')
   assert.equal(board.layer('ponds').length, 1)
   await tab.see('the saved object', () => globalThis.geosam.scene.layers.saved.getSource().getFeatures().length === 1)
   // Drawn where the mask was: saved objects are in WGS84, the map is in the folder's CRS.
@@ -160,6 +161,7 @@ test('an object is saved and taken back, and what was under way is there again a
   await tab.page.locator('#map').focus()
   await tab.page.keyboard.press('Control+z')
   await until('the count', async () => (await tab.text('#count')) === '0')
+  assert.equal(await tab.text('#counted'), 'objects in this layer')
   await until('the layer', () => board.layer('ponds').length === 0)
 })
 
@@ -242,9 +244,26 @@ test('the page is worked by keyboard alone', async () => {
   assert.equal(await tab.page.evaluate(() => document.activeElement.id), 'map')
   await tab.page.keyboard.press('Enter')
   assertSame(await tab.mask(1), await tab.prompts())
+  // A button on the map is a button.
+  for (const button of ['.ol-zoom-in', '#extent']) {
+    await tab.page.focus(button)
+    await tab.page.keyboard.press('Enter')
+  }
+  assert.equal((await tab.prompts()).length, 1)
   await tab.page.focus('#tools [data-tool=foreground]')
   await tab.page.keyboard.press('ArrowRight')
   assert.equal(await tab.page.evaluate(() => document.activeElement.dataset.tool), 'background')
+})
+
+test('the page speaks Chinese to who reads it, whatever went wrong', async () => {
+  const tab = await open({ locale: 'zh-CN' })
+  assert.equal(await tab.page.getAttribute('.ol-zoom-in', 'title'), '放大')
+  const { x, y } = await tab.pixel([511985, 5277616])
+  await tab.page.mouse.click(x, y)
+  await until('a message', async () => /^该处没有影像块。 \(NO_CHIP_COVERS\)$/.test(await tab.text('#message')))
+  const english = await tab.page.evaluate(() => [...document.querySelectorAll('[data-text], [title], [aria-label]')].filter((e) => e.id !== 'language').flatMap((e) => [e.dataset.text && e.textContent, e.title, e.ariaLabel]).filter((text) => text && !/[\u4e00-\u9fff]/.test(text)))
+  assert.deepEqual(english, [])
+  assert.equal((await tab.prompts()).length, 0)
 })
 
 test('touch sets points without a pointer that hovers', async () => {

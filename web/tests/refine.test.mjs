@@ -67,7 +67,6 @@ test('the next point corrects the mask that is shown, as its preview does, and u
   const [first, twice] = told(prompts)
   assert.equal(twice.refined, true)
   assert.deepEqual(shown(second), shown(twice))
-
   assert.deepEqual(shown(glance), shown(second))
   assert.notDeepEqual(shown(second)[1], shown(commandLine(request(prompts)))[1], 'the mask means something')
 
@@ -85,6 +84,13 @@ test('the next point corrects the mask that is shown, as its preview does, and u
   assert.equal(largest.result.features.length, 1)
   await tab.page.keyboard.press('z')
   assert.deepEqual((await tab.mask(1)).masks, first.masks)
+  await tab.page.keyboard.press('m')
+  await tab.click(ponds[1].at)
+  const last = await tab.mask(2)
+  await tab.page.keyboard.press('s')
+  await until('the object', () => capable.layer('objects').length === 1)
+  assert.equal(last.refined, true)
+  assert.equal(capable.layer('objects')[0].properties.score, last.result.features[0].properties.score, 'what was shown')
 })
 
 test('a point in the middle is taken back, and a box behind points comes back before them no more', async () => {
