@@ -6,7 +6,7 @@ import './style.css'
 import { Board } from './board'
 import { TOOLS, type Tool, takeHands } from './hands'
 import { type FileKind, Layers } from './layers'
-import { checkbox, explained, failed, hint, message, part, showCount, showResult, showSearch } from './panel'
+import { checkbox, explained, failed, message, part, showCount, showResult, showSearch } from './panel'
 import { Refine } from './refine'
 import { Scene } from './scene'
 import { Searching } from './search'
@@ -90,7 +90,7 @@ async function start(): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 2000))
     }
   }
-  hint(folders.folders.some(({ ready }) => ready) ? say('hint') : '')
+  message(folders.folders.some(({ ready }) => ready) ? say('hint') : '')
   const board = new Board(folders.root, folders.device, name)
   const changed = () => {
     scene.setPrompts(session.prompts)

@@ -17,12 +17,6 @@ export function message(text: string, bad = false): void {
   part('message').dataset.bad = String(bad)
 }
 
-/** What to do first. It does not stay in view as messages do. */
-export function hint(text: string): void {
-  message(text)
-  delete part('message').dataset.bad
-}
-
 /** The board's own words, which say what to do, and before them what its code means where they are not in the reader's language.
  * That no chip is there says it all: the CRS that the board speaks of is not what a click gets wrong. */
 export function explained({ code, message }: Problem): string {
