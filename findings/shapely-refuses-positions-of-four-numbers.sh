@@ -22,7 +22,6 @@ def told(read, value):
         return f"refused: {error}"
 
 seen = told(shapely.from_geojson, json.dumps(line)), told(shape, line), told(shapely.from_wkt, "LINESTRING ZM (9 47 400 1, 9.1 47 410 2)")
-print("shapely 2.2.0, from_geojson(), shape() and from_wkt():", *seen, sep="
-  ")
+print("shapely 2.2.0, from_geojson(), shape() and from_wkt():", *seen, sep=" | ")
 assert seen[0].startswith("refused") and seen[1].startswith("refused") and seen[2] == "LINESTRING ZM (9 47 400 1, 9.1 47 410 2)"
 EOF

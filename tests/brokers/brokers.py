@@ -19,6 +19,8 @@ DEMO = ROOT / "models/demo"
 # Inside an object of the demo's scene.
 POINT = [9.17211953, 47.65281208]
 PATIENCE = float(os.environ.get("PATIENCE", "30"))
+# A broker of Erlang takes minutes to start beside other work on a small machine.
+STARTING = float(os.environ.get("STARTING", "600"))
 
 
 def free_port():
@@ -46,7 +48,7 @@ class Broker:
         log = open(f"{self.dir}/log", "a")
         command, environment = self.command(), {**os.environ, **self.environment()}
         self.process = subprocess.Popen(command, cwd=self.dir, env=environment, stdout=log, stderr=log, start_new_session=True)
-        end = time.time() + 240
+        end = time.time() + STARTING
         while time.time() < end:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
