@@ -13,14 +13,14 @@ echo '{"private": true}' > package.json
 npm install --silent --no-audit --no-fund --ignore-scripts mapshaper@0.7.70
 cat > probe.mjs <<'EOF'
 import assert from 'node:assert/strict';
-import { applyCommands } from 'mapshaper';
+import mapshaper from 'mapshaper';
 
 const square = (x, y, side) => [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]];
 const field = (n, ring) => ({ type: 'Feature', properties: { n }, geometry: { type: 'Polygon', coordinates: [ring] } });
 const fields = { type: 'FeatureCollection', features: [field('small', square(9.17, 47.17, 0.001)), field('large', square(8, 46, 2))] };
 const through = async (...options) => {
-    const made = await applyCommands(`-i fields.json -o made.json format=topojson ${options.join(' ')}`, { 'fields.json': fields });
-    const read = await applyCommands('-i made.json -o back.json format=geojson', made);
+    const made = await mapshaper.applyCommands(`-i fields.json -o made.json format=topojson ${options.join(' ')}`, { 'fields.json': fields });
+    const read = await mapshaper.applyCommands('-i made.json -o back.json format=geojson', made);
     return JSON.parse(read['back.json']).features.map((feature) => feature.geometry && feature.geometry.coordinates[0].length);
 };
 const seen = { default: await through(), exact: await through('no-quantization') };
