@@ -7,17 +7,17 @@
 set -euo pipefail
 work=$(mktemp -d)
 cd "$work"
+python3 -m venv venv && venv/bin/pip install -q --disable-pip-version-check paho-mqtt==2.2.0
 port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 mqtt=$(port)
 echo '[rabbitmq_mqtt].' > plugins
 printf '%s\n' "listeners.tcp.1 = 127.0.0.1:$(port)" "mqtt.listeners.tcp.1 = 127.0.0.1:$mqtt" 'mqtt.allow_anonymous = true' \
     'distribution.listener.interface = 127.0.0.1' > rabbitmq.conf
-export HOME=$work ERL_EPMD_PORT=$(port) ERL_EPMD_ADDRESS=127.0.0.1 RABBITMQ_NODENAME=finding@localhost RABBITMQ_DIST_PORT=$(port) \
+export ERL_EPMD_PORT=$(port) ERL_EPMD_ADDRESS=127.0.0.1 RABBITMQ_NODENAME=finding@localhost RABBITMQ_DIST_PORT=$(port) \
     RABBITMQ_MNESIA_BASE=$work/mnesia RABBITMQ_LOG_BASE=$work RABBITMQ_ENABLED_PLUGINS_FILE=$work/plugins \
     RABBITMQ_CONFIG_FILE=$work/rabbitmq RABBITMQ_CONF_ENV_FILE=$work/absent
-/usr/lib/rabbitmq/bin/rabbitmq-server >log 2>&1 &
+HOME=$work /usr/lib/rabbitmq/bin/rabbitmq-server >log 2>&1 &
 trap 'kill %1 2>/dev/null || true; wait; epmd -kill >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
-python3 -m venv venv && venv/bin/pip install -q --disable-pip-version-check paho-mqtt==2.2.0
 for _ in $(seq 600); do python3 -c "import socket; socket.create_connection(('127.0.0.1', $mqtt))" 2>/dev/null && break; sleep 0.2; done
 venv/bin/python - "$mqtt" <<'EOF'
 import queue, sys
