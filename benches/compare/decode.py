@@ -8,6 +8,7 @@ that waits meanwhile: ONNX Runtime the usual export (the whole decoder, as Segme
 geosam-edge its decode on a prepared chip. The answers are compared first. For every family and number of threads the
 table gives the medians, the quartiles, the best rounds, and the ratio of medians and of best rounds; the same for
 processor time, which other programs on the machine disturb less. Our engines are the fused executor and the plain graphs on tract.
+With --old the fused executor of another build takes part too, by its decode_time.
 """
 
 import argparse
@@ -97,6 +98,7 @@ def main():
     parser.add_argument("--threads", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--tokens", type=int, default=2, help="prompt tokens: the points and a padding token")
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--old", type=Path, help="the example decode_time of the build to compare with")
     parser.add_argument("--engines", nargs="*", default=["fused", "tract"], choices=["fused", "tract"])
     arguments = parser.parse_args()
     engines = arguments.engines
@@ -109,13 +111,16 @@ def main():
             with tempfile.TemporaryDirectory() as name:
                 directory = Path(name)
                 runners, difference = {}, {}
-                for engine in engines:
-                    runners[engine] = Ours(arguments.example, family, threads, arguments.tokens, engine, directory)
+                examples = [(engine, arguments.example, engine) for engine in engines]
+                if arguments.old:
+                    examples.append(("fused, old", arguments.old, "fused"))
+                for name, example, engine in examples:
+                    runners[name] = Ours(example, family, threads, arguments.tokens, engine, directory)
                     logits = np.load(directory / "low_res_masks.npy")
                     theirs = OnnxRuntime(directory, threads, arguments.tokens - 1)
-                    difference[engine] = np.abs(theirs.answer()[0][0] - logits).max()
-                    if not difference[engine] <= LOGIT_BAR:
-                        sys.exit(f"{engine}, {family}: the logits differ by {difference[engine]}")
+                    difference[name] = np.abs(theirs.answer()[0][0] - logits).max()
+                    if not difference[name] <= LOGIT_BAR:
+                        sys.exit(f"{name}, {family}: the logits differ by {difference[name]}")
                 runners["onnxruntime"] = theirs
                 times = measured(runners, arguments.rounds)
                 for runner in runners.values():

@@ -1,23 +1,23 @@
 #!/usr/bin/env python3
 """The hot loops of the NEON kernels as llvm-mca sees them: cycles against the bound of their multiply-adds.
 
-    cross/build.sh arm64
-    python3 benches/neon.py target/cross/build/aarch64-unknown-linux-gnu/board/geosam-edge
+    rustup target add aarch64-unknown-linux-gnu
+    python3 benches/neon/neon.py [--llvm -19] [--show]
 
-No ARM processor is needed. From the disassembly of the program (with its symbols) the basic blocks of the fused executor that
+No ARM processor is needed. kernels.rs beside it is compiled, which has the program's own products in functions of their own; --program FILE
+takes an aarch64 build of the whole program instead, with its symbols (cross/build.sh arm64). The basic blocks that
 hold at least --least multiply-adds are taken: bodies of inner loops, and what the compiler has unrolled. llvm-mca runs each
 a hundred times on its model of a processor. Its bound is what the multiply-adds alone would take there (the sum of their
 reciprocal throughputs); a share of 1.00 means that loads and all else cost nothing. Caches are not modelled: every load hits.
 
 LLVM has no models of their own for A72, A76 and A78: it takes the one of A57, whose multiply-add of four lanes keeps both vector
 pipes for a cycle. Neoverse N1, which is A76 for servers, has one and is therefore named too.
-Needs llvm-mca and llvm-objdump (Debian: llvm-19); --llvm -19 takes those of that version.
+Needs rustc, llvm-mca and llvm-objdump (Debian: llvm-19); --llvm -19 takes those of that version.
 """
 
 import argparse
 import collections
 import json
-import os
 import re
 import subprocess
 import sys
@@ -26,7 +26,7 @@ from pathlib import Path
 
 PROCESSORS = ["cortex-a53", "cortex-a72", "cortex-a76", "cortex-a78", "neoverse-n1"]
 BRANCH = re.compile(r"^(b|b\.\w+|cbn?z|tbn?z|br|blr?|ret|udf|brk)$")
-KERNELS = re.compile(r"decoder::fused::")
+KERNELS = re.compile(r"decoder::fused::|^kernels::")
 MULTIPLY_ADD = re.compile(r"^fml[as]\t.*\.4s")
 
 
@@ -46,23 +46,28 @@ def functions(llvm, program):
             yield name, instructions
 
 
+def named(function):
+    """A function's name without its crate, parameters and hash."""
+    short = re.sub(r"^.*(decoder::fused|kernels)::", "", re.sub(r"::h[0-9a-f]{16}$", "", function))
+    return re.sub(r"<.*", "", short)[:40]
+
+
 def blocks(instructions):
-    """Basic blocks, and whether each is a loop by itself."""
+    """Basic blocks."""
     targets = {int(found[1], 16) for _, text in instructions
                if BRANCH.match(text.split("\t")[0]) and (found := re.search(r"0x([0-9a-f]+)$", text))}
     block = []
     for address, text in instructions:
         if address in targets and block:
-            yield block, False
+            yield block
             block = []
         branches = BRANCH.match(text.split("\t")[0])
         block.append((address, text))
         if branches and not text.startswith("bl"):
-            found = re.search(r"0x([0-9a-f]+)$", text)
-            yield block, bool(found) and int(found[1], 16) == block[0][0]
+            yield block
             block = []
     if block:
-        yield block, False
+        yield block
 
 
 def assembly(block):
@@ -92,45 +97,50 @@ def analysed(llvm, processor, text):
     return summary["TotalCycles"] / summary["Iterations"], bound
 
 
+def compiled(directory):
+    """The kernels alone."""
+    target = directory / "kernels.o"
+    command = ["rustc", "--edition", "2024", "--crate-type", "lib", "--crate-name", "kernels", "--target", "aarch64-unknown-linux-gnu",
+               "-C", "opt-level=3", "-C", "codegen-units=1", "--emit=obj", "-o", target, Path(__file__).with_name("kernels.rs")]
+    subprocess.run(command, check=True)
+    return target
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", type=Path)
+    parser.add_argument("--program", type=Path)
     parser.add_argument("--llvm", default="", help="the suffix of the tools' names, as -19")
     parser.add_argument("--least", type=int, default=16, help="multiply-adds that a block must hold")
     parser.add_argument("--processors", nargs="*", default=PROCESSORS)
     parser.add_argument("--show", action="store_true", help="print the code of each block")
     options = parser.parse_args()
 
+    directory = tempfile.TemporaryDirectory()
+    program = options.program or compiled(Path(directory.name))
     found = collections.OrderedDict()
-    for name, instructions in functions(options.llvm, options.program):
-        for block, loops in blocks(instructions):
+    for name, instructions in functions(options.llvm, program):
+        for block in blocks(instructions):
             text = assembly(block)
             adds = sum(bool(MULTIPLY_ADD.match(line)) for line in text.splitlines())
             if adds >= options.least:
                 # The same code in two places, but for its registers and offsets, is one loop.
                 shape = tuple(line.split("\t")[0] for line in text.splitlines())
-                kept = found.setdefault(shape, [name, loops, adds, text, 0])
-                kept[4] += 1
+                kept = found.setdefault(shape, [[], adds, text])
+                kept[0].append(named(name))
     if not found:
         sys.exit("no multiply-adds of the fused executor: is this an aarch64 program with its symbols?")
-    print("| block | places | instructions | multiply-adds | loads |", " | ".join(f"{p}: cycles, share" for p in options.processors), "|")
-    print("|---|---|---|---|---|" + "---|" * len(options.processors))
-    sums = {processor: [0.0, 0.0] for processor in options.processors}
-    for shape, (name, loops, adds, text, places) in sorted(found.items(), key=lambda item: -item[1][2]):
+    print("| where | instructions | multiply-adds | loads |", " | ".join(f"{p}: cycles, share" for p in options.processors), "|")
+    print("|---|---|---|---|" + "---|" * len(options.processors))
+    for shape, (names, adds, text) in sorted(found.items(), key=lambda item: item[1][1]):
         loads = sum(word.startswith("ld") for word in shape)
         cells = []
         for processor in options.processors:
             cycles, bound = analysed(options.llvm, processor, text)
-            sums[processor][0] += places * bound
-            sums[processor][1] += places * cycles
-            cells.append(f"{cycles:.0f}, {bound / cycles:.2f}")
-        kind = "loop" if loops else "straight"
-        short = re.sub(r"^.*decoder::fused::", "", name)
-        short = re.sub(r"<.*", "", short)[:40]
-        print(f"| {short}: {kind} | {places} | {len(shape)} | {adds} | {loads} |", " | ".join(cells), "|")
+            cells.append(f"{cycles:.1f}, {bound / cycles:.2f}")
+        where = ", ".join(dict.fromkeys(names))
+        print(f"| {where} | {len(shape)} | {adds} | {loads} |", " | ".join(cells), "|")
         if options.show:
             print(text)
-    print("| all together | | | | |", " | ".join(f"{bound / cycles:.2f}" for bound, cycles in sums.values()), "|")
 
 
 if __name__ == "__main__":
