@@ -10,7 +10,7 @@ from pathlib import Path
 from measure import REPOSITORY
 
 PACKAGES = ["geosam==0.1.3", "ultralytics", "torch", "onnx", "onnxruntime", "rasterio", "shapely", "geopandas",
-            "pyproj", "paho-mqtt"]
+            "pyarrow", "pyproj", "paho-mqtt"]
 INDEX = "https://download.pytorch.org/whl/cpu"
 
 
