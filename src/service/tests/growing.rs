@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::saving::{SMALL, refused};
+use super::saving::refused;
 use super::*;
 
 #[test]

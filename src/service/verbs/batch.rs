@@ -11,7 +11,7 @@ use crate::api::PromptItem;
 use crate::bus::Verb;
 use crate::service::context::Context;
 use crate::service::job::Job;
-use crate::service::performed::{Performed, Refusal};
+use crate::service::performed::Refusal;
 use crate::service::pulse::Organ;
 use crate::service::under_way::Work;
 
