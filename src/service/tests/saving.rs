@@ -9,8 +9,7 @@ use super::*;
 use crate::bus::Properties;
 
 /// Few vertices.
-pub(super) const SMALL: &str =
-    r#""output":{"vectorization":"simplified","tolerance":30,"largest_only":true}"#;
+const SMALL: &str = r#""output":{"vectorization":"simplified","tolerance":30,"largest_only":true}"#;
 
 impl Scene {
     /// The lines of a layer.

@@ -128,7 +128,7 @@ impl Context {
         let feature =
             |object: &MaskObject| saved_feature::feature(object, &segmentation, &item, properties, &origin);
         // The bound is for the geometry, which alone can be drawn in fewer bytes; a line as a whole has one, too.
-        let limit = self.answers.of(&output);
+        let limit = self.answers.of(&output).min(self.answers.object());
         let rest = self.answers.object().saturating_sub(limit);
         let bytes = |object: &MaskObject| {
             let geometry = serde_json::to_vec(&object.geometry).map_or(0, |text| text.len());
