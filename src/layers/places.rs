@@ -34,8 +34,9 @@ impl Layers {
     ) -> Result<(), LayerError> {
         super::op::check_layer(layer)?;
         let mut held = self.held();
-        let has_place =
-            |name: &str| Ok(held.contains_key(name) || owed.contains(name) || self.holds_something(name)?);
+        let has_place = |name: &str| -> Result<bool, LayerError> {
+            Ok(held.contains_key(name) || owed.contains(name) || self.holds_something(name)?)
+        };
         if !has_place(layer)? {
             let mut taken: BTreeSet<String> = held.keys().chain(owed).cloned().collect();
             let mut empty = Vec::new();
