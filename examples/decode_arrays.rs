@@ -20,14 +20,14 @@ use geosam_edge::decoder::{
     FramePoint, FramePrompt, FusedDecoder, MaskDecoder, WeightSource, Weights, graph,
 };
 use geosam_edge::features::{ChipFeatures, HighRes};
-use ndarray::{Array2, Array3, ArrayD, ArrayViewD, IxDyn};
+use ndarray::{Array2, Array3, ArrayD, CowArray, IxDyn};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 struct Arrays(HashMap<String, ArrayD<f32>>);
 
 impl WeightSource for Arrays {
-    fn tensor(&self, name: &str) -> Option<ArrayViewD<'_, f32>> {
-        self.0.get(name).map(|array| array.view())
+    fn tensor(&self, name: &str) -> Option<CowArray<'_, f32, IxDyn>> {
+        self.0.get(name).map(|array| array.view().into())
     }
 }
 

@@ -42,7 +42,8 @@ impl Args {
                 format!("{}: no model is called {}; there are: {there}", store.dir().display(), self.name);
             return Err(CliError::Usage(message));
         };
-        let weights = Weights::copied(&load_weights(model)?, model.family)?;
+        let weights = load_weights(model)?;
+        let weights = Weights::of(&weights, model.family)?;
         for path in graph::export(&weights, &model.name, &self.output)? {
             say(&path.display())?;
         }

@@ -2,9 +2,11 @@
 //! decoder file), live in `models`.
 
 use std::collections::HashMap;
+use std::fmt;
 
-use ndarray::{Array1, Array2, ArrayD, ArrayViewD, IxDyn};
+use ndarray::{Array1, Array2, ArrayD, CowArray, IxDyn};
 
+use super::chip::all_finite;
 use super::error::DecoderError;
 use crate::family::Family;
 use crate::models::{MASK_PROMPT, Parameter, parameters};
@@ -27,8 +29,8 @@ pub const LAYERS: usize = 2;
 /// Where parameters are looked up by canonical name: Meta's own after the family's prefix, `prompt_encoder.*` and
 /// `mask_decoder.*`, all as `f32`.
 pub trait WeightSource {
-    /// The parameter, or `None` when there is no such name.
-    fn tensor(&self, name: &str) -> Option<ArrayViewD<'_, f32>>;
+    /// The parameter, or `None` when there is no such name. What is kept in another precision is widened for the caller.
+    fn tensor(&self, name: &str) -> Option<CowArray<'_, f32, IxDyn>>;
 }
 
 /// The parameters that a family's decoder needs, of those that an import keeps ([`crate::models::parameters`]).
@@ -67,37 +69,45 @@ pub(crate) const fn iou_token_index(family: Family) -> usize {
     }
 }
 
-/// A checked copy of exactly the parameters that a family's decoder needs (16 MB), and of those for mask prompts if all
-/// are there.
+/// Exactly the parameters that a family's decoder needs (16 MB), checked, and those for mask prompts if all are there.
 #[derive(Debug, Clone)]
-pub struct Weights {
+pub struct Weights<'a> {
     family: Family,
-    tensors: HashMap<String, ArrayD<f32>>,
+    tensors: Tensors<'a>,
+    takes_masks: bool,
+    fingerprint: u64,
 }
 
-impl Weights {
+/// Where they are.
+#[derive(Clone)]
+enum Tensors<'a> {
+    Copied(HashMap<String, ArrayD<f32>>),
+    In(&'a dyn WeightSource),
+}
+
+impl fmt::Debug for Tensors<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Copied(_) => "Copied",
+            Self::In(_) => "In",
+        })
+    }
+}
+
+impl Weights<'static> {
     /// Copies the family's parameters out of `source`.
     ///
     /// # Errors
     /// A parameter that is missing, has another shape, or holds a value that is not finite.
     pub fn copied(source: &dyn WeightSource, family: Family) -> Result<Self, DecoderError> {
-        let mut tensors = HashMap::new();
-        let takes_masks = for_masks(family).all(|parameter| source.tensor(&parameter.name).is_some());
-        let masks = for_masks(family).filter(|_| takes_masks);
-        for Parameter { name, shape, .. } in needed(family).chain(masks) {
-            let Some(view) = source.tensor(&name) else {
-                return Err(DecoderError::MissingParameter { family, name });
-            };
-            if view.shape() != shape {
-                let found = view.shape().to_vec();
-                return Err(DecoderError::ParameterShape { family, name, found, expected: shape });
-            }
-            if !view.iter().all(|x| x.is_finite()) {
-                return Err(DecoderError::ParameterNotFinite { name });
-            }
-            tensors.insert(name, view.as_standard_layout().into_owned());
-        }
-        Ok(Self { family, tensors })
+        let weights = Weights::of(source, family)?;
+        let tensors = weights.names().filter_map(|name| {
+            let tensor = source.tensor(&name)?.as_standard_layout().into_owned();
+            Some((name, tensor))
+        });
+        let tensors = Tensors::Copied(tensors.collect());
+        let Weights { takes_masks, fingerprint, .. } = weights;
+        Ok(Self { family, tensors, takes_masks, fingerprint })
     }
 
     /// Weights from a fixed sequence of pseudo-random numbers, in the ranges in which PyTorch initialises such layers.
@@ -128,7 +138,43 @@ impl Weights {
             let tensor = ArrayD::from_shape_simple_fn(IxDyn(&shape), || centre + reach * random.symmetric());
             tensors.insert(name, tensor);
         }
-        Self { family, tensors }
+        let mut fingerprint = Fingerprint::new(family);
+        for tensor in needed(family).filter_map(|parameter| tensors.get(&parameter.name)) {
+            fingerprint.add(tensor.as_slice().unwrap_or_default());
+        }
+        let (tensors, fingerprint) = (Tensors::Copied(tensors), fingerprint.finish());
+        Self { family, tensors, takes_masks: true, fingerprint }
+    }
+}
+
+impl<'a> Weights<'a> {
+    /// The family's parameters as they lie in `source`: none is copied, one is read whenever it is asked for.
+    ///
+    /// # Errors
+    /// As [`copied`](Weights::copied).
+    pub fn of(source: &'a dyn WeightSource, family: Family) -> Result<Self, DecoderError> {
+        let takes_masks = for_masks(family).all(|parameter| source.tensor(&parameter.name).is_some());
+        let masks = for_masks(family).filter(|_| takes_masks);
+        let mut fingerprint = Fingerprint::new(family);
+        for Parameter { name, shape, required } in needed(family).chain(masks) {
+            let Some(view) = source.tensor(&name) else {
+                return Err(DecoderError::MissingParameter { family, name });
+            };
+            if view.shape() != shape {
+                let found = view.shape().to_vec();
+                return Err(DecoderError::ParameterShape { family, name, found, expected: shape });
+            }
+            let view = view.as_standard_layout();
+            let values = view.as_slice().unwrap_or_default();
+            if !all_finite(values) {
+                return Err(DecoderError::ParameterNotFinite { name });
+            }
+            if required {
+                fingerprint.add(values);
+            }
+        }
+        let (tensors, fingerprint) = (Tensors::In(source), fingerprint.finish());
+        Ok(Self { family, tensors, takes_masks, fingerprint })
     }
 
     /// The family whose parameters these are.
@@ -138,23 +184,24 @@ impl Weights {
 
     /// Whether the parameters are there that take a mask as a prompt.
     pub fn takes_masks(&self) -> bool {
-        for_masks(self.family).all(|parameter| self.tensors.contains_key(&parameter.name))
+        self.takes_masks
     }
 
     /// The same without those parameters, as models were imported before they were kept.
     #[cfg(test)]
-    pub(crate) fn without_masks(mut self) -> Self {
-        self.tensors.retain(|name, _| !name.starts_with(MASK_PROMPT));
-        self
+    pub(crate) fn without_masks(self) -> Self {
+        Self { takes_masks: false, ..self }
     }
 
     /// A number that other weights are all but certain not to have.
     pub(crate) fn fingerprint(&self) -> u64 {
-        let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(29);
-        needed(self.family)
-            .filter_map(|parameter| self.tensors.get(&parameter.name))
-            .flatten()
-            .fold(self.family as u64, |hash, x| mix(hash, u64::from(x.to_bits())))
+        self.fingerprint
+    }
+
+    /// The names of all that is there.
+    fn names(&self) -> impl Iterator<Item = String> {
+        let masks = for_masks(self.family).filter(|_| self.takes_masks);
+        needed(self.family).chain(masks).map(|parameter| parameter.name)
     }
 
     /// A matrix by name.
@@ -169,7 +216,7 @@ impl Weights {
 
     /// Any tensor by name.
     pub(crate) fn owned(&self, name: &str) -> Result<ArrayD<f32>, DecoderError> {
-        self.tensors.get(name).cloned().ok_or_else(|| self.missing(name))
+        self.tensor(name).map(CowArray::into_owned).ok_or_else(|| self.missing(name))
     }
 
     fn missing(&self, name: &str) -> DecoderError {
@@ -178,14 +225,45 @@ impl Weights {
 }
 
 impl WeightSource for crate::models::DecoderWeights {
-    fn tensor(&self, name: &str) -> Option<ArrayViewD<'_, f32>> {
-        Self::tensor(self, name)
+    fn tensor(&self, name: &str) -> Option<CowArray<'_, f32, IxDyn>> {
+        Self::tensor(self, name).map(CowArray::from)
     }
 }
 
-impl WeightSource for Weights {
-    fn tensor(&self, name: &str) -> Option<ArrayViewD<'_, f32>> {
-        self.tensors.get(name).map(|t| t.view())
+impl WeightSource for Weights<'_> {
+    fn tensor(&self, name: &str) -> Option<CowArray<'_, f32, IxDyn>> {
+        if !self.takes_masks && name.starts_with(MASK_PROMPT) {
+            return None;
+        }
+        match &self.tensors {
+            Tensors::Copied(tensors) => tensors.get(name).map(|tensor| tensor.view().into()),
+            Tensors::In(source) => source.tensor(name),
+        }
+    }
+}
+
+/// A hash of many numbers, in parts that do not wait for each other.
+struct Fingerprint([u64; 8]);
+
+impl Fingerprint {
+    fn new(family: Family) -> Self {
+        Self([family as u64; 8])
+    }
+
+    const fn mixed(hash: u64, word: u64) -> u64 {
+        (hash ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(29)
+    }
+
+    fn add(&mut self, values: &[f32]) {
+        for values in values.chunks(self.0.len()) {
+            for (hash, value) in self.0.iter_mut().zip(values) {
+                *hash = Self::mixed(*hash, u64::from(value.to_bits()));
+            }
+        }
+    }
+
+    fn finish(self) -> u64 {
+        self.0.into_iter().fold(0, Self::mixed)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Checkpoints and weights made up for tests.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::LazyLock;
 
 use ndarray::{ArrayD, IxDyn};
 
 use super::parameters::{Parameter, parameters};
-use super::weights::DecoderWeights;
+use super::store::ModelInfo;
+use super::weights::load_weights;
 use crate::family::Family;
 use crate::features::bytes::le_bytes;
 use crate::features::torch::testing::{Py, PyTensor, TorchFile};
@@ -30,15 +30,14 @@ pub fn values(parameter: &Parameter) -> &'static [f32] {
 }
 
 /// Weights of a family, always the same.
-pub fn weights(family: Family) -> DecoderWeights {
-    let tensors: BTreeMap<_, _> = parameters(family)
-        .into_iter()
-        .map(|p| {
-            let array = ArrayD::from_shape_vec(IxDyn(&p.shape), values(&p).to_vec()).unwrap();
-            (p.name, array)
-        })
-        .collect();
-    DecoderWeights::new(family, tensors, Path::new("made up")).unwrap()
+pub fn weights(family: Family) -> BTreeMap<String, ArrayD<f32>> {
+    let array = |p: &Parameter| ArrayD::from_shape_vec(IxDyn(&p.shape), values(p).to_vec()).unwrap();
+    parameters(family).into_iter().map(|p| (p.name.clone(), array(&p))).collect()
+}
+
+/// The weights that an imported model has.
+pub fn loaded(info: &ModelInfo) -> BTreeMap<String, ArrayD<f32>> {
+    load_weights(info).unwrap().iter().map(|(name, array)| (name.to_owned(), array)).collect()
 }
 
 /// A state dict of these weights, each name through `rename`; what becomes `None` is left out.

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ndarray::ArrayD;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 
-use super::testing::{state_dict, torch_file, values, weights};
+use super::testing::{loaded, state_dict, torch_file, values, weights};
 use super::*;
 use crate::error_code::ErrorCode;
 use crate::family::Family;
@@ -75,7 +76,7 @@ fn every_kind_of_checkpoint_becomes_the_same_canonical_weights() {
         let imported = place.import(&place.checkpoint(name, &bytes)).unwrap();
         assert!(imported.exact);
         assert_eq!(imported.info.family, family, "{name}");
-        assert_eq!(load_weights(&imported.info).unwrap(), weights(family), "{name}");
+        assert_eq!(loaded(&imported.info), weights(family), "{name}");
     }
     let names: Vec<_> = place.store().list().iter().map(|m| m.name.clone()).collect();
     assert_eq!(names, ["a_sam", "b_sam2", "c_sam2", "d_sam3", "e_sam3"]);
@@ -153,7 +154,7 @@ fn half_precision_takes_half_the_space_and_says_whether_it_is_exact() {
     let imported = import_checkpoint_with(&path, &place.models(), &half, &mut |_| {}).unwrap();
     assert!(imported.exact && imported.bytes < 9 << 20, "{}", imported.bytes);
     assert_eq!(imported.info.precision, Precision::F16);
-    assert_eq!(load_weights(&place.store().list()[0]).unwrap(), weights(Family::Sam));
+    assert_eq!(loaded(&place.store().list()[0]), weights(Family::Sam));
 
     let (state, mut storages) = state_dict(Family::Sam, prefixed(""));
     storages[0].1[..4].copy_from_slice(&0.1_f32.to_le_bytes());
@@ -247,7 +248,7 @@ fn a_model_is_replaced_whole_and_other_directories_are_left_alone() {
     let store = place.store();
     assert_eq!(store.list().len(), 1);
     assert_ne!(store.list()[0], first);
-    assert_eq!(load_weights(&store.list()[0]).unwrap(), weights(Family::Sam2));
+    assert_eq!(loaded(&store.list()[0]), weights(Family::Sam2));
 
     fs::create_dir(place.models().join("photos")).unwrap();
     fs::write(place.models().join("photos/a.jpg"), b"x").unwrap();
@@ -416,15 +417,33 @@ fn broken_models_are_listed_and_leave_the_others_usable() {
 }
 
 #[test]
-fn weights_have_the_values_that_were_written() {
-    let all = weights(Family::Sam3);
-    for parameter in parameters(Family::Sam3) {
-        let array = all.tensor(&parameter.name).unwrap();
-        assert_eq!(array.shape(), parameter.shape);
-        assert_eq!(array.as_slice().unwrap(), values(&parameter), "{}", parameter.name);
+fn weights_of_each_precision_have_the_values_that_were_written() {
+    let family = Family::Sam3;
+    let table = parameters(family);
+    for (dtype, one) in [
+        (Dtype::F32, (|x: f32| x.to_le_bytes().to_vec()) as fn(f32) -> Vec<u8>),
+        (Dtype::F16, |x| half::f16::from_f32(x).to_le_bytes().to_vec()),
+        (Dtype::BF16, |x| half::bf16::from_f32(x).to_le_bytes().to_vec()),
+    ] {
+        let bytes: Vec<Vec<u8>> =
+            table.iter().map(|parameter| values(parameter).iter().flat_map(|x| one(*x)).collect()).collect();
+        let views = table.iter().zip(&bytes).map(|(parameter, bytes)| {
+            (parameter.name.as_str(), TensorView::new(dtype, parameter.shape.clone(), bytes).unwrap())
+        });
+        let file = safetensors::serialize(views, None).unwrap();
+        let all = DecoderWeights::new(family, file, Path::new("m")).unwrap();
+        for parameter in &table {
+            let array = all.tensor(&parameter.name).unwrap();
+            assert_eq!(array.shape(), parameter.shape);
+            assert_eq!(array.as_slice().unwrap(), values(parameter), "{dtype:?} {}", parameter.name);
+        }
     }
-    assert!(all.tensor("mask_decoder.transformer.layers.0.mlp.lin1.weight").is_some());
-    let none =
-        DecoderWeights::new(Family::Sam, [("a".to_owned(), ArrayD::zeros(vec![1]))].into(), Path::new("m"));
+}
+
+#[test]
+fn a_file_without_the_parameters_is_refused_with_the_first_that_are_missing() {
+    let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+    let file = safetensors::serialize([("a", view)], None).unwrap();
+    let none = DecoderWeights::new(Family::Sam, file, Path::new("m"));
     assert!(matches!(none, Err(ModelsError::MissingParameters { missing: 127, total: 127, .. })));
 }

@@ -1,10 +1,11 @@
 //! The parameters of a decoder in memory.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
-use half::{bf16, f16};
-use ndarray::{ArrayD, ArrayViewD, IxDyn};
+use half::bf16;
+use ndarray::{ArrayD, IxDyn};
 use rawzip::ReaderAt;
 use safetensors::{Dtype, SafeTensors};
 
@@ -13,53 +14,83 @@ use super::parameters::parameters;
 use super::store::ModelInfo;
 use crate::family::Family;
 use crate::features::CardFile;
-use crate::features::bytes::fill_le;
+use crate::features::bytes::{fill_le, widen_f16};
 
 /// Largest `decoder.safetensors` read. One of single precision has 17 MB.
 const MAX_DECODER: u64 = 256 << 20;
 
-/// The parameters of a prompt encoder and mask decoder, as `f32`, complete and in the shapes of
-/// [`super::parameters`].
-#[derive(Debug, Clone, PartialEq)]
+/// The parameters of a prompt encoder and mask decoder, complete and in the shapes of [`super::parameters`].
+///
+/// They lie in memory as in their file; each becomes `f32` when it is asked for. A decoder packs them one by one, so that
+/// they never stand there twice.
+#[derive(Debug, Clone)]
 pub struct DecoderWeights {
     family: Family,
-    tensors: BTreeMap<String, ArrayD<f32>>,
+    /// The whole file.
+    bytes: Vec<u8>,
+    places: BTreeMap<String, Place>,
+}
+
+/// A parameter in the file.
+#[derive(Debug, Clone)]
+struct Place {
+    stored: Stored,
+    shape: Vec<usize>,
+    bytes: Range<usize>,
+}
+
+/// The types that an import writes, and one more that others do.
+#[derive(Debug, Clone, Copy)]
+enum Stored {
+    F32,
+    F16,
+    BF16,
 }
 
 impl DecoderWeights {
-    /// Takes parameters under their canonical names. Names that the family does not have are dropped; arrays
-    /// come out in standard layout. `path` names their origin in errors.
+    /// Takes the bytes of a `decoder.safetensors`. Names that the family does not have are dropped. `path` names the
+    /// origin in errors.
     ///
     /// # Errors
-    /// Required parameters that are missing, and parameters of other shapes.
-    pub fn new(
-        family: Family,
-        mut tensors: BTreeMap<String, ArrayD<f32>>,
-        path: &Path,
-    ) -> Result<Self, ModelsError> {
+    /// Bytes that are no such file, required parameters that are missing, and parameters of other shapes or types.
+    pub fn new(family: Family, bytes: Vec<u8>, path: &Path) -> Result<Self, ModelsError> {
+        let damaged = |detail: String| ModelsError::Damaged { path: path.to_owned(), detail };
+        let (header, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+        // The header follows its length, the parameters follow the header.
+        let start = size_of::<u64>() + header;
         let table = parameters(family);
         let total = table.iter().filter(|p| p.required).count();
-        let mut kept = BTreeMap::new();
+        let mut places = BTreeMap::new();
         let mut missing = vec![];
         for parameter in table {
-            match tensors.remove(&parameter.name) {
-                Some(array) if array.shape() == parameter.shape => {
-                    let standard = array.is_standard_layout();
-                    let array = if standard { array } else { array.as_standard_layout().into_owned() };
-                    kept.insert(parameter.name, array);
+            let Some(info) = metadata.info(&parameter.name) else {
+                if parameter.required {
+                    missing.push(parameter.name);
                 }
-                Some(array) => {
-                    return Err(ModelsError::WrongShape {
-                        path: path.to_owned(),
-                        family,
-                        parameter: parameter.name,
-                        found: array.shape().iter().map(|&d| d as u64).collect(),
-                        expected: parameter.shape,
-                    });
-                }
-                None if parameter.required => missing.push(parameter.name),
-                None => {}
+                continue;
+            };
+            if info.shape != parameter.shape {
+                return Err(ModelsError::WrongShape {
+                    path: path.to_owned(),
+                    family,
+                    parameter: parameter.name,
+                    found: info.shape.iter().map(|&d| d as u64).collect(),
+                    expected: parameter.shape,
+                });
             }
+            let stored = match info.dtype {
+                Dtype::F32 => Stored::F32,
+                Dtype::F16 => Stored::F16,
+                Dtype::BF16 => Stored::BF16,
+                other => {
+                    let name = parameter.name;
+                    return Err(damaged(format!("{name} is of type {other:?}; import the model again")));
+                }
+            };
+            let (from, to) = info.data_offsets;
+            let place = Place { stored, shape: parameter.shape, bytes: start + from..start + to };
+            places.insert(parameter.name, place);
         }
         if !missing.is_empty() {
             let count = missing.len();
@@ -73,7 +104,7 @@ impl DecoderWeights {
                 first: missing,
             });
         }
-        Ok(Self { family, tensors: kept })
+        Ok(Self { family, bytes, places })
     }
 
     /// The family, which fixes the names and shapes.
@@ -82,55 +113,50 @@ impl DecoderWeights {
     }
 
     /// A parameter by its canonical name, in standard layout.
-    pub fn tensor(&self, name: &str) -> Option<ArrayViewD<'_, f32>> {
-        self.tensors.get(name).map(|array| array.view())
+    pub fn tensor(&self, name: &str) -> Option<ArrayD<f32>> {
+        let place = self.places.get(name)?;
+        // The header's bounds and shapes were compared with each other and with the file's length when it was taken.
+        let bytes = self.bytes.get(place.bytes.clone())?;
+        let mut values = vec![0.0; place.shape.iter().product()];
+        match place.stored {
+            Stored::F32 => {
+                let Ok(()) = fill_le(&mut values, |all| {
+                    all.copy_from_slice(bytes);
+                    Ok::<_, std::convert::Infallible>(())
+                });
+            }
+            Stored::F16 => widen_f16(bytes, &mut values),
+            Stored::BF16 => {
+                for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
+                    *value = bf16::from_le_bytes(*bytes).to_f32();
+                }
+            }
+        }
+        ArrayD::from_shape_vec(IxDyn(&place.shape), values).ok()
     }
 
     /// All parameters by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, ArrayViewD<'_, f32>)> {
-        self.tensors.iter().map(|(name, array)| (name.as_str(), array.view()))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, ArrayD<f32>)> {
+        self.places.keys().filter_map(|name| Some((name.as_str(), self.tensor(name)?)))
     }
 }
 
-/// Reads the parameters of a model, after comparing their checksum. Half precision is widened exactly.
+/// Reads the parameters of a model, after comparing their checksum.
 ///
 /// # Errors
 /// Files that cannot be read, are damaged, or lack parameters.
 pub fn load_weights(info: &ModelInfo) -> Result<DecoderWeights, ModelsError> {
     let path = info.decoder_path();
     let bytes = read_decoder(&path)?;
-    let damaged = |detail: String| ModelsError::Damaged { path: path.clone(), detail };
     let crc = format!("{:08x}", crc32fast::hash(&bytes));
     if crc != info.decoder_crc32 {
-        return Err(damaged(format!(
+        let detail = format!(
             "its CRC is {crc}, but {} was written; import {} again",
             info.decoder_crc32, info.source_file
-        )));
+        );
+        return Err(ModelsError::Damaged { path, detail });
     }
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
-    let mut tensors = BTreeMap::new();
-    for (name, view) in file.iter() {
-        let values: Vec<f32> = match view.dtype() {
-            Dtype::F32 => floats(view.data()),
-            Dtype::F16 => view.data().as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
-            Dtype::BF16 => {
-                view.data().as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect()
-            }
-            other => return Err(damaged(format!("{name} is of type {other:?}; import the model again"))),
-        };
-        let array = ArrayD::from_shape_vec(IxDyn(view.shape()), values);
-        tensors.insert(name.to_owned(), array.map_err(|e| damaged(format!("{name}: {e}")))?);
-    }
-    DecoderWeights::new(info.family, tensors, &path)
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    let mut values = vec![0.0; bytes.len() / 4];
-    let Ok(()) = fill_le(&mut values, |all| {
-        all.copy_from_slice(&bytes[..all.len()]);
-        Ok::<_, std::convert::Infallible>(())
-    });
-    values
+    DecoderWeights::new(info.family, bytes, &path)
 }
 
 fn read_decoder(path: &Path) -> Result<Vec<u8>, ModelsError> {

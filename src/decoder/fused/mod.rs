@@ -106,7 +106,7 @@ impl FusedDecoder {
         family: Family,
         threads: usize,
     ) -> Result<Self, DecoderError> {
-        let weights = Weights::copied(source, family)?;
+        let weights = Weights::of(source, family)?;
         let encoder = PromptEncoder::new(&weights)?;
         let grid = family.grid();
         let dense = encoder

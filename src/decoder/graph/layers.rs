@@ -11,13 +11,13 @@ use crate::decoder::weights::{CHANNELS, Weights, output_tokens};
 /// A graph under construction and the weights that it takes.
 pub(super) struct Net<'w> {
     pub g: GraphBuilder,
-    pub w: &'w Weights,
+    pub w: &'w Weights<'w>,
     /// Whether tokens are `[1, T, 256]`, as usual, or `[T, 256]`.
     pub batch: bool,
 }
 
 impl<'w> Net<'w> {
-    pub fn new(name: &str, w: &'w Weights, batch: bool) -> Self {
+    pub fn new(name: &str, w: &'w Weights<'w>, batch: bool) -> Self {
         Self { g: GraphBuilder::new(name), w, batch }
     }
 

@@ -29,7 +29,7 @@ const USUAL_TOKENS: usize = 3;
 /// optimization profile. Longer lists of points run on the CPU provider.
 #[derive(Debug)]
 pub struct OrtDecoder {
-    weights: Weights,
+    weights: Weights<'static>,
     encoder: PromptEncoder,
     environment: ort::environment::Environment,
     threads: usize,

@@ -37,7 +37,7 @@ const COMMON: [usize; 2] = [2, 3];
 /// board); see [`warm_up`](Self::warm_up). The last few are kept.
 #[derive(Debug)]
 pub struct TractDecoder {
-    weights: Weights,
+    weights: Weights<'static>,
     encoder: PromptEncoder,
     prepare: Plan,
     plans: Plans,

@@ -1,6 +1,8 @@
 //! Element types of torch storages, and how they become `f32`.
 
-use half::{bf16, f16};
+use half::bf16;
+
+use crate::features::bytes::widen_f16;
 
 /// The element type of a storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +50,7 @@ impl DType {
     pub(super) fn widen(&self, bytes: &[u8], into: &mut [f32]) {
         match self {
             Self::F32 => convert(bytes, into, f32::from_le_bytes),
-            Self::F16 => convert(bytes, into, |b| f16::from_le_bytes(b).to_f32()),
+            Self::F16 => widen_f16(bytes, into),
             Self::BF16 => convert(bytes, into, |b| bf16::from_le_bytes(b).to_f32()),
             // Rounding to the nearest float is what torch's own `.float()` does.
             Self::F64 => convert(bytes, into, |b| f64::from_le_bytes(b) as f32),
