@@ -28,7 +28,7 @@ pub const LAYERS: usize = 2;
 
 /// Where parameters are looked up by canonical name: Meta's own after the family's prefix, `prompt_encoder.*` and
 /// `mask_decoder.*`, all as `f32`.
-pub trait WeightSource {
+pub trait WeightSource: Sync {
     /// The parameter, or `None` when there is no such name. What is kept in another precision is widened for the caller.
     fn tensor(&self, name: &str) -> Option<CowArray<'_, f32, IxDyn>>;
 }
@@ -102,7 +102,7 @@ impl Weights<'static> {
     pub fn copied(source: &dyn WeightSource, family: Family) -> Result<Self, DecoderError> {
         let weights = Weights::of(source, family)?;
         let tensors = weights.names().filter_map(|name| {
-            let tensor = source.tensor(&name)?.as_standard_layout().into_owned();
+            let tensor = standard(source.tensor(&name)?);
             Some((name, tensor))
         });
         let tensors = Tensors::Copied(tensors.collect());
@@ -216,12 +216,17 @@ impl<'a> Weights<'a> {
 
     /// Any tensor by name.
     pub(crate) fn owned(&self, name: &str) -> Result<ArrayD<f32>, DecoderError> {
-        self.tensor(name).map(CowArray::into_owned).ok_or_else(|| self.missing(name))
+        self.tensor(name).map(standard).ok_or_else(|| self.missing(name))
     }
 
     fn missing(&self, name: &str) -> DecoderError {
         DecoderError::MissingParameter { family: self.family, name: name.to_owned() }
     }
+}
+
+/// A tensor in standard layout, copied only if need be.
+fn standard(tensor: CowArray<'_, f32, IxDyn>) -> ArrayD<f32> {
+    if tensor.is_standard_layout() { tensor.into_owned() } else { tensor.as_standard_layout().into_owned() }
 }
 
 impl WeightSource for crate::models::DecoderWeights {
