@@ -43,7 +43,7 @@ fn numbers_of_three_hundred_digits_are_told_by_their_power_of_ten() {
     ] {
         let (code, text) = refused(&request);
         assert_eq!(code, ErrorCode::BadRequest);
-        assert!(text.contains("1e308") && text.len() < 200, "{text}");
+        assert!(["1e308", "1e+308"].iter().any(|number| text.contains(number)) && text.len() < 200, "{text}");
     }
 }
 

@@ -119,7 +119,6 @@ fn several_layers_are_tables_of_one_file_and_a_layer_is_replaced_with_its_style_
 #[test]
 fn what_cannot_be_added_leaves_the_file_as_it_was() {
     let state = state(&[HOLED]);
-    fs::write(state.path().join("layers/empty.geojsonl"), "").unwrap();
     fs::write(state.path().join("layers/Ponds.geojsonl"), format!("{HOLED}\n")).unwrap();
     fs::write(state.path().join("layers/gpkg_contents.geojsonl"), format!("{HOLED}\n")).unwrap();
     let path = file(&state);
@@ -133,7 +132,6 @@ fn what_cannot_be_added_leaves_the_file_as_it_was() {
     }
     let before = fs::read(&path).unwrap();
     for (layer, problem) in [
-        ("empty", "it is empty"),
         ("Ponds", "has a table ponds that is no such layer"),
         ("gpkg_contents", "the format's own"),
         ("other", "has a table other that is no such layer"),
