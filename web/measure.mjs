@@ -3,7 +3,7 @@
 // of the page over the wire, and the service's memory with the page open. Broker, board and browser are on this machine; of
 // several rounds the one with the fastest pipe is the quietest.
 //
-//   cargo build --release && node web/measure.mjs --program target/release/geosam-edge [--rounds N] [--seconds N]
+//   cargo build --release && node web/measure.mjs --program target/release/geosam-edge [--rounds N] [--seconds N] [--only speed|wire|memory]
 //
 // Without --program it is that of the tests: GEOSAM_EDGE, or target/debug/geosam-edge.
 
@@ -18,7 +18,7 @@ import mqtt from 'mqtt'
 
 import { writeRaster } from './tests/rasters.mjs'
 
-const { values } = parseArgs({ options: { program: { type: 'string' }, rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '5' } } })
+const { values } = parseArgs({ options: { program: { type: 'string' }, rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '5' }, only: { type: 'string' } } })
 const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
 // Before the tests' parts are loaded, which take it from there.
 if (values.program) process.env.GEOSAM_EDGE = resolve(values.program)
@@ -112,14 +112,13 @@ async function speed(browser, broker) {
     measured.push({ load, pipe: Math.min(before, await pipe(pond.at)), rests, moves })
   }
   const quiet = measured.toSorted((a, b) => a.pipe - b.pipe)[0]
-  console.log('| load | pipe | pointer rests: median | p90 | moves: median | p90 | previews a second | |\n|---|---|---|---|---|---|---|---|')
+  console.log('| load | pipe | pointer rests: median | p90 | moves: median | p90 | until sent, answered, drawn | previews a second | |\n|---|---|---|---|---|---|---|---|---|')
   for (const { load, pipe, rests, moves } of measured) {
     const cells = [rests, moves].flatMap(({ times }) => [0.5, 0.9].map((share) => quantile(times, share)).map((ms) => `${ms.toFixed(0)} ms, ${(ms / pipe).toFixed(2)} x`))
+    const spent = Object.values(moves.spans).map((span) => quantile(span, 0.5).toFixed(1)).join(', ')
     const sustained = (moves.times.length / moves.lasted) * 1000
-    console.log(`| ${[load.toFixed(1), `${pipe.toFixed(1)} ms`, ...cells, `${sustained.toFixed(1)}, ${((sustained * pipe) / 1000).toFixed(2)} of the pipe's`, pipe === quiet.pipe ? 'quietest' : ''].join(' | ')} |`)
+    console.log(`| ${[load.toFixed(1), `${pipe.toFixed(1)} ms`, ...cells, spent, `${sustained.toFixed(1)}, ${((sustained * pipe) / 1000).toFixed(2)} of the pipe's`, pipe === quiet.pipe ? 'quietest' : ''].join(' | ')} |`)
   }
-  const spent = Object.values(quiet.moves.spans).map((span) => `${quantile(span, 0.5).toFixed(1)} ms`)
-  console.log(`\nof the quietest round's moves, median: ${spent[0]} until sent, ${spent[1]} until answered, ${spent[2]} until drawn`)
   await context.close()
   await board.end()
 }
@@ -191,8 +190,6 @@ async function memory(browser, broker) {
 process.env.MALLOC_ARENA_MAX = '2'
 const broker = await Broker.start()
 const browser = await launchBrowser()
-await speed(browser, broker)
-await wire(browser, broker)
-await memory(browser, broker)
+for (const part of [speed, wire, memory]) if (values.only === undefined || values.only === part.name) await part(browser, broker)
 await browser.close()
 await broker.end()
