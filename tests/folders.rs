@@ -224,7 +224,7 @@ fn refusals_carry_a_code_and_name_what_is_wrong() {
         (
             r#"{"id":"a","points":[[14.4275,48.9960]],"output":{"max_bytes":200,"on_too_large":"error"}}"#,
             "TOO_LARGE",
-            "where 200 fit",
+            "there is room for 200",
         ),
     ];
     for (request, code, part) in cases {
