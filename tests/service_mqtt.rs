@@ -304,6 +304,8 @@ fn a_busy_board_refuses_expires_supersedes_and_cancels() {
     }
     ask(&broker, &board, "segment", &segment("old", r#","ttl_ms":1"#));
     ask(&broker, &board, "segment", &segment("waits", ""));
+    // In the place of the one that has expired, if that is known by now.
+    ask(&broker, &board, "list", r#"{"id":"behind"}"#);
     ask(&broker, &board, "segment", &segment("full", ""));
     assert_eq!(code(&ears.answer("full")), "BUSY");
     ask(&broker, &board, "cancel", r#"{"id":"x","request_id":"waits"}"#);

@@ -132,11 +132,7 @@ impl<T> Schedule<T> {
 
     /// Requests waiting, previews included.
     pub fn len(&self) -> usize {
-        self.waiting() + self.previews.len()
-    }
-
-    fn waiting(&self) -> usize {
-        self.lines.iter().map(VecDeque::len).sum::<usize>() + self.background.len()
+        self.lines.iter().map(VecDeque::len).sum::<usize>() + self.background.len() + self.previews.len()
     }
 
     /// Holds what would have to be made durable, or lets it go on; says whether it was held.
@@ -152,10 +148,10 @@ impl<T> Schedule<T> {
             return self.previews.len() < self.bounds.previews
                 || self.previews.iter().any(|t| t.client == client);
         }
-        let behind = self.background.iter().filter(|ticket| ticket.client == client).count();
-        let share =
-            of_client + behind + self.lines.iter().find(|line| is_of(line, client)).map_or(0, VecDeque::len);
-        let free = self.bounds.queue.saturating_sub(self.waiting() + promised);
+        // A batch between two of its prompts is no more waiting than one whose prompt is being decoded.
+        let waiting = || self.lines.iter().flatten().chain(&self.background).filter(|ticket| !ticket.begun);
+        let share = of_client + waiting().filter(|ticket| ticket.client == client).count();
+        let free = self.bounds.queue.saturating_sub(waiting().count() + promised);
         share < free && share < self.bounds.per_client
     }
 

@@ -312,6 +312,19 @@ fn give_way(schedule: &mut Schedule<u32>, ticket: Ticket<u32>) {
 }
 
 #[test]
+fn a_batch_that_gives_way_takes_no_place_of_those_that_wait() {
+    let mut s = Schedule::new(Bounds { queue: 3, per_client: 1, previews: 1, volatile: 100 });
+    s.offer(batch("a", 1)).unwrap();
+    let running = next(&mut s);
+    s.offer(ticket("b", 2)).unwrap();
+    assert!(s.has_room("a", false, 0, 0));
+    give_way(&mut s, running);
+    assert!(s.has_room("a", false, 0, 0), "as while its prompt was decoded");
+    s.offer(ticket("a", 3)).unwrap();
+    assert!(!s.has_room("a", false, 0, 0));
+}
+
+#[test]
 fn a_batch_gives_way_to_other_clients_by_turns_and_what_its_client_asks_for_meanwhile_waits_behind_it() {
     let mut s = Schedule::new(Bounds { queue: 9, per_client: 9, previews: 1, volatile: 100 });
     let later = |work| Ticket { serial: Some("s".to_owned()), ..ticket("a", work) };
