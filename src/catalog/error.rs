@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::ErrorCode;
-use crate::geo::Told;
+use crate::geo::{Told, ToldUnit};
 
 /// Why a folder cannot be opened, a chip not be used, or no chip be chosen.
 ///
@@ -339,14 +339,14 @@ impl NoChipCovers {
     }
 
     /// What is too large for one chip, and how it is told.
-    fn too_large(&self, size: impl Fn((f64, f64)) -> String) -> String {
+    fn too_large(&self, unit: ToldUnit<'_>) -> String {
         let Self { folder, chip_size, .. } = self;
         match self.box_size {
             Some(own) if own.0 > chip_size.0 || own.1 > chip_size.1 => {
-                let (own, chip) = (size(own), size(*chip_size));
+                let (own, chip) = (unit.size(own), unit.size(*chip_size));
                 format!("the box of {own} is too large for one chip of {folder} ({chip})")
             }
-            Some(own) => format!("no chip of {folder} holds the whole box of {}", size(own)),
+            Some(own) => format!("no chip of {folder} holds the whole box of {}", unit.size(own)),
             None => format!("no chip of {folder} holds all points"),
         }
     }
@@ -355,9 +355,8 @@ impl NoChipCovers {
 impl std::fmt::Display for NoChipCovers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { folder, nearest, crs, .. } = self;
-        let unit = self.unit.as_deref().unwrap_or("units of the CRS");
-        // Coordinates in degrees need more digits than those in metres.
-        let digits = if self.unit.as_deref() == Some("degrees") { 7 } else { 2 };
+        let told = ToldUnit::of(self.unit.as_deref());
+        let ToldUnit { name: unit, digits } = told;
         let (x, y, distance) = (Told(self.center.0), Told(self.center.1), Told(self.distance));
         if self.lies == Lies::Outside {
             write!(
@@ -372,13 +371,12 @@ impl std::fmt::Display for NoChipCovers {
                 None => write!(f, "check the prompt's CRS and that x comes before y"),
             };
         }
-        let size = |(w, h)| format!("{:.digits$} x {:.digits$} {unit}", Told(w), Told(h));
         write!(
             f,
             "{}: around ({x:.digits$}, {y:.digits$}) in {crs}, it reaches {distance:.digits$} {unit} beyond the nearest \
              chip, {nearest}{}; send \"stitch\": true (--stitch on the command line), which follows an object over several \
              chips, or make the prompt smaller",
-            self.too_large(size),
+            self.too_large(told),
             if self.lies == Lies::PartlyOutside { ", and a part of it lies outside the imagery" } else { "" },
         )
     }

@@ -100,14 +100,11 @@ impl Weights<'static> {
     /// # Errors
     /// A parameter that is missing, has another shape, or holds a value that is not finite.
     pub fn copied(source: &dyn WeightSource, family: Family) -> Result<Self, DecoderError> {
-        let weights = Weights::of(source, family)?;
-        let tensors = weights.names().filter_map(|name| {
-            let tensor = standard(source.tensor(&name)?);
-            Some((name, tensor))
-        });
-        let tensors = Tensors::Copied(tensors.collect());
-        let Weights { takes_masks, fingerprint, .. } = weights;
-        Ok(Self { family, tensors, takes_masks, fingerprint })
+        let mut tensors = HashMap::new();
+        let (takes_masks, fingerprint) = checked(source, family, |name, tensor| {
+            tensors.insert(name, tensor.into_owned());
+        })?;
+        Ok(Self { family, tensors: Tensors::Copied(tensors), takes_masks, fingerprint })
     }
 
     /// Weights from a fixed sequence of pseudo-random numbers, in the ranges in which PyTorch initialises such layers.
@@ -153,28 +150,8 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// As [`copied`](Weights::copied).
     pub fn of(source: &'a dyn WeightSource, family: Family) -> Result<Self, DecoderError> {
-        let takes_masks = for_masks(family).all(|parameter| source.tensor(&parameter.name).is_some());
-        let masks = for_masks(family).filter(|_| takes_masks);
-        let mut fingerprint = Fingerprint::new(family);
-        for Parameter { name, shape, required } in needed(family).chain(masks) {
-            let Some(view) = source.tensor(&name) else {
-                return Err(DecoderError::MissingParameter { family, name });
-            };
-            if view.shape() != shape {
-                let found = view.shape().to_vec();
-                return Err(DecoderError::ParameterShape { family, name, found, expected: shape });
-            }
-            let view = view.as_standard_layout();
-            let values = view.as_slice().unwrap_or_default();
-            if !all_finite(values) {
-                return Err(DecoderError::ParameterNotFinite { name });
-            }
-            if required {
-                fingerprint.add(values);
-            }
-        }
-        let (tensors, fingerprint) = (Tensors::In(source), fingerprint.finish());
-        Ok(Self { family, tensors, takes_masks, fingerprint })
+        let (takes_masks, fingerprint) = checked(source, family, |_, _| ())?;
+        Ok(Self { family, tensors: Tensors::In(source), takes_masks, fingerprint })
     }
 
     /// The family whose parameters these are.
@@ -198,12 +175,6 @@ impl<'a> Weights<'a> {
         self.fingerprint
     }
 
-    /// The names of all that is there.
-    fn names(&self) -> impl Iterator<Item = String> {
-        let masks = for_masks(self.family).filter(|_| self.takes_masks);
-        needed(self.family).chain(masks).map(|parameter| parameter.name)
-    }
-
     /// A matrix by name.
     pub(crate) fn matrix(&self, name: &str) -> Result<Array2<f32>, DecoderError> {
         self.owned(name)?.into_dimensionality().map_err(|_| self.missing(name))
@@ -216,7 +187,7 @@ impl<'a> Weights<'a> {
 
     /// Any tensor by name.
     pub(crate) fn owned(&self, name: &str) -> Result<ArrayD<f32>, DecoderError> {
-        self.tensor(name).map(standard).ok_or_else(|| self.missing(name))
+        self.tensor(name).map(|tensor| standard(tensor).into_owned()).ok_or_else(|| self.missing(name))
     }
 
     fn missing(&self, name: &str) -> DecoderError {
@@ -225,8 +196,39 @@ impl<'a> Weights<'a> {
 }
 
 /// A tensor in standard layout, copied only if need be.
-fn standard(tensor: CowArray<'_, f32, IxDyn>) -> ArrayD<f32> {
-    if tensor.is_standard_layout() { tensor.into_owned() } else { tensor.as_standard_layout().into_owned() }
+fn standard(tensor: CowArray<'_, f32, IxDyn>) -> CowArray<'_, f32, IxDyn> {
+    if tensor.is_standard_layout() { tensor } else { tensor.as_standard_layout().into_owned().into() }
+}
+
+/// Checks all that a family's decoder needs, and gives each tensor to `keep` in standard layout. Whether masks can be
+/// prompts, and the fingerprint.
+fn checked<'a>(
+    source: &'a dyn WeightSource,
+    family: Family,
+    mut keep: impl FnMut(String, CowArray<'a, f32, IxDyn>),
+) -> Result<(bool, u64), DecoderError> {
+    let takes_masks = for_masks(family).all(|parameter| source.tensor(&parameter.name).is_some());
+    let masks = for_masks(family).filter(|_| takes_masks);
+    let mut fingerprint = Fingerprint::new(family);
+    for Parameter { name, shape, required } in needed(family).chain(masks) {
+        let Some(tensor) = source.tensor(&name) else {
+            return Err(DecoderError::MissingParameter { family, name });
+        };
+        if tensor.shape() != shape {
+            let found = tensor.shape().to_vec();
+            return Err(DecoderError::ParameterShape { family, name, found, expected: shape });
+        }
+        let tensor = standard(tensor);
+        let values = tensor.as_slice().unwrap_or_default();
+        if !all_finite(values) {
+            return Err(DecoderError::ParameterNotFinite { name });
+        }
+        if required {
+            fingerprint.add(values);
+        }
+        keep(name, tensor);
+    }
+    Ok((takes_masks, fingerprint.finish()))
 }
 
 impl WeightSource for crate::models::DecoderWeights {

@@ -43,6 +43,6 @@ pub use geometry::{Geometry, Ring};
 pub(crate) use hull::{convex_hull, orientation};
 pub use measure::{Measures, measures};
 pub use output::{Projected, Projector};
-pub(crate) use told::Told;
+pub(crate) use told::{Told, ToldUnit};
 pub use transform::Transform;
 pub use turn::Turn;

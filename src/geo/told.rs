@@ -21,6 +21,29 @@ impl fmt::Display for Told {
     }
 }
 
+/// How lengths and positions in a CRS are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ToldUnit<'a> {
+    /// What it is called.
+    pub name: &'a str,
+    /// Digits behind the point: degrees need more of them than metres.
+    pub digits: usize,
+}
+
+impl<'a> ToldUnit<'a> {
+    /// The unit of a CRS, as far as it is known.
+    pub fn of(unit: Option<&'a str>) -> Self {
+        let name = unit.unwrap_or("units of the CRS");
+        Self { name, digits: if name == "degrees" { 7 } else { 2 } }
+    }
+
+    /// A width and a height.
+    pub fn size(self, (width, height): (f64, f64)) -> String {
+        let Self { name, digits } = self;
+        format!("{:.digits$} x {:.digits$} {name}", Told(width), Told(height))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

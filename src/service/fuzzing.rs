@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::admission::{Admission, IntakeRules, Receptions};
+use super::performed::to_bytes;
 use super::unanswered::{Recovered, recover};
 use crate::api::{Limits, PromptItem};
 use crate::bus::{IncomingMessage, Topics};
@@ -39,7 +40,7 @@ pub fn judged(message: IncomingMessage) -> Judged {
     match rules.judge(message, Instant::now()) {
         Admission::Refuse(reply, response) => {
             assert!(!response.is_ok(), "a refusal has a code");
-            let answer: Arc<[u8]> = serde_json::to_vec(&response).unwrap_or_default().into();
+            let answer = to_bytes(&response);
             assert!(!answer.is_empty(), "a refusal can be written");
             Judged::Refused(reply.messages(&answer))
         }

@@ -37,7 +37,7 @@ use super::{Engine, EngineError, ServedFolder};
 use crate::ErrorCode;
 use crate::api::{EverythingOptions, LegacyCrs, OutputOptions, PromptItem};
 use crate::catalog::CatalogError;
-use crate::geo::{Bounds, Told};
+use crate::geo::{Bounds, ToldUnit};
 
 pub use found::FoundObject;
 
@@ -231,12 +231,9 @@ impl Engine {
 
 /// Why nothing can be found in a box between the points of the grid.
 fn no_grid_point(folder: &ServedFolder, plan: &Plan, area: &Bounds, per_side: u16) -> EngineError {
-    let crs = folder.folder.crs();
-    let unit = crs.unit.as_deref().unwrap_or("units of the CRS");
-    let digits = if unit == "degrees" { 7 } else { 2 };
-    let told = |(w, h): (f64, f64)| format!("{:.digits$} x {:.digits$} {unit}", Told(w), Told(h));
-    let apart = plan.spacing(per_side).map_or_else(String::new, |apart| format!(" {}", told(apart)));
-    EngineError::NoGridPoint { area: told(area.size()), per_side, apart }
+    let unit = ToldUnit::of(folder.folder.crs().unit.as_deref());
+    let apart = plan.spacing(per_side).map_or_else(String::new, |apart| format!(" {}", unit.size(apart)));
+    EngineError::NoGridPoint { area: unit.size(area.size()), per_side, apart }
 }
 
 /// Masks of one chip that may wait for their duplicates to be left out, in bytes.

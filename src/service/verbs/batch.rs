@@ -5,13 +5,15 @@ mod segments;
 
 use saves::SaveBatch;
 use segments::SegmentBatch;
+use serde_json::Map;
 
 use super::pieces::Slice;
+use super::simplified::Simplified;
 use crate::api::PromptItem;
 use crate::bus::Verb;
 use crate::service::context::Context;
 use crate::service::job::Job;
-use crate::service::performed::Refusal;
+use crate::service::performed::{Performed, Refusal};
 use crate::service::pulse::Organ;
 use crate::service::under_way::Work;
 
@@ -64,6 +66,21 @@ impl Context {
     fn batch_chips(&self) -> Chips {
         Chips(u16::try_from(self.batch_chips).unwrap_or(u16::MAX))
     }
+}
+
+/// Adds an entry's answer to those before it.
+fn append(results: &mut Vec<u8>, entry: &[u8]) {
+    if !results.is_empty() {
+        results.push(b',');
+    }
+    results.extend_from_slice(entry);
+}
+
+/// The answer to a batch, of the answers to its entries.
+fn answer(job: &Job, results: &[u8], simplified: &Simplified) -> Performed {
+    let mut members = Map::new();
+    members.extend(simplified.told().map(|told| ("simplified".to_owned(), told)));
+    Performed::with_list(job.id(), members, "results", results)
 }
 
 /// How many chips the objects of a batch may still be followed over.

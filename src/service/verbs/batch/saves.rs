@@ -1,8 +1,6 @@
 //! A batch of `save`: each object is saved or refused by itself, and all at once when the last is drawn.
 
-use serde_json::Map;
-
-use super::Chips;
+use super::{Chips, answer, append};
 use crate::ErrorCode;
 use crate::api::{PromptItem, Response};
 use crate::engine::MaskInput;
@@ -82,10 +80,7 @@ impl Context {
                 Response::error(item.id.clone(), code, text)
             }
         };
-        if !batch.results.is_empty() {
-            batch.results.push(b',');
-        }
-        batch.results.extend_from_slice(&to_bytes(&response));
+        append(&mut batch.results, &to_bytes(&response));
         Ok(true)
     }
 }
@@ -93,10 +88,8 @@ impl Context {
 impl SaveBatch {
     pub(super) fn answered(self, job: &Job) -> Performed {
         let Self { results, messages, layers, simplified, keep, .. } = self;
-        let mut members = Map::new();
-        members.extend(simplified.told().map(|told| ("simplified".to_owned(), told)));
-        let answer = Performed::with_list(job.id(), members, "results", &results);
         // What has been saved must not be saved again, whatever the others were refused for.
-        Performed { keep: keep || !layers.is_empty(), messages, layers, ..answer }
+        let keep = keep || !layers.is_empty();
+        Performed { keep, messages, layers, ..answer(job, &results, &simplified) }
     }
 }

@@ -4,9 +4,7 @@
 //! are drawn again, coarser: those above a level that is as high as it can be, so that nothing small gives way to something
 //! large, and nothing gives way while bytes are left.
 
-use serde_json::Map;
-
-use super::Chips;
+use super::{Chips, answer, append};
 use crate::ErrorCode;
 use crate::api::{OutputOptions, PromptItem, Response};
 use crate::engine::Segmentation;
@@ -194,19 +192,13 @@ impl SegmentBatch {
         let (mut results, mut messages, mut simplified) = (Vec::new(), Vec::new(), Simplified::default());
         for entry in self.entries {
             let Entry::Written { text, mask, drawn } = entry else { continue };
-            if !results.is_empty() {
-                results.push(b',');
-            }
-            results.extend_from_slice(&text);
+            append(&mut results, &text);
             messages.extend(mask);
             if let Some(Drawn { tolerance, asked }) = drawn {
                 simplified.note(tolerance, asked);
             }
         }
-        let mut members = Map::new();
-        members.extend(simplified.told().map(|told| ("simplified".to_owned(), told)));
-        let answer = Performed::with_list(job.id(), members, "results", &results);
-        Performed { messages, keep: self.keep, ..answer }
+        Performed { messages, keep: self.keep, ..answer(job, &results, &simplified) }
     }
 
     /// The least that the answer will have.
@@ -223,7 +215,7 @@ impl SegmentBatch {
         }
         self.kept.push(kept.map(|segmentation| Box::new(segmentation.undrawn())));
         self.entries.push(entry);
-        let level = level(&self.sizes(0), self.room.saturating_sub(self.least()));
+        let level = level(&self.sizes(), self.room.saturating_sub(self.least()));
         for (entry, kept) in self.entries.iter_mut().zip(&mut self.kept) {
             if entry.gives_way() && matches!(entry, Entry::Written { .. }) && entry.bytes() > level {
                 *entry = Entry::Large { bytes: entry.bytes(), kept: kept.take() };
@@ -231,9 +223,9 @@ impl SegmentBatch {
         }
     }
 
-    /// Bytes of the entries that could be drawn in fewer, from this one on.
-    fn sizes(&self, from: usize) -> Vec<usize> {
-        self.entries.iter().skip(from).filter(|entry| entry.gives_way()).map(Entry::bytes).collect()
+    /// Bytes of the entries that could be drawn in fewer.
+    fn sizes(&self) -> Vec<usize> {
+        self.entries.iter().filter(|entry| entry.gives_way()).map(Entry::bytes).collect()
     }
 
     /// How many bytes an entry that is to be drawn again may have: what the others leave, shared among those that are still to
