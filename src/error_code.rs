@@ -28,6 +28,8 @@ pub enum ErrorCode {
     UnknownMask,
     /// The session has no mask to save, or the layer no object to take back.
     NothingToSave,
+    /// The request would begin a layer, and there are as many as this board keeps.
+    TooManyLayers,
     /// The folder is known but cannot be served now.
     FolderNotReady,
     /// The folder's decoder has not been imported.
@@ -62,7 +64,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order of the documentation.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::BadRequest,
         Self::UnknownVerb,
         Self::UnknownCrs,
@@ -74,6 +76,7 @@ impl ErrorCode {
         Self::UnknownObject,
         Self::UnknownMask,
         Self::NothingToSave,
+        Self::TooManyLayers,
         Self::FolderNotReady,
         Self::ModelMissing,
         Self::ModelMismatch,
@@ -110,6 +113,7 @@ impl ErrorCode {
             Self::UnknownObject => "UNKNOWN_OBJECT",
             Self::UnknownMask => "UNKNOWN_MASK",
             Self::NothingToSave => "NOTHING_TO_SAVE",
+            Self::TooManyLayers => "TOO_MANY_LAYERS",
             Self::FolderNotReady => "FOLDER_NOT_READY",
             Self::ModelMissing => "MODEL_MISSING",
             Self::ModelMismatch => "MODEL_MISMATCH",

@@ -173,7 +173,7 @@ fn layers_are_bounded_and_a_client_sees_what_it_has_just_saved() {
     ask(&broker, &board, "save", r#"{"id":"s9","session":"s","layer":"roads"}"#);
     let refused = ears.answer("s9");
     let text = refused["error"]["message"].as_str().unwrap_or_default();
-    assert!(code(&refused) == "BAD_REQUEST" && text.contains("roads") && text.contains('2'), "{refused}");
+    assert!(code(&refused) == "TOO_MANY_LAYERS" && text.contains("roads") && text.contains('2'), "{refused}");
     // The session is as it was, for a layer that there is.
     ask(&broker, &board, "save", r#"{"id":"s10","session":"s","layer":"fields"}"#);
     assert_eq!(code(&ears.answer("s10")), "ok");

@@ -28,10 +28,11 @@ fn shown() -> Vec<ShownFolder> {
     let ready = ShownFolder {
         name: "demo".to_owned(),
         folder: Some(committed("models/demo/features")),
+        takes_masks: false,
         problem: None,
     };
     let problem = Some(json!({"code": "CARD_ERROR", "message": "it cannot be read"}));
-    vec![ready, ShownFolder { name: "worn".to_owned(), folder: None, problem }]
+    vec![ready, ShownFolder { name: "worn".to_owned(), folder: None, takes_masks: false, problem }]
 }
 
 fn options(broker: u16) -> WebOptions {
@@ -159,6 +160,7 @@ fn folders_are_told_with_their_grids_and_their_problems() {
     );
     assert_eq!(raster["affine"][0], json!(0.5));
     assert_eq!(raster.get("progress"), None);
+    assert_eq!(demo["refine"], false);
     let worn = &told["folders"][1];
     assert_eq!((&worn["ready"], &worn["problem"]["code"]), (&json!(false), &json!("CARD_ERROR")));
     let text = told.to_string();

@@ -204,6 +204,12 @@ impl Decoders {
         Ok(places.find(checkpoint, family).cloned()?)
     }
 
+    /// Whether `refine` works with a folder's model, as far as it was there at the last look.
+    pub fn takes_masks(&self, folder: &Folder) -> bool {
+        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+        places.find(folder.checkpoint(), folder.family()).is_ok_and(|model| model.takes_masks)
+    }
+
     /// Checksum of the checkpoint that a folder's model was imported from.
     ///
     /// # Errors

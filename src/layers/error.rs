@@ -91,7 +91,8 @@ impl LayerError {
     /// The code that a response carries.
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::BadName { .. } | Self::TooMany { .. } => ErrorCode::BadRequest,
+            Self::BadName { .. } => ErrorCode::BadRequest,
+            Self::TooMany { .. } => ErrorCode::TooManyLayers,
             Self::Unknown { .. } => ErrorCode::UnknownLayer,
             Self::ObjectTooLarge { .. } => ErrorCode::TooLarge,
             Self::BadFeature { .. } => ErrorCode::Internal,

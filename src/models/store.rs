@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{self, Description, Precision};
 use super::error::ModelsError;
+use super::weights;
 use crate::family::Family;
 use crate::features::{canonical, file_name_of, same_model};
 
@@ -26,6 +27,8 @@ pub struct ModelInfo {
     pub sha256: String,
     /// How its parameters are stored.
     pub precision: Precision,
+    /// Whether it has the parameters to start from a mask.
+    pub takes_masks: bool,
     /// CRC-32 of `decoder.safetensors`, in hexadecimal.
     pub(super) decoder_crc32: String,
 }
@@ -39,6 +42,7 @@ impl ModelInfo {
     pub(super) fn of(name: String, dir: PathBuf, description: Description) -> Self {
         Self {
             name,
+            takes_masks: weights::names_mask_parameters(&dir.join(disk::DECODER)),
             dir,
             family: description.family,
             grid: description.grid,

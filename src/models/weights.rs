@@ -8,9 +8,10 @@ use half::bf16;
 use ndarray::{ArrayD, IxDyn};
 use rawzip::ReaderAt;
 use safetensors::{Dtype, SafeTensors};
+use serde::de::IgnoredAny;
 
 use super::error::ModelsError;
-use super::parameters::parameters;
+use super::parameters::{MASK_PROMPT, parameters};
 use super::store::ModelInfo;
 use crate::family::Family;
 use crate::features::CardFile;
@@ -18,6 +19,8 @@ use crate::features::bytes::{fill_le, widen_f16};
 
 /// Largest `decoder.safetensors` read. One of single precision has 17 MB.
 const MAX_DECODER: u64 = 256 << 20;
+/// Largest header read for what it names. That of a decoder has some 20 KB.
+const MAX_HEADER: usize = 1 << 20;
 
 /// The parameters of a prompt encoder and mask decoder, complete and in the shapes of [`super::parameters`].
 ///
@@ -157,6 +160,24 @@ pub fn load_weights(info: &ModelInfo) -> Result<DecoderWeights, ModelsError> {
         return Err(ModelsError::Damaged { path, detail });
     }
     DecoderWeights::new(info.family, bytes, &path)
+}
+
+/// Whether a `decoder.safetensors` names the parameters of mask prompts, by its header alone. One that cannot be read names
+/// nothing here; who loads it says why.
+pub(super) fn names_mask_parameters(path: &Path) -> bool {
+    header(path).is_some_and(|names| names.keys().any(|name| name.starts_with(MASK_PROMPT)))
+}
+
+/// The members of the header: a JSON object behind its length
+/// (<https://huggingface.co/docs/safetensors/index#format>).
+fn header(path: &Path) -> Option<BTreeMap<String, IgnoredAny>> {
+    let file = CardFile::open(path).ok()?;
+    let mut length = [0; size_of::<u64>()];
+    file.read_exact_at(&mut length, 0).ok()?;
+    let length = usize::try_from(u64::from_le_bytes(length)).ok().filter(|&bytes| bytes <= MAX_HEADER)?;
+    let mut text = vec![0; length];
+    file.read_exact_at(&mut text, size_of::<u64>() as u64).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 fn read_decoder(path: &Path) -> Result<Vec<u8>, ModelsError> {

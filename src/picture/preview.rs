@@ -55,6 +55,8 @@ impl Preview {
     pub(super) fn extend(&self, pixels: &[Option<Rgb>]) {
         let mut made = self.made();
         let missing = self.width * self.height - made.pixels.len();
+        // Once, and not by doubling.
+        made.pixels.reserve_exact(missing);
         let rgba = |pixel: &Option<Rgb>| pixel.map_or([0; 4], |[r, g, b]| [r, g, b, 255]);
         made.pixels.extend(pixels.iter().take(missing).map(rgba));
         made.rows = made.pixels.len() / self.width.max(1);

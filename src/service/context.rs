@@ -81,7 +81,7 @@ impl AnswerBounds {
 impl Context {
     /// The models, as `info` and `list` tell them.
     pub fn models(&self) -> Vec<Value> {
-        let told = |m: &crate::models::ModelInfo| json!({"name": m.name, "model": m.source_file, "model_type": m.family, "sha256": m.sha256});
+        let told = |m: &crate::models::ModelInfo| json!({"name": m.name, "model": m.source_file, "model_type": m.family, "sha256": m.sha256, "refine": m.takes_masks});
         self.engine.decoders().models().iter().map(told).collect()
     }
 

@@ -120,11 +120,12 @@ fn refused_with(response: &Response) -> Option<ErrorCode> {
 }
 
 /// Whether a refusal is the request's own fault, so that the same request gets the same answer again. What
-/// lies in the board today (load, card, folders, models) may be mended tomorrow.
+/// lies in the board today (load, card, folders, models, layers) may be mended tomorrow.
 pub(super) const fn lies_in_the_request(code: ErrorCode) -> bool {
     let of_the_board = matches!(
         code,
         ErrorCode::UnknownFolder
+            | ErrorCode::TooManyLayers
             | ErrorCode::NoChipCovers
             | ErrorCode::ModelMissing
             | ErrorCode::ModelMismatch

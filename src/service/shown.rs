@@ -17,6 +17,8 @@ pub struct ShownFolder {
     pub name: String,
     /// The folder, where it could be opened.
     pub folder: Option<Arc<ServedFolder>>,
+    /// Whether prompts may start from a mask (`refine`): its model is there and takes masks.
+    pub takes_masks: bool,
     /// Why it does not answer prompts, if it does not: `code` and `message`.
     pub problem: Option<Value>,
 }
@@ -33,14 +35,18 @@ impl FoldersShown {
     /// All folders, by name, as they are now.
     pub fn now(&self) -> Vec<ShownFolder> {
         let view = self.0.served.view();
+        let decoders = self.0.engine.decoders();
+        let takes_masks = |folder: &ServedFolder| decoders.takes_masks(&folder.folder);
         let ready = view.ready.iter().map(|(name, folder)| ShownFolder {
             name: name.clone(),
             folder: Some(Arc::clone(folder)),
+            takes_masks: takes_masks(folder),
             problem: None,
         });
         let not_ready = view.problems.iter().map(|(name, NotReady { problem, folder })| ShownFolder {
             name: name.clone(),
             folder: folder.clone(),
+            takes_masks: folder.as_deref().is_some_and(takes_masks),
             problem: Some(json!(problem)),
         });
         let mut all: Vec<ShownFolder> = ready.chain(not_ready).collect();

@@ -40,6 +40,7 @@ fn tell(shown: &ShownFolder, rasters: &Rasters) -> Value {
     let Some(served) = &shown.folder else { return told };
     let folder = &served.folder;
     told["model"] = folder.checkpoint().into();
+    told["refine"] = shown.takes_masks.into();
     told["crs"] = serde_json::to_value(folder.crs()).unwrap_or_default();
     told["extent"] = json!(<[f64; 4]>::from(folder.extent()));
     if let Some(chip) = folder.chip(0) {

@@ -10,8 +10,8 @@ use crate::picture::TilePlace;
 /// A tile of a raster's version.
 pub(super) type Key = (String, String, TilePlace);
 
-/// Bytes kept.
-const MOST_BYTES: usize = 8 << 20;
+/// Bytes kept: some 60 tiles of imagery, two screens.
+const MOST_BYTES: usize = 6 << 20;
 
 #[derive(Debug, Default)]
 struct Kept {

@@ -97,7 +97,11 @@ async function start(): Promise<void> {
     scene.setMask(session.answer)
     showResult(session.answer)
   }
-  const refine = new Refine(board, checkbox('refine'), () => shown, () => scene.someChip())
+  const refine = new Refine(checkbox('refine'), () => shown)
+  const list = () => {
+    listFolders()
+    refine.show()
+  }
   const session = new Session(board, name, options, refine, changed, failed)
   const layers = new Layers(board, scene, () => shown, showCount, part('layers'))
   const layerInput = part<HTMLInputElement>('layer')
@@ -125,7 +129,7 @@ async function start(): Promise<void> {
 
   async function open(folder: Folder | undefined): Promise<void> {
     shown = folder
-    listFolders()
+    list()
     part('download_gpkg').hidden = folders.geopackage_bytes === undefined
     if (!folder?.extent) return
     localStorage.setItem(FOLDER, folder.name)
@@ -137,7 +141,6 @@ async function start(): Promise<void> {
     if (response.ok && shown === folder) {
       scene.setChips(await response.json())
       scene.setMask(session.answer)
-      void refine.check()
     }
     await opened
   }
@@ -158,7 +161,7 @@ async function start(): Promise<void> {
     }
     shown = now
     if (now.raster?.version !== before.raster?.version) scene.retile(now)
-    listFolders()
+    list()
   }
   setInterval(() => {
     if (shown?.raster?.progress !== undefined) void refresh()
@@ -328,7 +331,7 @@ async function start(): Promise<void> {
     else if (key === 'c') void session.clear()
     else if (key === 's') void save()
     else if (key === 'p') checkbox('preview').click()
-    else if (key === 'm') checkbox('refine').click()
+    else if (key === 'm') refine.turn()
     else if (key === 'f') choose('foreground')
     else if (key === 'b') choose('background')
     else if (key === 'r') choose('box')
@@ -344,7 +347,7 @@ async function start(): Promise<void> {
 
   function texts(): void {
     board.onState(board.state)
-    listFolders()
+    list()
     showSearch(searching.now)
     showCount()
     part('keys').replaceChildren(

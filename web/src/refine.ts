@@ -1,36 +1,37 @@
-// Whether the next prompt corrects the mask that is shown. Nothing tells whether a folder's model can, so it is tried.
+// Whether the next prompt corrects the mask that is shown.
 
-import type { Board } from './board'
 import { message } from './panel'
 import { say } from './texts'
-import type { Answer, Folder, Position } from './wire'
+import type { Answer, Folder } from './wire'
 
 const CANNOT = 'MODEL_MISMATCH'
 
 export class Refine {
   constructor(
-    private readonly board: Board,
     private readonly toggle: HTMLInputElement,
     private readonly folder: () => Folder | undefined,
-    /** A position that one of the folder's chips covers. */
-    private readonly somewhere: () => Position | undefined,
-  ) {
-    toggle.addEventListener('change', () => void this.check())
-  }
+  ) {}
 
   get wanted(): boolean {
     return this.toggle.checked
   }
 
-  /** Asks a prompt to start from its own mask, and switches off where the model cannot. */
-  async check(): Promise<void> {
-    const [folder, at] = [this.folder(), this.somewhere()]
-    if (!this.wanted || !folder?.ready || !at) return
-    const answer = await this.board.ask('segment', { folder: folder.name, crs: 'source', points: [at], refine: true })
-    if (this.wanted && this.folder()?.name === folder.name) this.refused(answer)
+  /** Grey where the folder's model cannot; in the language of the page. */
+  show(): void {
+    const cannot = this.folder()?.refine === false
+    this.toggle.disabled = cannot
+    if (cannot) this.toggle.checked = false
+    const label = this.toggle.closest('label')
+    if (label) label.title = cannot ? this.why() : say('refine_title')
   }
 
-  /** Whether an answer says that the model cannot; nothing is corrected from then on. */
+  /** The other way round, or why not. */
+  turn(): void {
+    if (this.toggle.disabled) this.explain()
+    else this.toggle.click()
+  }
+
+  /** Whether an answer says that the model cannot: it was replaced meanwhile. Nothing is corrected from then on. */
   refused(answer: Answer): boolean {
     if (answer.error?.code !== CANNOT) return false
     this.toggle.checked = false
@@ -40,6 +41,10 @@ export class Refine {
 
   /** Says why it is off. */
   explain(): void {
-    message(`${say('refine_cannot', { folder: this.folder()?.name ?? '' })} (${CANNOT})`, true)
+    message(this.why(), true)
+  }
+
+  private why(): string {
+    return `${say('refine_cannot', { folder: this.folder()?.name ?? '' })} (${CANNOT})`
   }
 }

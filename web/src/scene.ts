@@ -18,7 +18,7 @@ import Stroke from 'ol/style/Stroke'
 import Style from 'ol/style/Style'
 
 import { projectionOf, tilesOf } from './grid'
-import type { Answer, Folder, Position, Prompt } from './wire'
+import type { Answer, Folder, Prompt } from './wire'
 
 const GREEN = '#0a8f3c'
 const RED = '#d3202f'
@@ -112,12 +112,6 @@ export class Scene {
     const source = this.layers.chips.getSource()
     source?.clear()
     source?.addFeatures(this.format.readFeatures(geojson))
-  }
-
-  /** The middle of a chip, whichever it is. */
-  someChip(): Position | undefined {
-    const [x, y] = getCenter(this.layers.chips.getSource()?.getFeatures()[0]?.getGeometry()?.getExtent() ?? createEmpty())
-    return x !== undefined && y !== undefined && Number.isFinite(x) && Number.isFinite(y) ? [x, y] : undefined
   }
 
   showChips(visible: boolean): void {

@@ -94,6 +94,7 @@ const TABLE = {
   NO_CHIP_COVERS: ['No chip of the folder is there.', '该处没有影像块。'],
   OUTSIDE_CHIP: ['', '提示超出了所在的影像块；请缩小范围，或启用“跨影像块拼接”。'],
   NOTHING_TO_SAVE: ['', '没有可保存或可撤回的目标。'],
+  TOO_MANY_LAYERS: ['', '图层已满；请保存到已有图层，或删除某个图层中的目标。'],
   FOLDER_NOT_READY: ['', '文件夹暂不可用；就绪后请重试。'],
   MODEL_MISSING: ['', '尚未导入该文件夹的模型。'],
   MODEL_MISMATCH: ['', '导入的模型与该文件夹不符。'],

@@ -32,6 +32,8 @@ export interface Folder {
   ready: boolean
   problem?: Problem
   model?: string
+  /** Whether prompts may start from a mask. */
+  refine?: boolean
   crs?: { text: string; epsg: number | null; unit: string | null }
   extent?: Box
   pixel_size?: [number, number]

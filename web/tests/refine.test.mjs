@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 
 import { withMaskParameters } from './models.mjs'
-import { Board, Broker, SCENE, Tab, commandLine, commandLines, launchBrowser, objects, until } from './parts.mjs'
+import { Board, Broker, HOST, SCENE, Tab, commandLine, commandLines, launchBrowser, objects, until } from './parts.mjs'
 
 let [broker, capable, plain, browser, context, models] = []
 let [ponds, tabs] = [[], []]
@@ -75,6 +75,8 @@ test('the next point corrects the mask that is shown, as its preview does, and u
   assert.deepEqual(shown(third), shown(told(await tab.prompts())[2]))
   await tab.page.reload()
   await tab.state('online')
+  await tab.folder()
+  await tab.state('online')
   assert.deepEqual(shown(await tab.mask(3)), shown(third))
   await tab.page.keyboard.press('z')
   assert.deepEqual(shown(await tab.mask(2)), shown(second))
@@ -110,21 +112,35 @@ test('a point in the middle is taken back, and a box behind points comes back be
   assert.deepEqual((await tab.mask(1)).result.features.map((f) => f.geometry), commandLine({ points, labels }).result.features.map((f) => f.geometry))
 })
 
-test('a model that takes no masks switches it off, and says why in the language of the page', async () => {
+test('where the model takes no masks it is grey, and says why in the language of the page', async () => {
   const tab = await open(plain)
   await tab.page.click('summary >> nth=0')
-  await tab.page.focus('#refine')
-  await tab.page.keyboard.press('Space')
-  await until('it is off', async () => !(await on(tab)))
-  assert.equal(await tab.text('#message'), 'The model of features cannot correct a mask; import its checkpoint again on the board. (MODEL_MISMATCH)')
-  await tab.page.click('#language')
+  const title = () => tab.page.getAttribute('label:has(#refine)', 'title')
+  assert.equal(await tab.page.isDisabled('#refine'), true)
+  assert.equal(await title(), 'The model of features cannot correct a mask; import its checkpoint again on the board. (MODEL_MISMATCH)')
   await tab.page.keyboard.press('m')
-  await until('it is off', async () => /^features 的模型不能修正掩膜.*\(MODEL_MISMATCH\)$/.test(await tab.text('#message')))
+  assert.equal(await tab.text('#message'), await title())
+  await tab.page.click('#language')
+  assert.match(await title(), /^features 的模型不能修正掩膜.*\(MODEL_MISMATCH\)$/)
+  await tab.page.keyboard.press('m')
+  assert.equal(await tab.text('#message'), await title())
   assert.equal(await on(tab), false)
+  // One that can is not, and its title says what it does.
+  await context.close()
+  const other = await open(capable)
+  assert.equal(await other.page.isDisabled('#refine'), false)
+  assert.match(await other.page.getAttribute('label:has(#refine)', 'title'), /^The next point or box starts/)
 })
 
 test('by touch, and no point is lost to a model that turns out to take no masks', async () => {
   const tab = await open(plain, { hasTouch: true, viewport: { width: 600, height: 960 } })
+  // As if the model had been replaced since the page looked.
+  await tab.page.route('**/api/folders', async (route) => {
+    const told = await (await route.fetch({ url: route.request().url().replace(HOST, '127.0.0.1') })).json()
+    for (const folder of told.folders) delete folder.refine
+    await route.fulfill({ json: told })
+  })
+  await tab.page.reload()
   const tap = async (at) => {
     const { x, y } = await tab.pixel(at)
     await tab.page.touchscreen.tap(x, y)

@@ -161,21 +161,24 @@ fn a_place_among_the_layers_is_given_back_by_what_came_to_nothing_and_with_the_l
     let nothing = scene.served("save", "n2", &format!(r#""layer":"b","prompts":[{{{nowhere}}}]"#));
     assert_eq!(nothing["results"][0]["error"]["code"], "NO_CHIP_COVERS");
     let search = r#""layer":"c","bbox":[1,2,1.1,2.1],"everything":{"points_per_side":1}"#;
-    assert_ne!(code(&scene.served("everything", "n3", search)), "BAD_REQUEST");
+    assert_ne!(code(&scene.served("everything", "n3", search)), "TOO_MANY_LAYERS");
     let saved = |id: &str, layer: &str| scene.served("save", id, &format!(r#""layer":"{layer}",{POINT}"#));
     let pond = saved("1", "ponds")["saved"]["id"].as_str().unwrap().to_owned();
     // Refused before anything is decoded: where no chip is, nobody has looked.
     for (id, members) in [("r1", nowhere.to_owned()), ("r2", format!(r#""prompts":[{{{nowhere}}}]"#))] {
         let refused = scene.served("save", id, &format!(r#""layer":"roads",{members}"#));
         let text = refused["error"]["message"].as_str().unwrap_or_default();
-        assert!(code(&refused) == "BAD_REQUEST" && text.contains("roads cannot be begun"), "{refused}");
+        assert!(code(&refused) == "TOO_MANY_LAYERS" && text.contains("roads cannot be begun"), "{refused}");
     }
     let moved =
         scene.served("update", "u", &format!(r#""layer":"ponds","ids":["{pond}"],"to_layer":"roads""#));
-    assert_eq!(code(&moved), "BAD_REQUEST", "{moved}");
+    assert_eq!(code(&moved), "TOO_MANY_LAYERS", "{moved}");
     assert_eq!(code(&scene.served("delete", "d", &format!(r#""layer":"ponds","ids":["{pond}"]"#))), "ok");
     let empty = scene.served("fetch", "f", r#""layer":"ponds""#);
     assert_eq!(empty["total"], 0, "it is there still: {empty}");
+    // It lay in the board: the same request, sent again, is looked at anew.
+    let again = scene.served("save", "r1", &format!(r#""layer":"roads",{nowhere}"#));
+    assert_eq!(code(&again), "NO_CHIP_COVERS", "{again}");
     let road = saved("2", "roads");
     assert_eq!(code(&road), "ok", "{road}");
     let layers = scene.served("list", "l", r#""preview":false"#)["layers"].clone();

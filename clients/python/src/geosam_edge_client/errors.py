@@ -115,6 +115,10 @@ class NothingToSave(BoardError):
     """No prompt, an empty mask, or nothing to take back."""
 
 
+class TooManyLayers(BoardError):
+    """The request would begin a layer, and there are as many as the board keeps."""
+
+
 class FolderNotReady(BoardError):
     """The folder cannot be served now."""
 
@@ -183,6 +187,7 @@ CODES: Mapping[str, type[BoardError]] = {
     "UNKNOWN_OBJECT": UnknownObject,
     "UNKNOWN_MASK": UnknownMask,
     "NOTHING_TO_SAVE": NothingToSave,
+    "TOO_MANY_LAYERS": TooManyLayers,
     "FOLDER_NOT_READY": FolderNotReady,
     "MODEL_MISSING": ModelMissing,
     "MODEL_MISMATCH": ModelMismatch,
