@@ -7,6 +7,7 @@
 
 mod geometry;
 mod names;
+mod numbers;
 mod schema;
 mod style;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 use self::geometry::Blob;
 use self::names::{Names, check_table};
+use self::numbers::RowNumbers;
 use super::columns::{Columns, Kind, MAX_COLUMNS};
 use super::{ExportError, Exported, Format, Source};
 
@@ -174,6 +176,7 @@ fn add_layer(change: &Transaction<'_>, source: &mut Source) -> Result<Exported, 
     let Survey { columns, polygons_only } = survey(source)?;
     let list = columns.list();
     let names = Names::of(&list);
+    let mut numbers = RowNumbers::of(change, &layer)?;
     schema::remove_table(change, &layer)?;
     schema::create_table(change, &layer, &names, polygons_only)?;
 
@@ -185,15 +188,17 @@ fn add_layer(change: &Transaction<'_>, source: &mut Source) -> Result<Exported, 
     while let Some(feature) = features.next_feature()? {
         let blob = feature.geometry.as_ref().and_then(|g| Blob::of(&g.value, polygons_only));
         let bounds = blob.as_ref().map(|blob| blob.bounds);
-        insert.execute(rusqlite::params_from_iter(row(&feature, &columns, list.len(), blob)))?;
+        let number = numbers.of_object(&feature);
+        insert.execute(rusqlite::params_from_iter(row(number, &feature, &columns, list.len(), blob)))?;
         if let Some([min_x, min_y, max_x, max_y]) = bounds {
-            index.execute(params![change.last_insert_rowid(), min_x, max_x, min_y, max_y])?;
+            index.execute(params![number, min_x, max_x, min_y, max_y])?;
             let [a, b, c, d] = extent.unwrap_or([min_x, min_y, max_x, max_y]);
             extent = Some([a.min(min_x), b.min(min_y), c.max(max_x), d.max(max_y)]);
         }
         exported.features += 1;
     }
     exported.skipped = features.skipped;
+    numbers.keep(change, &layer)?;
     schema::set_extent(change, &layer, extent)?;
     schema::create_triggers(change, &layer)?;
     if polygons_only {
@@ -202,12 +207,13 @@ fn add_layer(change: &Transaction<'_>, source: &mut Source) -> Result<Exported, 
     Ok(exported)
 }
 
-/// A row: the geometry, then the columns in their order.
-fn row(feature: &Feature, columns: &Columns, width: usize, blob: Option<Blob>) -> Vec<Cell> {
-    let mut row = vec![Cell::Null; width + 1];
-    row[0] = blob.map_or(Cell::Null, |blob| Cell::Blob(blob.bytes));
+/// A row: its number, the geometry, then the columns in their order.
+fn row(number: i64, feature: &Feature, columns: &Columns, width: usize, blob: Option<Blob>) -> Vec<Cell> {
+    let mut row = vec![Cell::Null; width + 2];
+    row[0] = Cell::Integer(number);
+    row[1] = blob.map_or(Cell::Null, |blob| Cell::Blob(blob.bytes));
     for (index, _, kind, value) in columns.cells(feature) {
-        row[index + 1] = match (kind, value) {
+        row[index + 2] = match (kind, value) {
             (Kind::Bool, value) => Cell::Integer(i64::from(value.as_bool().unwrap_or_default())),
             (Kind::Integer | Kind::Long, value) => Cell::Integer(value.as_i64().unwrap_or_default()),
             (Kind::Float, value) => Cell::Real(value.as_f64().unwrap_or_default()),

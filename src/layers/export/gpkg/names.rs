@@ -70,11 +70,11 @@ impl Names {
         self.columns.iter().map(definition).collect()
     }
 
-    /// The statement for a row: the geometry, then the columns.
+    /// The statement for a row: its number, the geometry, then the columns.
     pub fn insert(&self, table: &str) -> String {
         let names: String = self.columns.iter().map(|(name, _)| format!(", {}", quoted(name))).collect();
         let values = ", ?".repeat(self.columns.len());
-        format!("INSERT INTO {} ({GEOMETRY}{names}) VALUES (?{values})", quoted(table))
+        format!("INSERT INTO {} ({KEY}, {GEOMETRY}{names}) VALUES (?, ?{values})", quoted(table))
     }
 }
 

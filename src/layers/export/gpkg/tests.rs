@@ -117,6 +117,31 @@ fn several_layers_are_tables_of_one_file_and_a_layer_is_replaced_with_its_style_
 }
 
 #[test]
+fn an_object_keeps_the_number_of_its_row_and_no_other_ever_gets_it() {
+    let object = |id: &str| HOLED.replace("f<1>", id);
+    let state = state(&[]);
+    let path = file(&state);
+    let numbers = |ids: &[&str], adding: bool| {
+        let lines: String = ids.iter().map(|id| object(id) + "\n").collect();
+        fs::write(state.path().join("layers/ponds.geojsonl"), lines).unwrap();
+        export_gpkg(state.path(), &layers(&["ponds"]), &Filter::default(), &path, adding).unwrap();
+        let database = Connection::open(&path).unwrap();
+        let indexed = "SELECT count(*) FROM ponds JOIN rtree_ponds_geom ON rtree_ponds_geom.id = fid";
+        assert_eq!(number(&database, indexed), ids.len() as i64);
+        text(&database, "SELECT group_concat(id || fid, ' ') FROM (SELECT * FROM ponds ORDER BY fid)")
+    };
+    assert_eq!(numbers(&["a", "b", "c"], false), "a1 b2 c3");
+    assert_eq!(numbers(&["b", "c", "d"], true), "b2 c3 d4");
+    assert_eq!(numbers(&["c"], true), "c3");
+    assert_eq!(numbers(&["e", "c", "a", "c"], true), "c3 e5 a6 c7", "also those that are gone keep theirs");
+    let database = Connection::open(&path).unwrap();
+    let keys_of_others = "DROP TABLE ponds; CREATE TABLE ponds (id TEXT PRIMARY KEY, geom BLOB); INSERT INTO ponds VALUES ('a', NULL)";
+    database.execute_batch(keys_of_others).unwrap();
+    drop(database);
+    assert_eq!(numbers(&["a"], true), "a1", "a table whose rows have no such numbers");
+}
+
+#[test]
 fn what_cannot_be_added_leaves_the_file_as_it_was() {
     let state = state(&[HOLED]);
     fs::write(state.path().join("layers/Ponds.geojsonl"), format!("{HOLED}\n")).unwrap();
