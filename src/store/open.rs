@@ -32,7 +32,7 @@ pub enum Problem {
         /// What was wrong with it.
         cause: String,
     },
-    /// There was no database, or one of no bytes, beside layers of saved objects: it was there once, and is lost
+    /// The database has no bytes, or there is none beside layers of saved objects: it was there once, and is lost
     /// (file systems leave files empty after a power cut). A new one was begun.
     Missing,
     /// Some rows could not be read and were taken out; all others are there.
@@ -54,7 +54,7 @@ impl std::fmt::Display for Problem {
                 moved_to.display()
             ),
             Self::Missing => f.write_str(
-                "the state database was damaged: it is empty or gone, though there are layers that were saved with it; a \
+                "the state database was damaged: it is empty, or gone from beside the layers that were saved with it; a \
                  new one was begun, requests that were waiting in it are lost: send them again, and check the card",
             ),
             Self::BadRows { rows, first } => write!(
@@ -98,7 +98,8 @@ pub(super) fn open(opening: Opening<'_>) -> Result<Ready, StoreError> {
 fn open_as_it_is(opening: Opening<'_>) -> Result<Ready, StoreError> {
     let Opening { path, disk, meter, .. } = opening;
     let is_lost = match fs::metadata(path) {
-        Ok(metadata) => metadata.len() == 0 && has_layers(path),
+        // A new one gets its name when it is whole (`begin_new`), so this had bytes once.
+        Ok(metadata) => metadata.len() == 0,
         // One that was moved aside has been told of.
         Err(_) => has_layers(path) && set_aside(path)?.is_empty(),
     };

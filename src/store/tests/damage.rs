@@ -75,11 +75,13 @@ fn with_a_layer(fixture: &Fixture) {
 }
 
 #[test]
-fn a_database_that_is_empty_or_gone_beside_layers_is_told_as_damage() {
-    for left in [Some(""), None] {
+fn a_database_that_is_empty_or_gone_from_beside_layers_is_told_as_damage() {
+    for (left, layers) in [(Some(""), true), (Some(""), false), (None, true)] {
         let fixture = Fixture::new();
         filled(&fixture);
-        with_a_layer(&fixture);
+        if layers {
+            with_a_layer(&fixture);
+        }
         match left {
             Some(text) => fs::write(fixture.file(), text).unwrap(),
             None => fs::remove_file(fixture.file()).unwrap(),
@@ -95,7 +97,10 @@ fn a_database_that_is_empty_or_gone_beside_layers_is_told_as_damage() {
 fn a_first_start_cut_short_is_no_damage() {
     let fixture = Fixture::new();
     fs::create_dir(fixture.dir.path().join("layers")).unwrap();
-    fs::write(fixture.file(), "").unwrap();
+    // What `begin_new` leaves when the power goes.
+    for begun in ["", "redb"] {
+        fs::write(fixture.file().with_extension("redb.new"), begun).unwrap();
+    }
     assert_eq!(reopened(&fixture).problem, None);
 }
 
