@@ -177,8 +177,15 @@ fn a_place_among_the_layers_is_given_back_by_what_came_to_nothing_and_with_the_l
     let empty = scene.served("fetch", "f", r#""layer":"ponds""#);
     assert_eq!(empty["total"], 0, "it is there still: {empty}");
     // It lay in the board: the same request, sent again, is looked at anew.
-    let again = scene.served("save", "r1", &format!(r#""layer":"roads",{nowhere}"#));
-    assert_eq!(code(&again), "NO_CHIP_COVERS", "{again}");
+    scene.served("save", "r1", &format!(r#""layer":"roads",{nowhere}"#));
+    let answers = || -> Vec<Value> {
+        let published = scene.broker.published();
+        let saves = published.iter().filter(|m| m.topic == "geosam/edge/response/c1/save");
+        let all = saves.map(|m| serde_json::from_slice::<Value>(&m.payload).unwrap());
+        all.filter(|answer| answer["id"] == "r1").collect()
+    };
+    scene.until("its second answer", || answers().len() == 2);
+    assert_eq!(code(&answers()[1]), "NO_CHIP_COVERS", "{:?}", answers());
     let road = saved("2", "roads");
     assert_eq!(code(&road), "ok", "{road}");
     let layers = scene.served("list", "l", r#""preview":false"#)["layers"].clone();

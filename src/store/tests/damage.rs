@@ -158,13 +158,6 @@ fn what_is_no_damage_leaves_the_file_in_its_place() {
 }
 
 #[test]
-fn an_empty_file_is_a_new_database() {
-    let fixture = Fixture::new();
-    fs::write(fixture.file(), "").unwrap();
-    assert_eq!(reopened(&fixture).problem, None);
-}
-
-#[test]
 fn a_flipped_bit_anywhere_is_found_or_harmless() {
     let fixture = Fixture::new();
     filled(&fixture);
