@@ -42,6 +42,7 @@ pub mod models;
 pub mod outline;
 pub mod picture;
 pub mod program;
+mod regular_file;
 pub mod service;
 pub mod session;
 pub mod store;

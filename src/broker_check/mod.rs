@@ -153,7 +153,8 @@ impl<'a> Examination<'a> {
             let came = published.is_ok() && board.message(&topic, PATIENCE).is_some();
             if !came {
                 let reason = published.err().unwrap_or_else(|| "nothing comes back".to_owned());
-                let advice = "let the board's user publish and subscribe below its own topic";
+                let advice = "let the board's user publish and subscribe below its own topic; \
+                              where the access list goes by users, `device` is the user's name, or the certificate's";
                 self.found("round trip", Verdict::Bad, format!("{topic}: {reason}; {advice}"));
                 return false;
             }

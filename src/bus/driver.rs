@@ -195,7 +195,11 @@ async fn run(mut identity: Identity, shared: &Shared, options: &BusOptions) {
         let broker = options.broker_name();
         let error = match (loss.refused, lasted) {
             (true, _) => BusError::Refused { broker, reason: loss.reason },
-            (false, None) => BusError::Unreachable { broker, reason: loss.reason },
+            (false, None) => {
+                let doubt = tls_doubt(options, &loss.reason);
+                let reason = loss.reason + doubt;
+                BusError::Unreachable { broker, reason }
+            }
             (false, Some(_)) => BusError::Lost { broker, reason: loss.reason },
         };
         shared.lost(error, loss.cause, retry_in);
@@ -206,6 +210,17 @@ async fn run(mut identity: Identity, shared: &Shared, options: &BusOptions) {
         identity.refresh(options);
     }
     shared.stopped(false);
+}
+
+/// What to do where a connection without TLS ends before the broker has said a word.
+fn tls_doubt(options: &BusOptions, reason: &str) -> &'static str {
+    let is_plain = options.broker.to_string().starts_with("mqtt://");
+    match is_plain && (reason.contains("reset by peer") || reason.contains("closed")) {
+        true => {
+            "; if this port wants TLS, the address begins with mqtts://, and broker.ca names the authority"
+        }
+        false => "",
+    }
 }
 
 /// What one attempt needs.

@@ -229,11 +229,12 @@ fn certificate(error: &RustlsError, host: &str, words: &TlsWords) -> Option<Stri
         ),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
             "the certificate of {peer} is not for {host:?} ({problem}); names are taken from its subjectAltName alone, \
-             never from CN: use a name that stands there in {address}, or make the certificate anew: {extensions}"
+             never from CN: use a name that stands there in {address}, or make the certificate anew, with certificates.sh \
+             of docs/tls.md or {extensions}"
         ),
         CertificateError::UnknownIssuer => format!(
-            "the certificate of {peer} is signed by an authority that {section}.ca does not hold; give the file of the one \
-             that signed it"
+            "the certificate of {peer} is signed by an authority that {section}.ca does not hold (without {section}.ca, the \
+             system); give the file of the one that signed it"
         ),
         CertificateError::BadSignature => format!(
             "the certificate of {peer} was not issued by the authority in {section}.ca, though that has the same name: it \

@@ -9,10 +9,10 @@ use super::filter::{check_response_topic, check_topic};
 use crate::ErrorCode;
 use crate::api::{NameError, check_folder_name, check_name};
 
-/// The level that no device may be named after.
-const FLEET: &str = "fleet";
 /// A faulty request's answer goes to the topic that mirrors its own, if that is not absurdly long.
 const MAX_MIRRORED_BYTES: usize = 1024;
+/// The level that no device may be named after.
+const FLEET: &str = "fleet";
 
 /// What a request asks for: the last level of its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -359,7 +359,10 @@ impl Topics {
             Scope::Device => self.own(format_args!("response/{client}/{level}")),
             Scope::Fleet(group) => format!("{}/{FLEET}/{group}/response/{client}/{level}", self.root),
         };
-        let usable = mirrored.len() <= MAX_MIRRORED_BYTES && check_topic(&mirrored).is_ok();
+        // Brokers may end a connection on control characters (MQTT 5, 1.5.4).
+        let usable = mirrored.len() <= MAX_MIRRORED_BYTES
+            && check_topic(&mirrored).is_ok()
+            && !mirrored.contains(char::is_control);
         Inbound::Faulty { fault, reply_to: usable.then_some(mirrored) }
     }
 
@@ -375,8 +378,8 @@ impl Topics {
     /// Whether an answer may be sent to the response topic of a request, which comes from a stranger:
     /// our right to publish must not be lent for other topics.
     ///
-    /// `patterns` are prefixes that end at a level; `{root}`, `{device}`, `{client}` and `{group}` stand
-    /// for the request's own. Whatever they say, below our root only `response` levels are allowed.
+    /// `patterns` are prefixes that end at a level, with a slash behind it where only what is below may be used; `{root}`,
+    /// `{device}`, `{client}` and `{group}` stand for the request's own. Whatever they say, below our root only `response` levels are allowed.
     pub fn allows_response_topic(&self, topic: &str, address: &RequestAddress, patterns: &[String]) -> bool {
         if check_response_topic(topic).is_err() {
             return false;
@@ -404,9 +407,10 @@ impl Topics {
                 .replace("{device}", &self.device)
                 .replace("{client}", &address.client)
                 .replace("{group}", group.unwrap_or_default());
-            let prefix = prefix.trim_end_matches('/');
+            let (prefix, only_below) = (prefix.trim_end_matches('/'), prefix.ends_with('/'));
             let rest = topic.strip_prefix(prefix);
-            !prefix.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            !prefix.is_empty()
+                && rest.is_some_and(|rest| rest.starts_with('/') || rest.is_empty() && !only_below)
         })
     }
 }

@@ -118,8 +118,9 @@ impl Cli {
     pub fn run(self) -> Result<bool, CliError> {
         // What the service logs stands in its configuration.
         if !matches!(self.command, Command::Serve(_)) {
-            // The demo's broker calls every connection that ends an error, also one that takes its leave.
-            logging::start("warn,rumqttd=off")?;
+            // The demo's broker calls every connection that ends an error, also one that takes its leave; what the client
+            // library logs is told in words.
+            logging::start("warn,rumqttd=off,rumqttc=off")?;
         }
         match self.command {
             Command::ImportModel(args) => args.run(),

@@ -62,8 +62,7 @@ pub enum EngineError {
     /// The answer does not fit, however coarse.
     #[error(
         "the outlines have {bytes} bytes where there is room for {limit}{coarsest}. What helps, in \"output\": a larger \
-         max_bytes; finish.fill_holes_m2, which fills small holes; min_area_m2 or largest_only, which leave small parts \
-         out{advice}"
+         max_bytes{advice}"
     )]
     TooLarge {
         /// Smallest size reached.
@@ -73,7 +72,7 @@ pub enum EngineError {
         /// ` (simplified by 64 pixels)`, where that was tried.
         coarsest: String,
         /// What else helps, after what always does.
-        advice: &'static str,
+        advice: String,
     },
     /// The mask to start from is of something else.
     #[error(

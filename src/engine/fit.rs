@@ -21,6 +21,7 @@ const SIMPLIFY: &str =
 
 /// The tolerance to try next.
 pub(super) struct Coarseness {
+    options: OutputOptions,
     limit: Option<usize>,
     may_coarsen: bool,
     tolerance: Option<f64>,
@@ -30,6 +31,7 @@ pub(super) struct Coarseness {
 impl Coarseness {
     pub fn new(options: &OutputOptions) -> Self {
         Self {
+            options: *options,
             limit: options.max_bytes,
             may_coarsen: options.on_too_large == OnTooLarge::Simplify,
             tolerance: asked_tolerance(options),
@@ -57,13 +59,27 @@ impl Coarseness {
                 Some(tolerance) if self.tried => format!(" (simplified by {tolerance} pixels)"),
                 _ => String::new(),
             };
-            let advice = if self.may_coarsen { "" } else { SIMPLIFY };
-            return Err(EngineError::TooLarge { bytes, limit, coarsest, advice });
+            return Err(EngineError::TooLarge { bytes, limit, coarsest, advice: self.advice() });
         }
         let next = self.tolerance.map_or(1.5, |t| (t * 2.0).clamp(FINEST_RETRY, COARSEST));
         self.tried = true;
         self.tolerance = Some(next);
         Ok(false)
+    }
+
+    /// What helps that the request has not asked for.
+    fn advice(&self) -> String {
+        let holes = match self.options.finish.fill_holes_m2 > 0.0 {
+            true => "; a larger finish.fill_holes_m2",
+            false => "; finish.fill_holes_m2, which fills small holes",
+        };
+        let parts = match (self.options.largest_only, self.options.min_area_m2 > 0.0) {
+            (true, _) => "",
+            (false, true) => "; a larger min_area_m2, or largest_only, which leave small parts out",
+            (false, false) => "; min_area_m2 or largest_only, which leave small parts out",
+        };
+        let simplify = if self.may_coarsen { "" } else { SIMPLIFY };
+        format!("{holes}{parts}{simplify}")
     }
 }
 
@@ -122,5 +138,11 @@ mod tests {
             }
             assert_eq!(told.contains("\"simplified\""), on_too_large == OnTooLarge::Error, "{told}");
         }
+        let mut asked = OutputOptions { max_bytes: Some(1), largest_only: true, ..OutputOptions::default() };
+        asked.finish.fill_holes_m2 = 2.0;
+        let mut coarseness = Coarseness::new(&asked);
+        let told =
+            std::iter::repeat_with(|| coarseness.fits(|| 40)).find_map(Result::err).unwrap().to_string();
+        assert!(told.ends_with("a larger max_bytes; a larger finish.fill_holes_m2"), "{told}");
     }
 }

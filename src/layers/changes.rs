@@ -1,7 +1,7 @@
 //! Changes of a layer's file: on the card when they return.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
 use super::error::LayerError;
@@ -10,6 +10,7 @@ use super::line::{Line, classify};
 use super::lines::{MARK_EVERY, Scan, Span};
 use super::op::{JournalEntry, LayerOp};
 use crate::durable::{DiskFile, Replacement};
+use crate::regular_file;
 
 /// Changes remembered as made, so that a journal given again costs no look into the file.
 const REMEMBERED: usize = 4096;
@@ -199,7 +200,7 @@ impl LayerFile {
     fn read_from_block(&mut self, block: usize, without: u64) -> Result<(), LayerError> {
         let Some((_, mut scan)) = self.known.take() else { return Ok(()) };
         let read = || {
-            let file = File::open(&self.path)?;
+            let file = regular_file::open(&self.path)?;
             let stamp = Stamp::of(&file.metadata()?);
             scan.bytes = scan.marks.get(block).copied().unwrap_or(0);
             scan.marks.truncate(block);
@@ -233,7 +234,7 @@ impl LayerFile {
 
     /// Writes the file anew, with these pieces, in order, in the place of their lines.
     fn rewrite(&self, pieces: &[Piece<'_>]) -> io::Result<()> {
-        let mut from = File::open(&self.path)?;
+        let mut from = regular_file::open(&self.path)?;
         let mut to = Replacement::begin_on(&self.disk, &self.path)?;
         let mut at = 0;
         for Piece { span, line } in pieces {
@@ -254,7 +255,7 @@ impl LayerFile {
 /// written there.
 fn take_back(file: &DiskFile, start: u64, ours: &[u8]) -> io::Result<()> {
     let mut written = Vec::new();
-    let mut reader = File::open(file.path())?;
+    let mut reader = regular_file::open(file.path())?;
     reader.seek(SeekFrom::Start(start))?;
     reader.take(ours.len() as u64 + 1).read_to_end(&mut written)?;
     if ours.starts_with(&written) { file.set_len(start) } else { Ok(()) }

@@ -14,6 +14,7 @@ use super::lines::{Lines, MARK_EVERY, Scan, Span};
 use super::problem::{LayerProblem, Problems};
 use super::progress::Progress;
 use crate::durable::{Disk, DiskFile};
+use crate::regular_file;
 
 /// What the files of one directory have in common.
 #[derive(Debug, Clone)]
@@ -111,7 +112,7 @@ impl LayerFile {
         if !is_known {
             self.repair_tail()?;
         }
-        let file = File::open(&self.path).map_err(self.failed("open"))?;
+        let file = regular_file::open(&self.path).map_err(self.failed("open"))?;
         let stamp = Stamp::of(&file.metadata().map_err(self.failed("read"))?);
         let kept =
             if wanted.is_empty() { kept::load(&self.path, &file, stamp.len, stamp.modified) } else { None };
@@ -155,7 +156,7 @@ impl LayerFile {
     /// Makes the file end in a newline: a whole last feature gets one, anything else after the last newline is
     /// cut off, and kept aside as far as the card has room.
     fn repair_tail(&mut self) -> Result<(), LayerError> {
-        let mut file = File::open(&self.path).map_err(self.failed("open"))?;
+        let mut file = regular_file::open(&self.path).map_err(self.failed("open"))?;
         let len = file.metadata().map_err(self.failed("read"))?.len();
         let start = last_line_start(&mut file, len).map_err(self.failed("read"))?;
         if start == len {
@@ -204,7 +205,7 @@ impl LayerFile {
     }
 
     pub(super) fn lines_from(&self, offset: u64) -> Result<Lines<BufReader<impl Read + use<>>>, LayerError> {
-        let file = File::open(&self.path).map_err(self.failed("open"))?;
+        let file = regular_file::open(&self.path).map_err(self.failed("open"))?;
         Ok(Lines::at(self.reader(file, offset).map_err(self.failed("read"))?, offset))
     }
 
@@ -220,7 +221,7 @@ impl LayerFile {
         let total = scan.features;
         let mut page = super::Page { offset, total, lines: Vec::new(), next: None };
         let mark = usize::try_from(offset / MARK_EVERY).ok().and_then(|at| scan.marks.get(at)).copied();
-        let Some(mark) = mark.filter(|_| offset < total && limit > 0) else { return Ok(page) };
+        let Some(mark) = mark.filter(|_| offset < total) else { return Ok(page) };
         // Ids that are still to come; of those that are asked for none is there twice.
         let mut to_come = filter.ids.as_ref().map(std::collections::HashSet::len);
         let mut lines = self.lines_from(mark)?;
@@ -247,7 +248,7 @@ impl LayerFile {
             }
             index += 1;
         }
-        page.next = Some(index).filter(|next| *next < total && to_come != Some(0));
+        page.next = Some(index.max(offset)).filter(|next| *next < total && to_come != Some(0));
         Ok(page)
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lines::Scan;
 use crate::durable::Disk;
+use crate::regular_file;
 
 /// Bytes of a file, or more of it, from which on it is worth to keep what was found.
 pub(super) const WORTH: u64 = 1024 * 1024;
@@ -77,7 +78,7 @@ pub(super) fn save(disk: &Disk, path: &Path, scan: &Scan, modified: Option<Syste
         form: FORM,
         len: scan.bytes,
         modified_ns: nanoseconds(modified),
-        tail: tail_of(&File::open(path)?, scan.bytes)?,
+        tail: tail_of(&regular_file::open(path)?, scan.bytes)?,
         features: scan.features,
         lines: scan.lines,
         bad_lines: scan.bad_lines,

@@ -37,6 +37,10 @@ pub const RIGHT_ANGLES_IOU: f64 = 0.85;
 /// Regions of fewer pixels have no shape that could be a building's.
 const SMALLEST: f64 = 9.0;
 
+/// Rings of what may get right angles. A building has few courtyards; a mask that has holes all over takes seconds, and
+/// does not fit.
+const MOST_RINGS: usize = 32;
+
 /// Smoothed outlines are thinned by so much, in pixels: they come with a vertex each pixel.
 const SMOOTH_TOLERANCE: f64 = 0.125;
 
@@ -76,7 +80,7 @@ pub struct Outlines {
 /// right angles are right): `[[x per column, x per row], [y per column, y per row]]`.
 ///
 /// The outlines are valid, each and together, as the polygons are. One that has right angles has an IoU of
-/// [`RIGHT_ANGLES_IOU`] or more with its pixels, and meets no other outline; else it is drawn as the rest of `shaping` says.
+/// [`RIGHT_ANGLES_IOU`] or more with its pixels, at most [`MOST_RINGS`] rings, and meets no other outline; else it is drawn as the rest of `shaping` says.
 pub fn draw(
     polygons: &[&PixelRings],
     shaping: &Shaping,
@@ -89,15 +93,18 @@ pub fn draw(
     let straight: Vec<Option<PixelRings>> = if shaping.right_angles {
         let jog = shaping.tolerance.unwrap_or_default();
         let straightened = canonical.polygons.iter().zip(&plain).map(|(rings, plain)| {
-            if rings.area() < SMALLEST {
+            if rings.area() < SMALLEST || rings.ring_count() > MOST_RINGS {
                 return None;
             }
             let (center, reach) = middle(rings);
             let found = right_angles::right_angles(rings, frame(center, reach), jog, grid)?;
             (fit::iou(plain, &found) >= RIGHT_ANGLES_IOU).then_some(found)
         });
-        let straightened = straightened.collect();
-        apart(straightened, &ordinary, &canonical.polygons, grid)
+        let straightened: Vec<_> = straightened.collect();
+        match straightened.iter().all(Option::is_none) {
+            true => straightened,
+            false => apart(straightened, &ordinary, &canonical.polygons, grid),
+        }
     } else {
         vec![None; ordinary.len()]
     };

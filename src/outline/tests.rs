@@ -166,6 +166,20 @@ fn a_courtyard_has_the_angles_of_its_building() {
 }
 
 #[test]
+fn what_has_holes_all_over_is_no_building() {
+    let pierced = |holes: usize| {
+        let hole = |x: f64, y: f64| (4.0..5.0).contains(&(x % 8.0)) && (4.0..5.0).contains(&(y % 8.0));
+        sampled(16, 8 * holes, |x, y| y > 8.0 || !hole(x, y))
+    };
+    for (holes, fits) in [(31, true), (32, false)] {
+        let rings = rings_of(&pierced(holes));
+        assert_eq!(rings[0].ring_count(), holes + 1);
+        let outlines = draw_all(&rings, &Shaping { right_angles: true, ..Shaping::default() }, PLAIN);
+        assert_eq!(outlines.outlines[0].right_angles, Some(fits));
+    }
+}
+
+#[test]
 fn what_has_no_right_angles_is_drawn_as_without_them() {
     let triangle = sampled(60, 60, |x, y| x > 5.0 && y > 5.0 && x + y < 55.0);
     let crescent =

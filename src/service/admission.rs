@@ -169,7 +169,8 @@ impl IntakeRules {
             return refuse(id, ErrorCode::BadRequest, text.to_owned());
         }
         if let Err(text) = check_properties(&message) {
-            return refuse(id, ErrorCode::BadRequest, text);
+            let plain = ReplyTo { response_topic: None, ..reply };
+            return Admission::Refuse(plain, Response::error(id, ErrorCode::BadRequest, text));
         }
         if address.verb == Verb::Everything && message.qos == QoS::AtMostOnce {
             let text = "everything takes long, and survives a restart: send it with QoS 1";
@@ -185,7 +186,9 @@ impl IntakeRules {
             let (client, request_id) = (address.client, request.request_id);
             return Admission::Cancel(Box::new(Cancellation { client, reply, id, request_id }));
         }
-        let durable = message.qos != QoS::AtMostOnce && !request.preview;
+        // What has an id and changes something is not done twice, however it came.
+        let is_known_again = id.is_some() && address.verb.changes_state();
+        let durable = (message.qos != QoS::AtMostOnce || is_known_again) && !request.preview;
         let (bytes, received) = (message.payload.len(), now);
         let mut job = Job {
             number: next_number(),

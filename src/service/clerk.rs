@@ -272,7 +272,11 @@ impl<C: BusClient> Clerk<C> {
     }
 
     fn folders(&mut self, view: Arc<FolderView>, news: &[FolderNews]) {
+        let first = !self.view.looked;
         self.view = view;
+        if first && self.view.ready.is_empty() && self.view.problems.is_empty() {
+            tracing::info!("there is no feature folder yet; one is served as soon as it is there");
+        }
         for name in std::mem::take(&mut self.retained) {
             self.retained_folder(name);
         }

@@ -1,6 +1,7 @@
 //! What is known of the largest packet that the broker takes. MQTT 5 can announce it; MQTT 3.1.1 cannot, and brokers
 //! have limits that they do not announce. Pure.
 
+use super::undelivered::Cause;
 use crate::bus::BrokerSession;
 
 /// What is known. It is kept for this run of the program: a broker's setting may have been changed since.
@@ -45,9 +46,10 @@ impl Packets {
         [self.announced, self.found].into_iter().flatten().min()
     }
 
-    /// Over this, nothing is sent; as far as it is not the bus that knows.
-    pub const fn limit(&self) -> Option<usize> {
-        self.found
+    /// Why a packet of this size is not sent, as far as it is not the bus that knows.
+    pub fn found_out(&self, bytes: usize) -> Option<Cause> {
+        let limit = self.found.filter(|limit| bytes > *limit)?;
+        Some(Cause::LargerThanRefused { bytes, refused: limit + 1 })
     }
 
     /// Whether none of this size has been taken so far.
@@ -65,13 +67,19 @@ mod tests {
         let mut packets = Packets::default();
         packets.taken(1000);
         packets.too_large(900);
-        assert_eq!(packets.limit(), None, "it has taken larger ones");
+        assert_eq!(packets.found, None, "it has taken larger ones");
         packets.too_large(5000);
         packets.too_large(9000);
-        assert_eq!(packets.limit(), Some(4999));
+        assert_eq!(packets.found, Some(4999));
+        assert_eq!(packets.found_out(4999), None);
+        let cause = packets.found_out(6000).unwrap().to_string();
+        assert_eq!(
+            cause,
+            "it has 6000 bytes; the broker does not say how many it takes, and has refused 5000"
+        );
         packets.too_large(3000);
-        assert_eq!(packets.limit(), Some(2999));
+        assert_eq!(packets.found, Some(2999));
         packets.taken(4000);
-        assert_eq!(packets.limit(), None);
+        assert_eq!(packets.found, None);
     }
 }

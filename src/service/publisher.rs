@@ -269,11 +269,12 @@ impl<C: BusClient> Publisher<C> {
                     continue;
                 }
                 let bytes = entry.message.payload.len();
-                let sent = match self.packets.limit().filter(|limit| packet > *limit) {
-                    Some(limit) => Err(BusError::TooLarge { topic: String::new(), bytes: packet, limit }),
-                    None => self.send(message),
-                };
-                match sent {
+                if let Some(cause) = self.packets.found_out(packet) {
+                    undelivered.push(self.give_up(entry, cause));
+                    self.cursor = seq;
+                    continue;
+                }
+                match self.send(message) {
                     Ok(token) => self.fly(token, Flight { item: Item::Outbox(seq), bytes, packet }),
                     Err(error) => match hopeless(error) {
                         Ok(cause) => undelivered.push(self.give_up(entry, cause)),

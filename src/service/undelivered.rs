@@ -20,6 +20,8 @@ pub(super) enum Cause {
     LargerThanOutbox { bytes: usize, limit: usize },
     /// Larger than what the broker takes, or is allowed to be sent; the limit as far as it is known.
     TooLarge { bytes: usize, limit: Option<usize> },
+    /// Not smaller than one that a broker has refused for its size which announces no limit.
+    LargerThanRefused { bytes: usize, refused: usize },
     /// The broker refuses it for good.
     Refused { reason: String },
     /// The broker ended so many connections in a row with it under way.
@@ -34,14 +36,16 @@ impl Cause {
     /// The code of the error that takes its place.
     const fn code(&self) -> ErrorCode {
         match self {
-            Self::LargerThanOutbox { .. } | Self::TooLarge { .. } => ErrorCode::TooLarge,
+            Self::LargerThanOutbox { .. } | Self::TooLarge { .. } | Self::LargerThanRefused { .. } => {
+                ErrorCode::TooLarge
+            }
             _ => ErrorCode::Undeliverable,
         }
     }
 
     /// Whether the topic may be at fault, so that the error had better go elsewhere.
     const fn blames_topic(&self) -> bool {
-        !matches!(self, Self::LargerThanOutbox { .. } | Self::TooLarge { .. })
+        !matches!(self.code(), ErrorCode::TooLarge)
     }
 }
 
@@ -55,6 +59,10 @@ impl std::fmt::Display for Cause {
             Self::TooLarge { bytes, limit: Some(limit) } => {
                 write!(f, "it has {bytes} bytes where the broker takes {limit}")
             }
+            Self::LargerThanRefused { bytes, refused } => write!(
+                f,
+                "it has {bytes} bytes; the broker does not say how many it takes, and has refused {refused}"
+            ),
             Self::TooLarge { bytes, limit: None } => write!(f, "the broker does not take its {bytes} bytes"),
             Self::Refused { reason } => write!(f, "the broker refuses it: {reason}"),
             Self::EndsConnections { connections, bytes } => write!(

@@ -65,6 +65,16 @@ fn a_bad_client_name_is_answered_too() {
 }
 
 #[test]
+fn a_refusal_goes_to_no_topic_that_a_broker_may_not_carry() {
+    for level in ["segm\u{7}", &"s".repeat(1024)] {
+        let parsed = topics().parse(&format!("geosam/board-7/request/pad/{level}"));
+        let Inbound::Faulty { fault: AddressFault::UnknownVerb { .. }, reply_to: None } = parsed else {
+            panic!("{level:?} gave {parsed:?}");
+        };
+    }
+}
+
+#[test]
 fn a_topic_with_missing_or_excess_levels_is_counted() {
     for (topic, found) in [
         ("geosam/board-7/request", 0),
@@ -126,6 +136,7 @@ fn a_response_topic_is_allowed_under_its_prefix_only() {
     for topic in [
         "geosam/board-7/response/other/segment",
         "geosam/board-7/response/pad2/segment",
+        "geosam/board-7/response/pad",
         "geosam/board-7/state",
         "geosam/fleet/valley/response/pad/segment",
         "geosam/board-7/response/pad/+",
@@ -142,10 +153,11 @@ fn a_response_topic_is_allowed_under_its_prefix_only() {
 fn a_wide_prefix_still_keeps_our_own_topics_and_requests_safe() {
     let topics = topics();
     let pad = address(Scope::Device, "pad", Verb::Segment);
-    let wide = vec!["geosam".to_owned(), "replies/".to_owned()];
+    let wide = ["geosam", "replies", "below/"].map(str::to_owned);
     let allowed = |topic: &str| topics.allows_response_topic(topic, &pad, &wide);
     assert!(allowed("replies"));
     assert!(allowed("replies/x"));
+    assert!(allowed("below/x"));
     assert!(allowed("geosam/other-board/response/pad/x"));
     for topic in [
         "geosam",
@@ -153,6 +165,7 @@ fn a_wide_prefix_still_keeps_our_own_topics_and_requests_safe() {
         "geosam/board-8/request/pad/save",
         "geosam/fleet/valley/request/pad/segment",
         "repliesx",
+        "below",
         "$SYS/x",
     ] {
         assert!(!allowed(topic), "{topic:?} is allowed");

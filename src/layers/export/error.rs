@@ -73,7 +73,8 @@ pub enum ExportError {
 
 fn known_layers(known: &[String]) -> String {
     if known.is_empty() {
-        return "there are none: check --state".to_owned();
+        return "there are none: nothing has been saved there yet, or --state (or --config) leads elsewhere"
+            .to_owned();
     }
     format!("there are {}", known.join(", "))
 }

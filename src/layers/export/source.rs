@@ -10,6 +10,7 @@ use super::ExportError;
 use crate::layers::line::{Line, classify, trim};
 use crate::layers::lines::Lines;
 use crate::layers::{DIRECTORY, Filter, LayerError, layer_path, op};
+use crate::regular_file;
 
 /// A layer file as it was when the export began.
 pub(super) struct Source {
@@ -25,7 +26,7 @@ impl Source {
         op::check_layer(layer)?;
         let directory = state.join(DIRECTORY);
         let path = layer_path(&directory, layer);
-        let file = match File::open(&path) {
+        let file = match regular_file::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let (layer, known) = (layer.to_owned(), layers_in(&directory));
                 return Err(ExportError::NoLayer { layer, directory, known });
@@ -39,7 +40,7 @@ impl Source {
     #[cfg(feature = "gpkg")]
     pub fn of_lines(lines: &Path, layer: &str) -> Result<Self, ExportError> {
         op::check_layer(layer)?;
-        let file = File::open(lines).map_err(|e| LayerError::io("open", lines, e))?;
+        let file = regular_file::open(lines).map_err(|e| LayerError::io("open", lines, e))?;
         Self::of_file(layer, lines.to_owned(), file, Filter::default())
     }
 

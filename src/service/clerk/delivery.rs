@@ -93,7 +93,9 @@ impl<C: BusClient> Clerk<C> {
 
     fn tell_undelivered(&self, topic: &str, cause: &Cause) {
         let set = match cause {
-            Cause::TooLarge { .. } => "; broker.max_packet_bytes and the broker's own limits bound it",
+            Cause::TooLarge { .. } | Cause::LargerThanRefused { .. } => {
+                "; broker.max_packet_bytes and the broker's own limits bound it"
+            }
             _ => "",
         };
         tracing::warn!(topic, "a message cannot be delivered: {cause}{set}");

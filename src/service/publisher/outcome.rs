@@ -128,7 +128,7 @@ impl<C: BusClient> Publisher<C> {
             PublishOutcome::Refused { reason } => {
                 let cause = if reason.starts_with(TOO_LARGE) {
                     self.packets.too_large(flight.packet);
-                    Cause::TooLarge { bytes: flight.packet, limit: self.packets.limit() }
+                    Cause::TooLarge { bytes: flight.packet, limit: None }
                 } else {
                     Cause::Refused { reason: reason.clone() }
                 };

@@ -124,8 +124,8 @@ impl<C: BusClient> Publisher<C> {
     /// Where it can never be delivered.
     pub fn publish_now(&mut self, message: OutgoingMessage) -> Result<(), Cause> {
         let packet = message.packet_bytes(self.session.protocol);
-        if let Some(limit) = self.packets.limit().filter(|limit| packet > *limit) {
-            return Err(Cause::TooLarge { bytes: packet, limit: Some(limit) });
+        if let Some(cause) = self.packets.found_out(packet) {
+            return Err(cause);
         }
         if self.silenced.contains(&message.topic) {
             return Err(Cause::EndsConnections { connections: CONNECTIONS, bytes: packet });
