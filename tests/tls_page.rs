@@ -146,7 +146,7 @@ fn who_follows_the_page_has_a_board_and_a_client_that_know_each_other_and_nobody
     let steps = blocks("sh");
     let [certificates, broker, board, who, ask] = &steps[..] else { panic!("{} steps", steps.len()) };
     machine.done(certificates);
-    for file in ["ca", "broker", "board-7", "survey"] {
+    for file in ["ca", "broker", "page", "board-7", "survey"] {
         let text = machine.done(&format!("openssl x509 -noout -text -in {file}.pem"));
         assert!(text.contains("Version: 3 (0x2)"), "{text}");
         assert_eq!(text.contains("Subject Alternative Name"), file != "ca", "{text}");

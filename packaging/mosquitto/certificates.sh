@@ -1,8 +1,9 @@
 #!/bin/sh
-# Certificates for a broker, boards and clients, into the working directory. Needs openssl 1.1.1 or newer.
+# Certificates for a broker, boards, clients and map pages, into the working directory. Needs openssl 1.1.1 or newer.
 #
 #   certificates.sh authority                       ca.pem, ca.key: once; keep ca.key away from boards and broker
 #   certificates.sh broker NAME_OR_ADDRESS...       broker.pem, broker.key: every name that boards and clients call it by
+#   certificates.sh page NAME_OR_ADDRESS...         page.pem, page.key: a board's map page; every name that browsers call it by
 #   certificates.sh user NAME                       NAME.pem, NAME.key: a board, or a client; NAME is its user at the broker
 #
 # Version 3 with subjectAltName, on the curve P-256, for DAYS days (3650 for the authority, 825 for all others). A file
@@ -41,6 +42,21 @@ issue() {
     echo "$1.pem: $2"
 }
 
+# server FILE NAME_OR_ADDRESS...
+server() {
+    file="$1"
+    shift
+    names=""
+    for name; do
+        case "$name" in
+            *:* | *[0-9].[0-9]*.[0-9]*.[0-9]*) names="$names,IP:$name" ;;
+            *) names="$names,DNS:$name" ;;
+        esac
+    done
+    issue "$file" "$1" "extendedKeyUsage=serverAuth
+subjectAltName=${names#,}"
+}
+
 case "${1:-}" in
     authority)
         fresh ca.pem
@@ -52,20 +68,17 @@ case "${1:-}" in
     broker)
         shift
         [ $# -gt 0 ] || die "name the broker as boards and clients call it: certificates.sh broker broker.lan 192.168.1.10"
-        names=""
-        for name; do
-            case "$name" in
-                *:* | *[0-9].[0-9]*.[0-9]*.[0-9]*) names="$names,IP:$name" ;;
-                *) names="$names,DNS:$name" ;;
-            esac
-        done
-        issue broker "$1" "extendedKeyUsage=serverAuth
-subjectAltName=${names#,}"
+        server broker "$@"
+        ;;
+    page)
+        shift
+        [ $# -gt 0 ] || die "name the board as browsers call it: certificates.sh page board-7.lan 192.168.1.17"
+        server page "$@"
         ;;
     user)
         [ $# = 2 ] || die "name one user: certificates.sh user board-7"
         case "$2" in
-            ca | broker | .* | *[!A-Za-z0-9._-]*) die "a user has a name of A-Z a-z 0-9 . _ -, and is not called ca or broker" ;;
+            ca | broker | page | .* | *[!A-Za-z0-9._-]*) die "a user has a name of A-Z a-z 0-9 . _ -, and is not called ca, broker or page" ;;
         esac
         issue "$2" "$2" "extendedKeyUsage=clientAuth
 subjectAltName=DNS:$2"

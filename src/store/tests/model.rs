@@ -290,7 +290,8 @@ impl World {
         for layer in LAYERS {
             let path = self.dir.path().join(format!("state/layers/{layer}.geojsonl"));
             for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
-                let feature: serde_json::Value = serde_json::from_str(line).unwrap();
+                let feature: serde_json::Value =
+                    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}: {what}"));
                 assert!(found.insert(feature["id"].as_str().unwrap().to_owned()), "twice: {line}: {what}");
             }
         }
