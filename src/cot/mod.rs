@@ -41,6 +41,9 @@ mod tests;
 mod text;
 mod thread;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use heard::markers_in;
 pub use options::{CotOptions, CotTarget, TAKEN_LEVELS, check};
 pub(crate) use thread::CotThread;
 pub use thread::{CotLive, Outlet};
