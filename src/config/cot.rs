@@ -23,6 +23,8 @@ pub struct CotConfig {
     pub targets: Vec<CotTarget>,
     /// Layers whose objects are sent; none named are all.
     pub layers: Vec<String>,
+    /// Layer for the objects under markers that people set on TAK's maps; without it nobody is listened to.
+    pub marker_layer: Option<String>,
     /// What people read at the board's presence; its name unless given.
     pub callsign: Option<String>,
     /// Seconds after which all objects are sent again.
@@ -48,6 +50,7 @@ impl Default for CotConfig {
         Self {
             targets: options.targets,
             layers: options.layers,
+            marker_layer: options.marker_layer,
             callsign: None,
             interval_s: options.interval.as_secs(),
             stale_s: options.stale.as_secs(),
@@ -70,6 +73,17 @@ impl CotConfig {
                 return Err(section.error("layers", format!("has the name of a layer that {problem}")));
             }
             self.layers = layers;
+        }
+        if let Some(layer) = section.text("marker_layer")? {
+            check_name(layer).map_err(|problem| {
+                section.error("marker_layer", format!("is no name of a layer: it {problem}"))
+            })?;
+            if !self.targets.iter().any(CotTarget::can_be_heard) {
+                let problem = "needs a target that can be listened to, a server (tcp://, tls://) or a multicast group \
+                               (udp://239.2.3.1:6969); name one in targets, or leave marker_layer out";
+                return Err(section.error("marker_layer", problem));
+            }
+            self.marker_layer = Some(layer.to_owned());
         }
         if let Some(callsign) = section.text("callsign")? {
             if callsign.len() > MOST_CALLSIGN || callsign.contains(char::is_control) {
@@ -139,6 +153,7 @@ impl Config {
         Some(CotOptions {
             targets: cot.targets.clone(),
             layers: cot.layers.clone(),
+            marker_layer: cot.marker_layer.clone(),
             callsign: cot.callsign.clone().unwrap_or_else(|| self.device.clone()),
             interval: Duration::from_secs(cot.interval_s),
             stale: Duration::from_secs(cot.stale_s),
@@ -166,6 +181,18 @@ impl Config {
         if let Some(target) = cot.targets.iter().find(is_plain) {
             notes.push(format!(
                 "everybody on the way to {target} can read what is saved; tls:// is encrypted"
+            ));
+        }
+        let Some(layer) = &cot.marker_layer else { return notes };
+        if let Some(target) = cot.targets.iter().filter(|target| target.can_be_heard()).find(is_plain) {
+            notes.push(format!(
+                "everybody on the way to {target} can set markers, and have their objects saved in {layer}; tls:// knows its \
+                 server by a certificate"
+            ));
+        }
+        if !cot.layers.is_empty() && !cot.layers.contains(layer) {
+            notes.push(format!(
+                "objects of markers go into {layer} (cot.marker_layer), which is not among cot.layers: nobody is sent them"
             ));
         }
         notes

@@ -109,6 +109,9 @@ impl Config {
         out.section("cot");
         out.list("targets", cot.targets.iter().map(ToString::to_string));
         out.list("layers", cot.layers.iter().cloned());
+        if let Some(layer) = &cot.marker_layer {
+            out.text("marker_layer", layer);
+        }
         if let Some(callsign) = &cot.callsign {
             out.text("callsign", callsign);
         }

@@ -58,10 +58,14 @@ fn the_examples_of_optional_keys_are_valid() {
         })
         .map(|line| format!("{line}\n"))
         .collect();
-    let config = parse(&uncommented.replace("mqtt://localhost:1883", "mqtts://localhost")).unwrap();
+    let uncommented = uncommented
+        .replace("mqtt://localhost:1883", "mqtts://localhost")
+        .replace("targets = []", "targets = [\"tls://takserver.lan\"]");
+    let config = parse(&uncommented).unwrap();
     assert_eq!(config.device, "board-7");
     assert_eq!(config.broker.password, Some(PasswordSource::File("/etc/geosam-edge/password".into())));
     assert!(config.broker.tls.key.is_some());
+    assert_eq!(config.cot.marker_layer.as_deref(), Some("markers"));
 }
 
 #[test]
@@ -225,6 +229,15 @@ fn a_value_that_cannot_be_is_refused_with_its_line_and_what_would_be_right() {
         ),
         ("[cot]\ntargets = [\"tcp://a\"]\nca = \"c\"", ":2: \"cot.targets\" has no target that is encrypted"),
         ("[cot]\nlayers = [\"a b\"]", ":2: \"cot.layers\" has the name of a layer that"),
+        (
+            "[cot]\ntargets = [\"tcp://a\"]\nmarker_layer = \"a b\"",
+            ":3: \"cot.marker_layer\" is no name of a layer",
+        ),
+        ("[cot]\nmarker_layer = \"a\"", ":2: \"cot.marker_layer\" needs a target that can be listened to"),
+        (
+            "[cot]\ntargets = [\"mqtt:cot\", \"udp://10.0.0.7\"]\nmarker_layer = \"a\"",
+            ":3: \"cot.marker_layer\" needs a target that can be listened to",
+        ),
         ("[cot]\ncert = \"c\"", ":2: \"cot.cert\" stands without key"),
         ("[cot]\nstale_s = 60", ":2: \"cot.stale_s\" is shorter than interval_s"),
         ("[cot]\nmulticast_interface = \"wlan0\"", ":2: \"cot.multicast_interface\" is no IPv4 address"),
@@ -293,6 +306,7 @@ fn what_is_in_force_reads_back_as_the_same() {
         [cot]
         targets = ["udp://239.2.3.1", "tls://[::1]:1", "mqtt:cot"]
         layers = ["ponds"]
+        marker_layer = "markers"
         callsign = "Träger 7"
         ca = "/ca.pem"
         cert = "/c.pem"
@@ -310,7 +324,7 @@ fn what_is_in_force_reads_back_as_the_same() {
 fn what_is_in_force_shows_every_key() {
     let text = "[broker]\nurl=\"mqtts://a\"\nusername=\"u\"\npassword_file=\"p\"\nca=\"a\"\ncert=\"b\"\nkey=\"c\"\n\
          [web]\nlisten=\"127.0.0.1:1\"\npassword_file=\"p\"\ncert=\"b\"\nkey=\"c\"\n\
-         [cot]\ncallsign=\"c\"\nmulticast_interface=\"10.0.0.7\"";
+         [cot]\ntargets=[\"tcp://a\"]\nmarker_layer=\"m\"\ncallsign=\"c\"\nmulticast_interface=\"10.0.0.7\"";
     let shown = parse(text).unwrap().effective();
     let document = Document::parse("", None).unwrap();
     Config::defaults(&surroundings()).read(&document).unwrap();
@@ -383,6 +397,12 @@ fn events_are_sent_where_there_are_targets_and_their_certificates_are_checked() 
         (10, 86_400, 300)
     );
     assert!(config.notes().iter().any(|note| note.contains("can read what is saved")));
+    assert_eq!(options.marker_layer, None);
+    let heard =
+        parse("[cot]\ntargets = [\"udp://239.2.3.1\"]\nlayers = [\"ponds\"]\nmarker_layer = \"m\"").unwrap();
+    assert_eq!(heard.cot_options().unwrap().marker_layer.as_deref(), Some("m"));
+    assert!(heard.notes().iter().any(|note| note.contains("can set markers")));
+    assert!(heard.notes().iter().any(|note| note.contains("is not among cot.layers")));
     let tls = parse("[cot]\ntargets = [\"tls://a\"]\nca = \"/nowhere.pem\"\ncheck_name = false").unwrap();
     assert!(tls.check_files().unwrap_err().to_string().starts_with("/nowhere.pem"));
     let public = parse("[cot]\ntargets = [\"tls://a\"]\ncheck_name = false").unwrap();

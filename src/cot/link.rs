@@ -1,8 +1,8 @@
 //! The ways out: a datagram, a TCP connection with or without TLS, a topic of the board's own broker. One event a write.
-//! What others send on a connection is read and thrown away, so that it does not fill up.
+//! What others send on a connection is read and thrown away, so that it does not fill up, unless markers are listened to.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +10,12 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::markers::Ears;
 use super::options::{CotOptions, CotTarget};
 use super::shared::{BrokerState, Shared};
 use super::thread::Outlet;
@@ -26,6 +28,10 @@ const WRITING: Duration = Duration::from_secs(20);
 /// Bytes of a TLS record. taky 0.10 takes 4096 bytes of one and waits for the socket before it takes the rest, which lies in
 /// its TLS already: a larger event would be seen only with the next one.
 const RECORD: usize = 4096;
+/// How long nothing is received after that has failed.
+const DEAF: Duration = Duration::from_secs(1);
+/// The most bytes of a datagram.
+const DATAGRAM: usize = 65_536;
 /// Silence on a connection before the kernel asks whether it is still there.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -58,9 +64,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A way out that is open.
 pub(super) enum Link {
-    Udp { socket: UdpSocket, to: SocketAddr },
-    Stream { stream: Box<dyn Stream>, buffer: Vec<u8> },
+    Udp { socket: UdpSocket, to: SocketAddr, group: Option<Group> },
+    Stream { stream: Box<dyn Stream>, buffer: Vec<u8>, ears: Option<Ears> },
     Bus { outlet: Arc<dyn Outlet>, topic: String, state: watch::Receiver<BrokerState>, connection: u64 },
+}
+
+/// A multicast group that is listened to.
+pub(super) struct Group {
+    socket: UdpSocket,
+    buffer: Vec<u8>,
+    ears: Ears,
 }
 
 impl Link {
@@ -68,9 +81,10 @@ impl Link {
     ///
     /// # Errors
     /// Says why it cannot be opened.
-    pub async fn open(target: &CotTarget, shared: &Shared, outlet: &Arc<dyn Outlet>) -> Result<Self, String> {
+    pub async fn open(index: usize, shared: &Shared, outlet: &Arc<dyn Outlet>) -> Result<Self, String> {
         let options = &shared.options;
-        match target {
+        let ears = Ears::new(index, shared);
+        match &options.targets[index] {
             CotTarget::Mqtt { level } => {
                 let mut state = shared.broker.subscribe();
                 let usable = state.wait_for(|state| state.up && !state.refused).await;
@@ -78,14 +92,18 @@ impl Link {
                 let topic = format!("{}/{level}", options.topic);
                 Ok(Self::Bus { outlet: Arc::clone(outlet), topic, state, connection })
             }
-            CotTarget::Udp { host, port } => udp(host, *port, options).await,
-            CotTarget::Tcp { host, port } => in_time(tcp(host, *port)).await.map(Self::stream),
-            CotTarget::Tls { host, port } => in_time(tls(host, *port, options)).await,
+            CotTarget::Udp { host, port } => udp(host, *port, options, ears).await,
+            CotTarget::Tcp { host, port } => {
+                in_time(tcp(host, *port)).await.map(|tcp| Self::stream(tcp, ears))
+            }
+            CotTarget::Tls { host, port } => {
+                in_time(tls(host, *port, options)).await.map(|tls| Self::stream(tls, ears))
+            }
         }
     }
 
-    fn stream(stream: impl Stream + 'static) -> Self {
-        Self::Stream { stream: Box::new(stream), buffer: vec![0; 4096] }
+    fn stream(stream: impl Stream + 'static, ears: Option<Ears>) -> Self {
+        Self::Stream { stream: Box::new(stream), buffer: vec![0; 4096], ears }
     }
 
     /// Whether a shape is shown for a moment more before it is deleted, for servers that keep events until they are
@@ -100,7 +118,7 @@ impl Link {
     /// Says why the way is closed.
     pub async fn send(&mut self, event: &Event<'_>) -> Result<(), String> {
         match self {
-            Self::Udp { socket, to } => {
+            Self::Udp { socket, to, .. } => {
                 socket.send_to(event.xml.as_bytes(), *to).await.map(drop).map_err(|error| of_datagram(&error))
             }
             Self::Stream { stream, .. } => {
@@ -127,15 +145,29 @@ impl Link {
         }
     }
 
-    /// Waits until the way is closed from the other side; says why. What comes meanwhile is thrown away.
-    pub async fn closed(&mut self) -> String {
+    /// Waits until the way is closed from the other side; says why. What comes meanwhile is listened to, or thrown away.
+    /// It may be given up at any time: what was read is dealt with before it waits again.
+    pub async fn closed(&mut self, shared: &Shared) -> String {
         match self {
             // Nobody answers datagrams.
-            Self::Udp { .. } => std::future::pending().await,
-            Self::Stream { stream, buffer } => loop {
+            Self::Udp { group: None, .. } => std::future::pending().await,
+            Self::Udp { group: Some(Group { socket, buffer, ears }), .. } => loop {
+                match socket.recv(buffer).await {
+                    Ok(bytes) => ears.take_datagram(&buffer[..bytes], shared),
+                    Err(error) => {
+                        tracing::debug!(%error, "a datagram cannot be received");
+                        sleep(DEAF).await;
+                    }
+                }
+            },
+            Self::Stream { stream, buffer, ears } => loop {
                 match stream.read(buffer).await {
                     Ok(0) => return "it has closed the connection".to_owned(),
-                    Ok(_) => {}
+                    Ok(bytes) => {
+                        if let Some(ears) = ears {
+                            ears.take(&buffer[..bytes], shared);
+                        }
+                    }
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                         return "it has closed the connection".to_owned();
                     }
@@ -185,7 +217,7 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
     Ok(tcp)
 }
 
-async fn tls(host: &str, port: u16, options: &CotOptions) -> Result<Link, String> {
+async fn tls(host: &str, port: u16, options: &CotOptions) -> Result<TlsStream<TcpStream>, String> {
     // Read for each connection, so that a new certificate needs no restart.
     let config =
         crate::bus::client_config(&options.tls, options.check_name).map_err(|error| error.to_string())?;
@@ -194,10 +226,10 @@ async fn tls(host: &str, port: u16, options: &CotOptions) -> Result<Link, String
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| format!("{host} is no name that a certificate could be for"))?;
     let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp(host, port).await?).await;
-    connected.map(Link::stream).map_err(|error| crate::bus::explain(&error, host, &WORDS))
+    connected.map_err(|error| crate::bus::explain(&error, host, &WORDS))
 }
 
-async fn udp(host: &str, port: u16, options: &CotOptions) -> Result<Link, String> {
+async fn udp(host: &str, port: u16, options: &CotOptions, ears: Option<Ears>) -> Result<Link, String> {
     let mut found =
         lookup_host((host, port)).await.map_err(|error| format!("it cannot be found: {error}"))?;
     let to = found.next().ok_or_else(|| "it has no address".to_owned())?;
@@ -225,7 +257,33 @@ async fn udp(host: &str, port: u16, options: &CotOptions) -> Result<Link, String
         UdpSocket::from_std(socket.into())
     };
     let socket = opened().map_err(|error| of_datagram(&error))?;
-    Ok(Link::Udp { socket, to })
+    let joined = ears.filter(|_| to.ip().is_multicast()).map(|ears| (join(to, options), ears));
+    let group = joined.and_then(|(joined, ears)| match joined {
+        Ok(socket) => Some(Group { socket, buffer: vec![0; DATAGRAM], ears }),
+        Err(error) => {
+            // What is saved can be sent all the same.
+            tracing::warn!(group = %to, %error, "markers cannot be heard there");
+            None
+        }
+    });
+    Ok(Link::Udp { socket, to, group })
+}
+
+/// Joins a multicast group, beside other programs of this board that have.
+fn join(group: SocketAddr, options: &CotOptions) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    // To the group's own address: what goes to this port otherwise is none of it.
+    socket.bind(&group.into())?;
+    match group.ip() {
+        IpAddr::V4(address) => {
+            let interface = options.multicast_interface.unwrap_or(Ipv4Addr::UNSPECIFIED);
+            socket.join_multicast_v4(&address, &interface)?;
+        }
+        IpAddr::V6(address) => socket.join_multicast_v6(&address, 0)?,
+    }
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket.into())
 }
 
 fn of_datagram(error: &io::Error) -> String {

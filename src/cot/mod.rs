@@ -4,6 +4,8 @@
 //! service: a change is in its layer's file --> keeper: what receivers may show, what they must be told
 //!                                                 |
 //!                              target --> link --> udp://, tcp://, tls://, a topic of the broker
+//!
+//!          only with a layer for markers:  link --> heard --> markers --> a request on the broker, as a client's
 //! ```
 //!
 //! One thread with a task for the keeper and one for each target; whatever becomes of them, the service goes on, and
@@ -19,13 +21,18 @@
 //!    layer's file one line a target.
 //! 3. A part that was sent and is gone is deleted at every target, in two steps, once each is reached, also after a restart.
 //! 4. Nothing is sent before the clock is set.
+//! 5. What a target sends changes nothing but by such a request. Of it a tag is held at a time, and of markers at most 256 that
+//!    wait for an answer and the ids of 10,000; a stream that cannot be read does not keep events from being sent.
 //!
 //! What the text of a shape is stands in [`crate::layers::export`]; here is what is said around it.
 
+mod asked;
+mod heard;
 mod keeper;
 mod known;
 mod ledger;
 mod link;
+mod markers;
 mod options;
 mod shared;
 mod target;
@@ -34,6 +41,9 @@ mod tests;
 mod text;
 mod thread;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use heard::markers_in;
 pub use options::{CotOptions, CotTarget, TAKEN_LEVELS, check};
 pub(crate) use thread::CotThread;
 pub use thread::{CotLive, Outlet};

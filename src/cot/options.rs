@@ -1,7 +1,7 @@
 //! Where events go, and how. The configuration fills this.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
 
 use crate::api::check_name;
@@ -120,6 +120,17 @@ fn host_and_port(text: &str, default: u16) -> Result<(String, u16), String> {
     Ok((host.to_owned(), port))
 }
 
+impl CotTarget {
+    /// Whether others can be heard there: a server sends what its clients do, a group gets what its members send.
+    pub fn can_be_heard(&self) -> bool {
+        match self {
+            Self::Tcp { .. } | Self::Tls { .. } => true,
+            Self::Udp { host, .. } => host.parse().is_ok_and(|address: IpAddr| address.is_multicast()),
+            Self::Mqtt { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for CotTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, host, port) = match self {
@@ -143,6 +154,8 @@ pub struct CotOptions {
     pub targets: Vec<CotTarget>,
     /// Layers whose objects are sent; none named are all.
     pub layers: Vec<String>,
+    /// Layer for the objects under markers that people set on TAK's maps; without it no target is listened to.
+    pub marker_layer: Option<String>,
     /// The board's name, from which the uid of its presence is made.
     pub device: String,
     /// What people read at its presence.
@@ -182,6 +195,7 @@ impl CotOptions {
         Self {
             targets: Vec::new(),
             layers: Vec::new(),
+            marker_layer: None,
             device: device.to_owned(),
             callsign: device.to_owned(),
             topic: topic.to_owned(),

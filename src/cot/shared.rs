@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::known::{Known, Owed, Verdict};
+use super::markers::Markers;
 use super::options::CotOptions;
 use crate::layers::LayerOp;
 use crate::layers::export::cot::Shapes;
@@ -60,6 +61,8 @@ pub(super) struct Shared {
     /// Grows with everything that somebody may wait for.
     pub wake: watch::Sender<u64>,
     pub broker: watch::Sender<BrokerState>,
+    /// Where targets are listened to.
+    pub markers: Option<Markers>,
 }
 
 /// What a target sends next of the changes.
@@ -88,7 +91,8 @@ impl Shared {
             simplified: BTreeSet::new(),
         };
         let (wake, broker) = (watch::Sender::new(0), watch::Sender::new(BrokerState::default()));
-        Self { options, state: Mutex::new(state), wake, broker }
+        let markers = Markers::new(&options);
+        Self { options, state: Mutex::new(state), wake, broker, markers }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -276,11 +280,27 @@ impl Shared {
         }
     }
 
+    /// The broker has refused a message on this topic; says whether it was a request for a marker.
+    pub fn marker_refused(&self, topic: &str) -> bool {
+        let connection = self.broker.borrow().connection;
+        let Some(refusal) = self.markers.as_ref().and_then(|markers| markers.refused(topic, connection))
+        else {
+            return false;
+        };
+        if refusal.is_new {
+            tracing::warn!("TAK: {}", refusal.text);
+            self.state().tell(refusal.text);
+        }
+        true
+    }
+
     /// What is wrong at the moment.
     pub fn problems(&self) -> Vec<String> {
+        let connection = self.broker.borrow().connection;
+        let of_markers = self.markers.as_ref().and_then(|markers| markers.problem(connection));
         let state = self.state();
         let full = state.full.then(too_many);
-        let all = state.clock.iter().chain(&full).chain(state.troubles.iter().flatten());
+        let all = state.clock.iter().chain(&full).chain(state.troubles.iter().flatten()).chain(&of_markers);
         all.map(|text| format!("TAK: {text}")).collect()
     }
 

@@ -28,7 +28,7 @@ pub(super) async fn serve(index: usize, shared: &Shared, state: &Path, outlet: &
     let mut retry = first;
     loop {
         wait_for_clock(shared).await;
-        let opened = Link::open(&shared.options.targets[index], shared, outlet).await;
+        let opened = Link::open(index, shared, outlet).await;
         let since = Instant::now();
         let reason = match opened {
             Ok(link) => {
@@ -147,7 +147,7 @@ impl Talk<'_> {
                 until = until.min(self.since + options.stable);
             }
             tokio::select! {
-                reason = self.link.closed() => return Err(reason),
+                reason = self.link.closed(shared) => return Err(reason),
                 _ = woken.changed() => {}
                 () = sleep_until(until) => {}
             }
@@ -182,7 +182,7 @@ impl Talk<'_> {
     /// Sends an event, and pauses: servers that read several at once lose those that a read cuts in two.
     async fn send(&mut self, uid: &str, kind: Kind, xml: String) -> Result<(), String> {
         self.link.send(&Event { uid, kind, xml }).await?;
-        match timeout(self.shared.options.pause, self.link.closed()).await {
+        match timeout(self.shared.options.pause, self.link.closed(self.shared)).await {
             Ok(reason) => Err(reason),
             Err(_) => Ok(()),
         }

@@ -1,5 +1,7 @@
 //! The sender against sockets: a reader that takes events by ATAK's rules.
 
+mod heard;
+mod markers;
 mod reader;
 mod tls;
 

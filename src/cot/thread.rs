@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::keeper::keep;
 use super::known::Known;
 use super::ledger::Ledger;
+use super::markers::ask;
 use super::options::CotOptions;
 use super::shared::{BrokerState, Shared};
 use super::target::serve;
@@ -21,7 +22,7 @@ use crate::layers::LayerOp;
 /// How long a stop waits for the thread.
 const PARTING: Duration = Duration::from_secs(2);
 
-/// The way to the board's own broker, for targets `mqtt:`.
+/// The way to the board's own broker, for targets `mqtt:` and for requests.
 pub trait Outlet: Send + Sync {
     /// Publishes a message if there is a connection, and says whether there is. It must not wait.
     fn publish(&self, message: OutgoingMessage, taken: oneshot::Sender<bool>);
@@ -97,8 +98,18 @@ impl CotLive {
         self.shared.broker.send_modify(|state| state.up = false);
     }
 
+    /// The service has answered on this topic.
+    pub fn answered(&self, topic: &str, answer: &[u8]) {
+        if let Some(markers) = &self.shared.markers {
+            markers.answered(topic, answer);
+        }
+    }
+
     /// The broker has refused a message on this topic; says whether it was one of ours.
     pub fn broker_refuses(&self, topic: &str) -> bool {
+        if self.shared.marker_refused(topic) {
+            return true;
+        }
         let options = &self.shared.options;
         let is_ours = options.targets.iter().any(|target| match target {
             super::CotTarget::Mqtt { level } => topic.starts_with(&format!("{}/{level}/", options.topic)),
@@ -155,7 +166,15 @@ async fn work(shared: Arc<Shared>, state: PathBuf, ledger: Ledger, outlet: Arc<d
         let (shared, state, outlet) = (Arc::clone(&shared), state.clone(), Arc::clone(&outlet));
         tasks.spawn(async move { serve(index, &shared, &state, &outlet).await });
     }
+    let asking = Arc::clone(&shared);
     tasks.spawn(async move { keep(&shared, state, ledger).await });
+    if asking.markers.is_some() {
+        tasks.spawn(async move {
+            if let Some(markers) = &asking.markers {
+                ask(&asking, markers, &outlet).await;
+            }
+        });
+    }
     while let Some(ended) = tasks.join_next().await {
         // None ends by itself.
         if let Err(error) = ended {

@@ -12,6 +12,7 @@ use crate::api::PromptItem;
 use crate::bus::{IncomingMessage, Properties, QoS};
 
 pub use crate::bus::looked_through;
+pub use crate::cot::markers_in;
 pub use crate::service::{Judged, judged};
 
 /// A message as a target makes one of its bytes: flags (bits 0 and 1: quality of service; 2: retained; 3: there are

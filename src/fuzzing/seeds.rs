@@ -153,6 +153,25 @@ fn packets_of_a_broker_go_through() {
     });
 }
 
+#[test]
+fn markers_of_tak_are_heard() {
+    let marker = |uid: &str| {
+        format!(
+            "<event version=\"2.0\" uid=\"{uid}\" type=\"a-u-G\" how=\"h-g-i-g-o\" time=\"2026-11-30T11:00:00.000Z\" \
+             start=\"2026-11-30T11:00:00.000Z\" stale=\"2026-11-30T14:30:00.5+02:30\"><point lat=\"47.65\" lon=\"9.17\" \
+             hae=\"0\" ce=\"9999999.0\" le=\"9999999.0\"/><detail><contact callsign=\"Pond &#252;\"/></detail></event>"
+        )
+    };
+    let declared = format!("<?xml version='1.0' encoding='UTF-8'?>\n{}\n", marker("declared"));
+    let passed = "<!-- a comment --><ping/><event uid='p' type='a-f-G' how='h-e'><detail><takv os='34'/><remarks>\
+                  <![CDATA[ ]]]]></remarks></detail></event>";
+    let streams =
+        [marker("one"), declared + passed + &marker("two"), format!("<!DOCTYPE a>{}", marker("three"))];
+    // Led by the size of the pieces in which it comes.
+    let seeds = numbered(streams.map(|stream| [&[7_u8][..], stream.as_bytes()].concat()));
+    keep("cot_stream", &seeds, |bytes| !super::markers_in(&bytes[1..], bytes[0].into()).0.is_empty());
+}
+
 /// A layer of two objects, exported.
 fn exported(format: Format) -> Vec<u8> {
     let state = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Saved objects of a running board on their way to TAK, live, with the servers and clients that others use: taky as the
-server, plain and with TLS, PyTAK as the one who looks on, over taky, over MQTT and over UDP. Needs mosquitto with its
+server, plain and with TLS, PyTAK as the one who looks on, over taky, over MQTT and over UDP, and who sets a marker. Needs mosquitto with its
 clients, openssl, and from PyPI taky, pytak, aiomqtt and lxml. Usage: cot_live.py PATH_TO_GEOSAM_EDGE
 """
 
@@ -89,10 +89,22 @@ class Looker:
         threading.Thread(target=lambda: asyncio.run(self.look()), daemon=True).start()
 
     async def look(self):
-        tool = pytak.CLITool(self.config)
-        await tool.setup()
-        tool.add_tasks({Ears(tool.rx_queue, self.config, self.heard)})
-        await tool.run()
+        self.tool, self.loop = pytak.CLITool(self.config), asyncio.get_running_loop()
+        await self.tool.setup()
+        self.tool.add_tasks({Ears(self.tool.rx_queue, self.config, self.heard)})
+        await self.tool.run()
+
+    def set_marker(self, uid, position, callsign):
+        """Sends a marker as ATAK does when somebody sets one."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        begin, end = (time.strftime("%Y-%m-%dT%H:%M:%S.000Z") for time in [now, now + datetime.timedelta(hours=1)])
+        event = etree.Element("event", version="2.0", uid=uid, type="a-u-G", how="h-g-i-g-o", time=begin, start=begin, stale=end)
+        lon, lat = map(str, position)
+        etree.SubElement(event, "point", lat=lat, lon=lon, hae="490.1", ce="9999999.0", le="9999999.0")
+        detail = etree.SubElement(event, "detail")
+        etree.SubElement(detail, "status", readiness="true")
+        etree.SubElement(detail, "contact", callsign=callsign)
+        asyncio.run_coroutine_threadsafe(self.tool.tx_queue.put(etree.tostring(event)), self.loop).result(PATIENCE)
 
     def of(self, uid, kind=None):
         return [event for _, event in self.heard if event.get("uid") == uid and kind in (None, event.get("type"))]
@@ -161,7 +173,7 @@ def main():
             f'device = "board-7"\nfeatures = ["{ROOT}/models/demo/features"]\nmodels = "{ROOT}/models/demo/models"\n'
             f'state = "{folder}/state"\n[broker]\nurl = "mqtt://localhost:{broker}"\n[cot]\ninterval_s = 10\n'
             f'targets = ["tcp://localhost:{plain}", "tls://localhost:{secret}", "udp://{GROUP}:{datagrams}", "mqtt:cot"]\n'
-            f'multicast_interface = "127.0.0.1"\ncallsign = "Träger <7>"\n'
+            f'multicast_interface = "127.0.0.1"\ncallsign = "Träger <7>"\nmarker_layer = "marked"\n'
             f'ca = "{keys}/ca.pem"\ncert = "{keys}/board-7.pem"\nkey = "{keys}/board-7.key"\n'
         )
         tls = {"PYTAK_TLS_CLIENT_CERT": f"{keys}/looker.pem", "PYTAK_TLS_CLIENT_KEY": f"{keys}/looker.key",
@@ -212,6 +224,16 @@ def main():
         for looker in lookers.values():
             until("in its new layer", lambda l=looker: l.of(building["id"])[-1].findtext("detail/remarks").startswith("layer houses"))
 
+        # A marker that somebody sets is answered by the shape of what is under it.
+        marked = folder / "state/layers/marked.geojsonl"
+        lookers["tcp"].set_marker("set-by-hand", POND, "Teich ü")
+        until("the object under a marker", lambda: marked.exists() and marked.read_text().endswith("\n"))
+        [feature] = map(json.loads, marked.read_text().splitlines())
+        properties = feature["properties"]
+        assert [properties[f"tak_{name}"] for name in ["uid", "callsign", "type"]] == ["set-by-hand", "Teich ü", "a-u-G"]
+        for looker in lookers.values():
+            check_shape(looker.shape(feature["id"]), feature)
+
         ask(broker, "delete", id="4", layer="ponds", ids=[pond["id"]])
         for looker in lookers.values():
             looker.deletion(pond["id"])
@@ -229,6 +251,11 @@ def main():
         board.enter_context(running(COMMAND, *serve, log=folder / "log"))
         for looker in lookers.values():
             looker.deletion(building["id"])
+        # taky has handed the marker over again: it is the same request, and there is one object.
+        asked_for = "the object under a marker of TAK is asked for"
+        until("the marker again", lambda: (folder / "log").read_text().count(asked_for) >= 2)
+        time.sleep(5)
+        assert len(marked.read_text().splitlines()) == 1
         # What was deleted a moment before the stop may be told once more, and never shown again.
         assert all(lasts(event) < 3 for looker in lookers.values() for event in looker.of(pond["id"], "u-d-f")[-1:]
                    if "mqtt" not in looker.config["COT_URL"])

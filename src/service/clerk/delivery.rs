@@ -44,6 +44,9 @@ impl<C: BusClient> Clerk<C> {
 
     /// The messages that carry an answer. One that is larger than what may wait for the broker is replaced at once.
     pub(super) fn answer(&self, reply: &ReplyTo, answer: &Arc<[u8]>) -> Vec<OutboxMessage> {
+        if let Some(cot) = &self.context.cot {
+            cot.answered(&reply.topic, answer);
+        }
         let limit = usize::try_from(self.context.store.limits().outbox_bytes).unwrap_or(usize::MAX);
         let fitting = |message: OutboxMessage| {
             let bytes = message.payload.len() + MARGIN;
