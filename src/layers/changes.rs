@@ -232,6 +232,13 @@ impl LayerFile {
         Ok(spans)
     }
 
+    /// Takes out what a power cut has left of lines; says whether there was anything, and it is gone. A card that is full
+    /// keeps them, as lines that are skipped.
+    pub(super) fn take_out(&self, hollow: &[Span]) -> bool {
+        let pieces: Vec<Piece<'_>> = hollow.iter().map(|span| Piece { span: *span, line: None }).collect();
+        !pieces.is_empty() && self.rewrite(&pieces).is_ok()
+    }
+
     /// Writes the file anew, with these pieces, in order, in the place of their lines.
     fn rewrite(&self, pieces: &[Piece<'_>]) -> io::Result<()> {
         let mut from = regular_file::open(&self.path)?;

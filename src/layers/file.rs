@@ -123,6 +123,11 @@ impl LayerFile {
             let bad_lines = scan.bad_lines;
             let lines = self.reader(file, scan.bytes).map_err(self.failed("read"))?;
             scan.read_on(lines, wanted).map_err(self.failed("read"))?;
+            if !is_known && self.take_out(&scan.hollow) {
+                let (layer, lines) = (self.layer.clone(), scan.hollow.len());
+                self.found(LayerProblem::HollowLines { layer, lines });
+                return self.refresh(wanted);
+            }
             if scan.bad_lines > bad_lines && !is_known {
                 let (layer, lines, first) = (self.layer.clone(), scan.bad_lines, scan.described.clone());
                 self.found(LayerProblem::BadLines { layer, lines, first });

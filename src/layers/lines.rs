@@ -11,6 +11,9 @@ pub(super) const MARK_EVERY: u64 = 64;
 /// Bad lines that are described; more are counted.
 const DESCRIBED: usize = 8;
 
+/// Hollow lines that are taken out at a time. A commit has fewer.
+const MOST_HOLLOW: usize = 4096;
+
 /// A line's place in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -82,6 +85,8 @@ pub struct Scan {
     pub described: Vec<(u64, &'static str)>,
     /// Lines.
     pub lines: u64,
+    /// Lines with NUL bytes, of which no JSON has one: what a power cut has left of lines whose blocks were not on the card.
+    pub hollow: Vec<Span>,
     /// Where the ids that were asked for stand.
     pub found: HashMap<String, Vec<Span>>,
 }
@@ -106,6 +111,9 @@ impl Scan {
                 }
                 Line::Bad(problem) => {
                     self.bad_lines += 1;
+                    if line.contains(&0) && self.hollow.len() < MOST_HOLLOW {
+                        self.hollow.push(span);
+                    }
                     if self.described.len() < DESCRIBED {
                         self.described.push((self.lines, problem));
                     }

@@ -36,6 +36,14 @@ pub enum LayerProblem {
         /// Where they are now (only the last such piece is kept), if the card had room.
         kept: Option<PathBuf>,
     },
+    /// Lines with zeros in them (power lost before they were on the card, where the file had grown already), which are taken
+    /// out. What was being saved is in the journal and saved again.
+    HollowLines {
+        /// The layer.
+        layer: String,
+        /// How many.
+        lines: usize,
+    },
     /// Lines that are not features: skipped, and left in the file.
     BadLines {
         /// The layer.
@@ -53,6 +61,12 @@ impl std::fmt::Display for LayerProblem {
             Self::TornLine { layer, bytes, kept } => {
                 write!(f, "layer {layer}: a torn last line of {bytes} bytes was cut off")?;
                 kept.as_ref().map_or(Ok(()), |path| write!(f, " and is now {}", path.display()))
+            }
+            Self::HollowLines { layer, lines } => {
+                write!(
+                    f,
+                    "layer {layer}: {lines} lines with zeros in them, as a power cut leaves them, were taken out"
+                )
             }
             Self::BadLines { layer, lines, first } => {
                 write!(f, "layer {layer}: {lines} lines are not GeoJSON Features and are skipped:")?;

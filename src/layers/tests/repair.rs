@@ -53,6 +53,33 @@ fn zeros_after_a_power_cut_are_cut_off() {
 }
 
 #[test]
+fn lines_whose_blocks_a_power_cut_has_emptied_are_taken_out_told_and_saved_again_once() {
+    let mut fixture = Fixture::new();
+    fixture.apply(vec![append("a")]);
+    let journal = fixture.journal(vec![append("b"), append("c")]);
+    let whole = fixture.text();
+    let (b, c) = (line("b") + "\n", line("c") + "\n");
+    let zeros = |from: usize, to: usize| {
+        let mut bytes = format!("{whole}{b}{c}").into_bytes();
+        bytes[whole.len() + from..whole.len() + to].fill(0);
+        bytes
+    };
+    // The begin of one, the end of one and the begin of the next with the newline between, something in the middle.
+    for (from, to) in [(0, 20), (b.len() - 10, b.len() + 10), (b.len() + 5, b.len() + 9), (0, b.len() + 3)] {
+        fs::write(fixture.path(), zeros(from, to)).unwrap();
+        fixture.restart();
+        assert_eq!(fixture.layers.apply(&journal).done, [2, 3]);
+        let problems = fixture.layers.take_problems();
+        assert!(matches!(&problems[..], [LayerProblem::HollowLines { lines: 1, .. }]), "{problems:?}");
+        let mut ids = fixture.ids();
+        ids.sort();
+        assert_eq!(ids, ["a", "b", "c"], "{from} to {to}");
+        assert!(!fixture.text().contains('\0') && fixture.text().starts_with(&whole));
+        fs::write(fixture.path(), &whole).unwrap();
+    }
+}
+
+#[test]
 fn a_whole_last_feature_without_newline_is_kept() {
     let mut fixture = Fixture::new();
     fs::write(fixture.path(), format!("{}\n{}", line("a"), line("b"))).unwrap();
