@@ -27,7 +27,7 @@ impl Asked {
         self.message.qos != QoS::AtMostOnce && !self.preview
     }
 
-    fn changes_state(&self) -> bool {
+    pub fn changes_state(&self) -> bool {
         ["add", "undo", "clear", "save", "unsave"].contains(&self.verb)
     }
 }

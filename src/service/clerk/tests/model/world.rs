@@ -304,10 +304,11 @@ impl World {
         format!(r#"{layer}{output},"prompts":[{prompts}]"#)
     }
 
-    /// A client asks again for what it has asked for; what came at most once is not known again.
+    /// A client asks again for what it has asked for; what came at most once and changes nothing is not known again.
     fn ask_again(&mut self) {
-        let known =
-            self.books.asked.iter().filter(|(_, asked)| asked.message.qos != crate::bus::QoS::AtMostOnce);
+        let is_known =
+            |asked: &Asked| asked.message.qos != crate::bus::QoS::AtMostOnce || asked.changes_state();
+        let known = self.books.asked.iter().filter(|(_, asked)| is_known(asked));
         let known: Vec<String> = known.map(|(id, _)| id.clone()).collect();
         if !known.is_empty() {
             let at = self.random.below(known.len() as u64) as usize;
