@@ -193,3 +193,22 @@ fn a_place_among_the_layers_is_given_back_by_what_came_to_nothing_and_with_the_l
     assert_eq!(code(&scene.served("fetch", "g", r#""layer":"ponds""#)), "UNKNOWN_LAYER");
     scene.service.stop();
 }
+
+#[test]
+fn a_request_with_an_id_is_done_once_whatever_quality_of_service_it_comes_with() {
+    use crate::bus::QoS::{AtLeastOnce, AtMostOnce};
+    let scene = scene_with(ServiceOptions::default());
+    let payload = format!(r#"{{"id":"s","layer":"ponds",{POINT}}}"#);
+    let answers = || {
+        let published = scene.broker.published();
+        published.iter().filter(|m| m.topic == "geosam/edge/response/c1/save").count()
+    };
+    for (before, qos) in [AtMostOnce, AtMostOnce, AtLeastOnce, AtMostOnce].into_iter().enumerate() {
+        let mut request = OutgoingMessage::new("geosam/edge/request/c1/save", payload.clone());
+        request.qos = qos;
+        scene.broker.publish(request);
+        scene.until("an answer to each", || answers() == before + 1);
+    }
+    assert_eq!(scene.served("fetch", "f", r#""layer":"ponds""#)["total"], 1);
+    scene.service.stop();
+}
