@@ -142,8 +142,27 @@ def main():
         write(state, "empty", [])
         before = out.read_bytes()
         export(COMMAND, state, "empty", "--output", out, refused="it is empty")
-        export(COMMAND, state, "ponds", "empty", "--append", "--output", out, refused="it is empty")
         assert out.read_bytes() == before
+        told = export(COMMAND, state, "ponds", "empty", "--append", "--output", out)
+        assert "layer empty is left out" in told, told
+        check(out)
+
+        # Rows keep their numbers, which GDAL calls fids; no other object gets one that was given.
+        def fids(features):
+            write(state, "ponds", features)
+            export(COMMAND, state, "ponds", "--append", "--output", out)
+            check(out)
+            fid, columns = pyogrio.raw.read(out, layer="ponds", return_fids=True)[1:4:2]
+            return {identity: number for identity, number in zip(columns[0], fid)}
+
+        objects = [sample(number) for number in range(12)]
+        first = fids(objects)
+        later = fids(objects[3:8])
+        assert later == {identity: first[identity] for identity in later} and len(later) == 5, (first, later)
+        last = fids(objects)
+        assert all(last[identity] == later.get(identity, last[identity]) for identity in last)
+        assert not {last[identity] for identity in last if identity not in later} & set(first.values())
+        print("numbers of rows outlive", len(first), "objects that came, went and came again")
     print(f"1 passed, 0 failed (GDAL {pyogrio.__gdal_version__}, SQLite {sqlite3.sqlite_version})")
 
 
