@@ -56,11 +56,7 @@ impl<C: BusClient> Clerk<C> {
             Admission::Volatile(job) => {
                 self.acknowledge(ack);
                 if job.is_durable() && self.deadlines.is_failing() {
-                    // Kept in memory until the card can be written it would be kept without bound.
-                    let text = "the state cannot be written: the card is full, or fails; try again later";
-                    let response = Response::error(job.id(), ErrorCode::CardError, text);
-                    self.answer_now(&job.reply, &response);
-                    self.tally.answered(false, Duration::ZERO);
+                    self.refuse_unwritable(&job);
                     return;
                 }
                 match self.queue.offer(job) {
@@ -72,6 +68,9 @@ impl<C: BusClient> Clerk<C> {
                     }
                     Err(job) => self.answer_now(&job.reply, &busy(&job)),
                 }
+            }
+            Admission::Durable(job, _) if ack.is_none() && self.deadlines.is_failing() => {
+                self.refuse_unwritable(&job);
             }
             Admission::Durable(_, entry) if self.is_staged(&entry) => {
                 // It came again before it could be made durable. When the first is, so is this.
@@ -92,6 +91,14 @@ impl<C: BusClient> Clerk<C> {
                 }
             }
         }
+    }
+
+    /// Refuses a request that no broker holds for us: kept in memory until the card can be written, such requests would be kept
+    /// without bound.
+    fn refuse_unwritable(&mut self, job: &Job) {
+        let text = "the state cannot be written: the card is full, or fails; try again later";
+        self.answer_now(&job.reply, &Response::error(job.id(), ErrorCode::CardError, text));
+        self.tally.answered(false, Duration::ZERO);
     }
 
     /// Somebody asks on a topic that is no request's, and there is none to answer on. Told at first, and then now and then.
