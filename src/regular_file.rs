@@ -1,5 +1,6 @@
-//! Opening files that others have put there: on cards, and in the state directory. Where a named pipe stands in the place of
-//! one, an ordinary open waits for somebody to write into it, for ever.
+//! Opening files of the state directory that others may have put there. Where a named pipe stands in the place of one, an
+//! ordinary open waits for somebody to write into it, for ever. (On a card that is a card that hangs, which the watchdog and
+//! the tests of it know.)
 
 use std::fs::{File, OpenOptions};
 use std::io;

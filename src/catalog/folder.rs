@@ -1,5 +1,6 @@
 //! An open feature folder: its chips, and the choice among them.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -17,7 +18,6 @@ use super::prompt::PromptGeometry;
 use super::{CatalogError, v1};
 use crate::Family;
 use crate::geo::Bounds;
-use crate::regular_file;
 
 /// An open feature folder. Its manifest is in memory; chips' files are looked at when they are used.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Folder {
             SourceKind::Manifest(path) => {
                 let io =
                     |source| CatalogError::Io { path: path.clone(), action: "open the manifest", source };
-                let manifest = read_manifest(regular_file::open(path).map_err(io)?, path)?;
+                let manifest = read_manifest(File::open(path).map_err(io)?, path)?;
                 let rasters = manifest.rasters;
                 (manifest.chips, manifest.checkpoint, manifest.family, manifest.crs, Vec::new(), rasters)
             }

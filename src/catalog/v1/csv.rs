@@ -5,7 +5,6 @@ use std::path::Path;
 use super::super::CatalogError;
 use crate::features::file_name_of;
 use crate::geo::Bounds;
-use crate::regular_file;
 
 /// One row of the index.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +83,7 @@ const MAX_ROWS: u64 = 1_000_000;
 pub(super) fn open_csv(
     path: &Path,
 ) -> Result<Option<(csv::Reader<std::fs::File>, CsvColumns)>, CatalogError> {
-    let file = regular_file::open(path).map_err(|source| CatalogError::Io {
+    let file = std::fs::File::open(path).map_err(|source| CatalogError::Io {
         path: path.to_owned(),
         action: "open the index",
         source,
