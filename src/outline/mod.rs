@@ -80,7 +80,7 @@ pub struct Outlines {
 /// right angles are right): `[[x per column, x per row], [y per column, y per row]]`.
 ///
 /// The outlines are valid, each and together, as the polygons are. One that has right angles has an IoU of
-/// [`RIGHT_ANGLES_IOU`] or more with its pixels, at most [`MOST_RINGS`] rings, and meets no other outline; else it is drawn as the rest of `shaping` says.
+/// [`RIGHT_ANGLES_IOU`] or more with its pixels, at most 32 rings, and meets no other outline; else it is drawn as the rest of `shaping` says.
 pub fn draw(
     polygons: &[&PixelRings],
     shaping: &Shaping,
