@@ -214,8 +214,7 @@ async fn run(mut identity: Identity, shared: &Shared, options: &BusOptions) {
 
 /// What to do where a connection without TLS ends before the broker has said a word.
 fn tls_doubt(options: &BusOptions, reason: &str) -> &'static str {
-    let is_plain = options.broker.to_string().starts_with("mqtt://");
-    match is_plain && (reason.contains("reset by peer") || reason.contains("closed")) {
+    match !options.broker.tls && (reason.contains("reset by peer") || reason.contains("closed")) {
         true => {
             "; if this port wants TLS, the address begins with mqtts://, and broker.ca names the authority"
         }

@@ -9,10 +9,10 @@ use super::filter::{check_response_topic, check_topic};
 use crate::ErrorCode;
 use crate::api::{NameError, check_folder_name, check_name};
 
-/// A faulty request's answer goes to the topic that mirrors its own, if that is not absurdly long.
-const MAX_MIRRORED_BYTES: usize = 1024;
 /// The level that no device may be named after.
 const FLEET: &str = "fleet";
+/// A faulty request's answer goes to the topic that mirrors its own, if that is not absurdly long.
+const MAX_MIRRORED_BYTES: usize = 1024;
 
 /// What a request asks for: the last level of its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -379,7 +379,8 @@ impl Topics {
     /// our right to publish must not be lent for other topics.
     ///
     /// `patterns` are prefixes that end at a level, with a slash behind it where only what is below may be used; `{root}`,
-    /// `{device}`, `{client}` and `{group}` stand for the request's own. Whatever they say, below our root only `response` levels are allowed.
+    /// `{device}`, `{client}` and `{group}` stand for the request's own. Whatever they say, below our root only `response`
+    /// levels are allowed.
     pub fn allows_response_topic(&self, topic: &str, address: &RequestAddress, patterns: &[String]) -> bool {
         if check_response_topic(topic).is_err() {
             return false;

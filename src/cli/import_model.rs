@@ -81,7 +81,7 @@ impl Args {
                 imported.info.source_file
             ));
         }
-        if !imported.takes_masks {
+        if !imported.info.takes_masks {
             note(
                 &"the checkpoint has no parameters for masks as prompts: answers of this model cannot be refined",
             );

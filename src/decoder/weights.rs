@@ -9,7 +9,7 @@ use ndarray::{Array1, Array2, ArrayD, CowArray, IxDyn};
 use super::chip::all_finite;
 use super::error::DecoderError;
 use crate::family::Family;
-use crate::models::{MASK_PROMPT, Parameter, parameters};
+use crate::models::{MASK_PROMPT, Parameter, mask_parameters, parameters};
 
 /// Channels of the image embedding and of every token.
 pub const CHANNELS: usize = 256;
@@ -36,11 +36,6 @@ pub trait WeightSource: Sync {
 /// The parameters that a family's decoder needs, of those that an import keeps ([`crate::models::parameters`]).
 fn needed(family: Family) -> impl Iterator<Item = Parameter> {
     parameters(family).into_iter().filter(|parameter| parameter.required)
-}
-
-/// The parameters that a prompt with a mask needs besides.
-fn for_masks(family: Family) -> impl Iterator<Item = Parameter> {
-    parameters(family).into_iter().filter(|parameter| parameter.name.starts_with(MASK_PROMPT))
 }
 
 /// The decoder's own tokens, in the order in which they stand before the prompt's.
@@ -115,7 +110,7 @@ impl Weights<'static> {
         let mut random = XorShift::new(seed);
         let mut tensors = HashMap::new();
         let mask_norms = [1, 4].map(|i| format!("{MASK_PROMPT}.{i}."));
-        for Parameter { name, shape, .. } in needed(family).chain(for_masks(family)) {
+        for Parameter { name, shape, .. } in needed(family).chain(mask_parameters(family)) {
             let is_norm = name.contains(".norm")
                 || name.contains("output_upscaling.1.")
                 || mask_norms.iter().any(|norm| name.starts_with(norm));
@@ -207,8 +202,8 @@ fn checked<'a>(
     family: Family,
     mut keep: impl FnMut(String, CowArray<'a, f32, IxDyn>),
 ) -> Result<(bool, u64), DecoderError> {
-    let takes_masks = for_masks(family).all(|parameter| source.tensor(&parameter.name).is_some());
-    let masks = for_masks(family).filter(|_| takes_masks);
+    let takes_masks = mask_parameters(family).all(|parameter| source.tensor(&parameter.name).is_some());
+    let masks = mask_parameters(family).filter(|_| takes_masks);
     let mut fingerprint = Fingerprint::new(family);
     for Parameter { name, shape, required } in needed(family).chain(masks) {
         let Some(tensor) = source.tensor(&name) else {

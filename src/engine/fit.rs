@@ -22,21 +22,17 @@ const SIMPLIFY: &str =
 /// The tolerance to try next.
 pub(super) struct Coarseness {
     options: OutputOptions,
-    limit: Option<usize>,
-    may_coarsen: bool,
     tolerance: Option<f64>,
     tried: bool,
 }
 
 impl Coarseness {
     pub fn new(options: &OutputOptions) -> Self {
-        Self {
-            options: *options,
-            limit: options.max_bytes,
-            may_coarsen: options.on_too_large == OnTooLarge::Simplify,
-            tolerance: asked_tolerance(options),
-            tried: false,
-        }
+        Self { options: *options, tolerance: asked_tolerance(options), tried: false }
+    }
+
+    fn may_coarsen(&self) -> bool {
+        self.options.on_too_large == OnTooLarge::Simplify
     }
 
     /// Tolerance to draw with; `None` draws pixel edges.
@@ -49,12 +45,12 @@ impl Coarseness {
     /// # Errors
     /// [`EngineError::TooLarge`] where nothing coarser is left to try, or wanted.
     pub fn fits(&mut self, bytes: impl FnOnce() -> usize) -> Result<bool, EngineError> {
-        let Some(limit) = self.limit else { return Ok(true) };
+        let Some(limit) = self.options.max_bytes else { return Ok(true) };
         let bytes = bytes();
         if bytes <= limit {
             return Ok(true);
         }
-        if !self.may_coarsen || self.tolerance.is_some_and(|tolerance| tolerance >= COARSEST) {
+        if !self.may_coarsen() || self.tolerance.is_some_and(|tolerance| tolerance >= COARSEST) {
             let coarsest = match self.tolerance {
                 Some(tolerance) if self.tried => format!(" (simplified by {tolerance} pixels)"),
                 _ => String::new(),
@@ -78,7 +74,7 @@ impl Coarseness {
             (false, true) => "; a larger min_area_m2, or largest_only, which leave small parts out",
             (false, false) => "; min_area_m2 or largest_only, which leave small parts out",
         };
-        let simplify = if self.may_coarsen { "" } else { SIMPLIFY };
+        let simplify = if self.may_coarsen() { "" } else { SIMPLIFY };
         format!("{holes}{parts}{simplify}")
     }
 }

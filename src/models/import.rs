@@ -15,7 +15,6 @@ use sha2::{Digest, Sha256};
 use super::checkpoint::{self, Recognised};
 use super::disk::{self, Description, Precision};
 use super::error::ModelsError;
-use super::parameters::{MASK_PROMPT, parameters};
 use super::store::{ModelInfo, ModelStore};
 use crate::api::check_name;
 use crate::features::bytes::le_bytes;
@@ -74,8 +73,6 @@ pub struct ImportedModel {
     /// Names of other models that say they come from a checkpoint of this name, with other weights. A folder of that
     /// checkpoint is not answered while there are any ([`ModelsError::Ambiguous`]).
     pub namesakes: Vec<String>,
-    /// Whether prompts may hold a mask: the checkpoint has all parameters for it.
-    pub takes_masks: bool,
 }
 
 /// Imports a checkpoint of Ultralytics or Meta, single precision.
@@ -162,10 +159,8 @@ pub fn import_checkpoint_with(
     let replaced = replaced.map(|there| ModelInfo::of(name.to_owned(), dir.clone(), there));
     let info = ModelInfo::of(name.to_owned(), dir, description);
     let namesakes = ModelStore::open(models).map_or_else(|_| Vec::new(), |store| store.namesakes(&info));
-    let masks = stored.iter().filter(|(parameter, _)| parameter.name.starts_with(MASK_PROMPT)).count();
-    let all = parameters(family).iter().filter(|parameter| parameter.name.starts_with(MASK_PROMPT)).count();
-    let (parameters, bytes, takes_masks) = (total, decoder.len(), masks == all);
-    Ok(ImportedModel { info, parameters, bytes, exact, replaced, namesakes, takes_masks })
+    let (parameters, bytes) = (total, decoder.len());
+    Ok(ImportedModel { info, parameters, bytes, exact, replaced, namesakes })
 }
 
 /// A checkpoint for a message.

@@ -21,7 +21,7 @@ mod tests;
 pub use disk::Precision;
 pub use error::ModelsError;
 pub use import::{ImportOptions, ImportProgress, ImportedModel, import_checkpoint, import_checkpoint_with};
-pub(crate) use parameters::{MASK_PROMPT, mlp_names};
+pub(crate) use parameters::{MASK_PROMPT, mask_parameters, mlp_names};
 pub use parameters::{Parameter, parameters};
 pub use store::{ModelInfo, ModelProblem, ModelStore};
 pub use weights::{DecoderWeights, load_weights};

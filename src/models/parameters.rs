@@ -32,6 +32,11 @@ const MASKS: usize = 4;
 /// 2, each with a norm, and one of kernel 1.
 pub(crate) const MASK_PROMPT: &str = "prompt_encoder.mask_downscaling";
 
+/// The parameters that a prompt with a mask needs besides; a model takes masks if it has all of them.
+pub(crate) fn mask_parameters(family: Family) -> impl Iterator<Item = Parameter> {
+    parameters(family).into_iter().filter(|parameter| parameter.name.starts_with(MASK_PROMPT))
+}
+
 /// All parameters of a family's decoder, in a fixed order.
 pub fn parameters(family: Family) -> Vec<Parameter> {
     let mut table = Table(Vec::with_capacity(140));

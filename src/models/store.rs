@@ -42,7 +42,7 @@ impl ModelInfo {
     pub(super) fn of(name: String, dir: PathBuf, description: Description) -> Self {
         Self {
             name,
-            takes_masks: weights::names_mask_parameters(&dir.join(disk::DECODER)),
+            takes_masks: weights::names_mask_parameters(description.family, &dir.join(disk::DECODER)),
             dir,
             family: description.family,
             grid: description.grid,

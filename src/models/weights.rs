@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::de::IgnoredAny;
 
 use super::error::ModelsError;
-use super::parameters::{MASK_PROMPT, parameters};
+use super::parameters::{mask_parameters, parameters};
 use super::store::ModelInfo;
 use crate::family::Family;
 use crate::features::CardFile;
@@ -162,10 +162,10 @@ pub fn load_weights(info: &ModelInfo) -> Result<DecoderWeights, ModelsError> {
     DecoderWeights::new(info.family, bytes, &path)
 }
 
-/// Whether a `decoder.safetensors` names the parameters of mask prompts, by its header alone. One that cannot be read names
+/// Whether a `decoder.safetensors` names all parameters of mask prompts, by its header alone. One that cannot be read names
 /// nothing here; who loads it says why.
-pub(super) fn names_mask_parameters(path: &Path) -> bool {
-    header(path).is_some_and(|names| names.keys().any(|name| name.starts_with(MASK_PROMPT)))
+pub(super) fn names_mask_parameters(family: Family, path: &Path) -> bool {
+    header(path).is_some_and(|names| mask_parameters(family).all(|p| names.contains_key(&p.name)))
 }
 
 /// The members of the header: a JSON object behind its length

@@ -80,7 +80,8 @@ pub struct Outlines {
 /// right angles are right): `[[x per column, x per row], [y per column, y per row]]`.
 ///
 /// The outlines are valid, each and together, as the polygons are. One that has right angles has an IoU of
-/// [`RIGHT_ANGLES_IOU`] or more with its pixels, at most 32 rings, and meets no other outline; else it is drawn as the rest of `shaping` says.
+/// [`RIGHT_ANGLES_IOU`] or more with its pixels, at most 32 rings, and meets no other outline; else it is drawn as the rest
+/// of `shaping` says.
 pub fn draw(
     polygons: &[&PixelRings],
     shaping: &Shaping,
@@ -100,11 +101,8 @@ pub fn draw(
             let found = right_angles::right_angles(rings, frame(center, reach), jog, grid)?;
             (fit::iou(plain, &found) >= RIGHT_ANGLES_IOU).then_some(found)
         });
-        let straightened: Vec<_> = straightened.collect();
-        match straightened.iter().all(Option::is_none) {
-            true => straightened,
-            false => apart(straightened, &ordinary, &canonical.polygons, grid),
-        }
+        let straightened = straightened.collect();
+        apart(straightened, &ordinary, &canonical.polygons, grid)
     } else {
         vec![None; ordinary.len()]
     };
@@ -148,6 +146,9 @@ fn apart(
     polygons: &[PixelRings],
     grid: PartGrid,
 ) -> Vec<Option<PixelRings>> {
+    if straight.iter().all(Option::is_none) {
+        return straight;
+    }
     let owners: Vec<usize> =
         ordinary.iter().enumerate().flat_map(|(owner, rings)| vec![owner; rings.ring_count()]).collect();
     let begun = smooth::middles_of(polygons, grid);
