@@ -8,6 +8,7 @@ import asyncio
 import configparser
 import contextlib
 import datetime
+import functools
 import json
 import logging
 import pathlib
@@ -19,23 +20,20 @@ import threading
 import time
 
 import pytak
+import tak
 from lxml import etree
+from tak import free_port, is_drawn, lasts, listens
 
 COMMAND = pathlib.Path(sys.argv[1]).resolve()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TAKY = pathlib.Path(sys.executable).with_name("taky")
 GROUP = "239.2.3.1"
 PATIENCE = 40
+until = functools.partial(tak.until, patience=PATIENCE)
 # PyTAK tells each event, and when its server goes, as this script has it do.
 logging.disable(logging.CRITICAL)
 threading.excepthook = lambda failed: None
 POND, BUILDING = [9.17211953, 47.65281208], [9.16840263, 47.6543877]
-
-
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -47,19 +45,6 @@ def running(*words, log):
     finally:
         process.terminate()
         process.wait(10)
-
-
-def until(what, holds):
-    begin = time.monotonic()
-    while not (found := holds()):
-        assert time.monotonic() - begin < PATIENCE, what
-        time.sleep(0.05)
-    return found
-
-
-def listens(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Ears(pytak.QueueWorker):
@@ -137,20 +122,6 @@ def ask(port, verb, **request):
     return answer
 
 
-def lasts(event):
-    begin, end = (datetime.datetime.fromisoformat(event.get(name).replace("Z", "+00:00")) for name in ["time", "stale"])
-    return (end - begin).total_seconds()
-
-
-def check_shape(event, feature):
-    """The outline is what was saved."""
-    rings = feature["geometry"]["coordinates"]
-    assert feature["geometry"]["type"] == "Polygon", "one part"
-    links = [link.get("point").split(",") for link in event.findall("detail/link")]
-    assert [[float(lon), float(lat)] for lat, lon in links] == rings[0]
-    assert event.find("detail/contact").get("callsign") == feature["id"]
-
-
 def main():
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -195,7 +166,7 @@ def main():
         saved = time.monotonic()
         took = {}
         for name, looker in lookers.items():
-            check_shape(looker.shape(pond["id"]), pond["feature"])
+            is_drawn(looker.shape(pond["id"]), pond["feature"])
             took[name] = next(at for at, event in looker.heard if event.get("uid") == pond["id"]) - saved
             presence = looker.of("geosam-edge-board-7")[0]
             assert presence.find("detail/contact").get("callsign") == "Träger <7>", etree.tostring(presence)
@@ -204,9 +175,9 @@ def main():
 
         # Who comes later sees it too.
         late = Looker(f"tcp://localhost:{plain}")
-        check_shape(late.shape(pond["id"]), pond["feature"])
+        is_drawn(late.shape(pond["id"]), pond["feature"])
         late = Looker(f"mqtt+ro://localhost:{broker}/geosam/board-7/cot/+")
-        check_shape(late.shape(pond["id"]), pond["feature"])
+        is_drawn(late.shape(pond["id"]), pond["feature"])
 
         # A server that has forgotten all is told all.
         first.close()
@@ -214,12 +185,12 @@ def main():
         first.enter_context(taky(folder / "plain", plain))
         until("taky again", lambda: listens(plain))
         looker = Looker(f"tcp://localhost:{plain}")
-        check_shape(looker.shape(pond["id"]), pond["feature"])
+        is_drawn(looker.shape(pond["id"]), pond["feature"])
         lookers["tcp"] = looker
 
         building = ask(broker, "save", id="2", layer="buildings", points=[BUILDING])["saved"]
         for looker in lookers.values():
-            check_shape(looker.shape(building["id"]), building["feature"])
+            is_drawn(looker.shape(building["id"]), building["feature"])
         ask(broker, "update", id="3", layer="buildings", ids=[building["id"]], to_layer="houses")
         for looker in lookers.values():
             until("in its new layer", lambda l=looker: l.of(building["id"])[-1].findtext("detail/remarks").startswith("layer houses"))
@@ -232,7 +203,7 @@ def main():
         properties = feature["properties"]
         assert [properties[f"tak_{name}"] for name in ["uid", "callsign", "type"]] == ["set-by-hand", "Teich ü", "a-u-G"]
         for looker in lookers.values():
-            check_shape(looker.shape(feature["id"]), feature)
+            is_drawn(looker.shape(feature["id"]), feature)
 
         ask(broker, "delete", id="4", layer="ponds", ids=[pond["id"]])
         for looker in lookers.values():
@@ -241,7 +212,7 @@ def main():
         for url, more in [(f"tcp://localhost:{plain}", {}), (f"tls://localhost:{secret}", tls),
                           (f"mqtt+ro://localhost:{broker}/geosam/board-7/cot/+", {})]:
             late = Looker(url, **more)
-            check_shape(late.shape(building["id"]), building["feature"])
+            is_drawn(late.shape(building["id"]), building["feature"])
             time.sleep(1)
             assert not late.of(pond["id"]), f"a deleted object is given to who comes later, at {url}"
 

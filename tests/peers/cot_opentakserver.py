@@ -15,6 +15,7 @@ import base64
 import configparser
 import contextlib
 import datetime
+import functools
 import json
 import logging
 import os
@@ -33,6 +34,9 @@ import traceback
 import urllib.request
 import xml.etree.ElementTree
 
+import tak
+from tak import free_port, is_drawn, lasts, listens
+
 COMMAND = pathlib.Path(sys.argv[1]).resolve()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGES = ["opentakserver==1.7.14", "pytak==7.6.1"]
@@ -40,15 +44,10 @@ DATABASE = pathlib.Path("/usr/lib/postgresql/15/bin")
 INTERVAL = 10
 # Seconds. Much on a busy machine, where RabbitMQ alone may take minutes to begin.
 PATIENCE = 900
+until = functools.partial(tak.until, patience=PATIENCE)
 POND, FIELD = [9.17211953, 47.65281208], [9.16840263, 47.6543877]
 OTHER_POND, WOOD = [9.1667325, 47.65265808], [9.1626812, 47.6538156]
 OWN = ("geosam-edge-board-7", "Träger 7")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -65,19 +64,6 @@ def running(*words, log, **more):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def until(what, holds, seconds=PATIENCE):
-    begin = time.monotonic()
-    while not (found := holds()):
-        assert time.monotonic() - begin < seconds, what
-        time.sleep(0.05)
-    return found
-
-
-def listens(port, host="127.0.0.1"):
-    with socket.socket() as probe:
-        return probe.connect_ex((host, port)) == 0
 
 
 def rabbitmq(folder):
@@ -326,20 +312,6 @@ class Board:
 
     def save(self, layer, place, **more):
         return self.ask("save", layer=layer, points=[place], **more)["saved"]["feature"]
-
-
-def is_drawn(event, feature):
-    """Every vertex is there, in the order that was saved, under the object's id. Gives their number."""
-    assert feature["geometry"]["type"] == "Polygon", "one part"
-    links = [link.get("point").split(",") for link in event.findall("detail/link")]
-    assert [[float(lon), float(lat)] for lat, lon in links] == feature["geometry"]["coordinates"][0]
-    assert event.find("detail/contact").get("callsign") == feature["id"]
-    return len(links)
-
-
-def lasts(event):
-    begin, end = (datetime.datetime.fromisoformat(event.get(name).replace("Z", "+00:00")) for name in ["time", "stale"])
-    return (end - begin).total_seconds()
 
 
 def checks(server, board, folder):
