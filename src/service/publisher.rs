@@ -5,6 +5,7 @@
 //! What the service tells of itself (retained) goes the same way, before the outbox, and is held by nobody else: it is
 //! told anew on each connection.
 
+mod clock;
 mod outcome;
 mod passing;
 mod probe;
@@ -19,6 +20,7 @@ use crate::bus::{
     BrokerSession, BusClient, BusError, OutgoingMessage, Properties, Protocol, PublishToken, QoS,
 };
 use crate::store::{OutboxEntry, OutboxMessage, Store, StoreError};
+pub(super) use clock::Clock;
 use outcome::DEFERRAL;
 pub(super) use probe::Echoes;
 use probe::Prober;
@@ -73,6 +75,7 @@ struct Deferral {
 /// The state of delivery on one connection.
 pub(super) struct Publisher<C> {
     client: C,
+    clock: Clock,
     connected: bool,
     /// When the present or last connection began.
     connected_at: Instant,
@@ -129,6 +132,7 @@ impl<C: BusClient> Publisher<C> {
     pub fn new(client: C, ping_topic: String, run: String) -> Self {
         Self {
             client,
+            clock: Clock::default(),
             connected: false,
             connected_at: Instant::now(),
             session: BrokerSession::default(),
@@ -199,6 +203,12 @@ impl<C: BusClient> Publisher<C> {
         }
     }
 
+    /// From now on time is what this clock says.
+    #[cfg(test)]
+    pub fn use_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
     /// What it waits for, for messages of tests that wait in vain.
     #[cfg(test)]
     pub fn told(&self) -> String {
@@ -226,7 +236,7 @@ impl<C: BusClient> Publisher<C> {
     pub fn pump(&mut self, store: &Store) -> Result<Vec<Undelivered>, StoreError> {
         let mut undelivered = self.doomed(store)?;
         self.pump_passing(&mut undelivered);
-        let now = Instant::now();
+        let now = self.clock.now();
         let shown = self.prober.look(now);
         self.note(shown);
         let released = self.prober.take_released();

@@ -14,6 +14,9 @@ use super::verbs::Slice;
 use crate::ErrorCode;
 use crate::api::Response;
 
+/// A request that takes longer than this at a stretch is told in the log: others have waited for it.
+const SLOW: Duration = Duration::from_secs(2);
+
 /// Works until the queue says stop or the clerk is gone.
 pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk: &Sender<Input>) {
     loop {
@@ -56,7 +59,11 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
                 let _running = context.attempts.begin(job.seq);
                 let start = Instant::now();
                 let performed = perform(context, &job);
-                queue.worked(&job, start.elapsed());
+                let worked = start.elapsed();
+                queue.worked(&job, worked);
+                if worked >= SLOW {
+                    tell_slow(&job, worked);
+                }
                 (job, performed)
             }
         };
@@ -80,6 +87,16 @@ fn perform(context: &Context, job: &Job) -> Performed {
     // Locks inside are recovered where they are taken; nothing else outlives the call half changed.
     let run = std::panic::catch_unwind(AssertUnwindSafe(|| context.perform(job)));
     run.unwrap_or_else(|_| failed_inside(job))
+}
+
+fn tell_slow(job: &Job, worked: Duration) {
+    tracing::info!(
+        client = job.address.client,
+        verb = %job.address.verb,
+        id = job.id().map(tracing::field::display),
+        ms = worked.as_millis() as u64,
+        "a request held the decoder for long; its answer has the times of its parts, if it is a mask"
+    );
 }
 
 fn failed_inside(job: &Job) -> Performed {

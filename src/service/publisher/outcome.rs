@@ -23,11 +23,12 @@ impl<C: BusClient> Publisher<C> {
     pub fn connected(&mut self, session: BrokerSession) {
         self.connected = true;
         self.cursor = 0;
+        let now = self.clock.now();
         for deferral in self.deferred.values_mut() {
-            deferral.until = Instant::now();
+            deferral.until = now;
         }
         self.canary_at = None;
-        self.connected_at = Instant::now();
+        self.connected_at = now;
         self.prober.connected(self.connected_at);
         self.packets.connected(&session);
         self.session = session;
@@ -104,7 +105,7 @@ impl<C: BusClient> Publisher<C> {
             Item::Probe => {
                 let shown = match outcome {
                     PublishOutcome::Accepted => {
-                        self.prober.acknowledged(Instant::now());
+                        self.prober.acknowledged(self.clock.now());
                         Shown::Nothing
                     }
                     PublishOutcome::Deferred { reason } | PublishOutcome::Refused { reason } => {
@@ -140,7 +141,7 @@ impl<C: BusClient> Publisher<C> {
 
     /// The broker cannot take a message now; the others go on.
     fn put_off(&mut self, seq: u64, reason: &str) {
-        let until = Instant::now() + DEFERRAL;
+        let until = self.clock.now() + DEFERRAL;
         let accepted = self.tally.accepted;
         let deferral = self.deferred.entry(seq).or_insert(Deferral { until, times: 0, accepted });
         (deferral.until, deferral.times) = (until, deferral.times + 1);

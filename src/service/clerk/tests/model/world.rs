@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -25,6 +25,7 @@ use crate::service::folders::FolderView;
 use crate::service::job::Job;
 use crate::service::office::furnish;
 use crate::service::performed::Performed;
+use crate::service::publisher::Clock;
 use crate::service::queue::{RequestQueue, Turn};
 use crate::service::verbs::Slice;
 use crate::service::watcher::Watcher;
@@ -179,6 +180,8 @@ impl World {
         let _ = office.context.memo.set(Arc::clone(&equipment.memo));
         let view = office.context.served.replace(equipment.view.clone());
         let mut clerk = office.clerk;
+        // Each life is short, however long this machine takes for it.
+        clerk.publisher.use_clock(Clock::Stopped(Instant::now()));
         clerk.take(Input::Looked { view, news: Vec::new(), models: false });
         let (context, queue, inputs) = (office.context, office.queue, office.inputs);
         self.up = Some(Up { clerk, context, queue, inputs, at_work: Vec::new() });
