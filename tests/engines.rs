@@ -14,6 +14,7 @@ use serde_json::Value;
 use service::{Board, Ears, POINT, SMALL, code};
 
 /// A broker, a board with an engine, and ears that hear both; nothing where there is no mosquitto.
+#[cfg(feature = "tensorrt")]
 fn scene(settings: &str) -> Option<(Mosquitto, Board, Ears)> {
     let broker = Mosquitto::start(Setup::default())?;
     let mut board =
@@ -33,6 +34,7 @@ fn event(ears: &mut Ears, kind: &str) -> String {
 }
 
 /// Waits until `info` names this engine.
+#[cfg(feature = "tensorrt")]
 fn in_use(ears: &mut Ears, engine: &str) {
     ears.wait(engine, |m| m.topic == "geosam/b1/info" && m.json()["engine"] == engine);
 }

@@ -64,6 +64,7 @@ pub const KEYS: &[Key] = &[
     key("offset", &["fetch"]),
     key("limit", &["fetch"]),
     key("everything", &["everything"]),
+    key("chip", &["everything"]),
     key("request_id", &["cancel"]),
 ];
 

@@ -128,12 +128,22 @@ pub(super) fn request_from(
         offset: whole_number(&object, "offset")?,
         limit: whole_number(&object, "limit")?,
         everything: given(&object, "everything").map(everything_from).transpose()?,
+        chip: chip_from(&object)?,
         ids: ids_from(&object)?,
         to_layer: name(&object, "to_layer")?,
         client: name(&object, "client")?,
         since: instant(&object, "since")?,
         until: instant(&object, "until")?,
     })
+}
+
+/// The id of a chip, as its manifest has it.
+fn chip_from(object: &Map<String, Value>) -> Parsed<Option<String>> {
+    match given(object, "chip") {
+        None => Ok(None),
+        Some(Value::String(id)) if (1..=LONGEST_ECHO).contains(&id.len()) => Ok(Some(id.clone())),
+        Some(other) => Err(wrong_type("", "chip", other, "the id of a chip, a string of 1 to 256 bytes")),
+    }
 }
 
 /// The answer whose mask a request starts from.

@@ -279,6 +279,9 @@ pub struct Request {
     /// Points and filters, for `everything`.
     #[serde(default)]
     pub everything: Option<EverythingOptions>,
+    /// The one chip whose masks are asked for, for `everything`.
+    #[serde(default)]
+    pub chip: Option<String>,
     /// Saved objects, for `update`, `delete`, `fetch`; none where the request names none.
     pub ids: Vec<String>,
     /// Layer to move objects to, for `update`.

@@ -132,8 +132,8 @@ pub enum AddressFault {
         /// The level, cut for display.
         verb: String,
     },
-    /// The verb needs a session or a layer, which a group of boards does not have.
-    #[error("{verb} cannot be sent to a group of boards; only segment can")]
+    /// It needs a session or a layer, which a group of boards does not have. Of `everything` the request tells.
+    #[error("{verb} cannot be sent to a group of boards; segment can, and everything for one \"chip\"")]
     NotForFleet {
         /// The verb.
         verb: Verb,
@@ -348,7 +348,7 @@ impl Topics {
         let fault = match (check_name(client), verb, &scope) {
             (Err(problem), _, _) => AddressFault::BadClient(problem),
             (Ok(()), None, _) => AddressFault::UnknownVerb { verb: level.chars().take(64).collect() },
-            (Ok(()), Some(verb), Scope::Fleet(_)) if verb != Verb::Segment => {
+            (Ok(()), Some(verb), Scope::Fleet(_)) if !matches!(verb, Verb::Segment | Verb::Everything) => {
                 AddressFault::NotForFleet { verb }
             }
             (Ok(()), Some(verb), _) => {

@@ -33,6 +33,9 @@ pub enum CliError {
     /// The way of a prompt.
     #[error("{code}: {0}", code = .0.code())]
     Engine(#[from] crate::engine::EngineError),
+    /// A group of boards.
+    #[error(transparent)]
+    Fleet(#[from] super::everything::FleetError),
     /// `RUST_LOG` is no filter.
     #[error("RUST_LOG is \"{filter}\", which is no log filter: {problem}")]
     Log {

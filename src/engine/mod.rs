@@ -29,7 +29,7 @@ pub use answer::MaskObject;
 pub use choice::EngineChoice;
 pub use decoders::Decoders;
 pub use error::EngineError;
-pub use everything::{FoundObject, Step, Survey};
+pub use everything::{Candidate, FoundObject, Step, Survey};
 pub use folder::ServedFolder;
 pub use locate::chip_of;
 pub use refine::{LowResMask, MaskInput};

@@ -40,6 +40,16 @@ pub enum MaskError {
         /// Values handed over.
         found: usize,
     },
+    /// Run-length counts are those of another mask.
+    #[error("the counts of {counted} pixels are not those of a mask of {height} x {width}")]
+    Counts {
+        /// Rows of the mask.
+        height: usize,
+        /// Columns of the mask.
+        width: usize,
+        /// The sum of the counts.
+        counted: u64,
+    },
     /// The PNG could not be written.
     #[error("cannot write the mask as PNG: {0}")]
     Png(#[from] png::EncodingError),
@@ -53,7 +63,7 @@ impl MaskError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::TooLarge { .. } | Self::EmptyShape { .. } => ErrorCode::ChipUnreadable,
-            Self::Ragged { .. } | Self::Png(_) | Self::Npy(_) => ErrorCode::Internal,
+            Self::Ragged { .. } | Self::Counts { .. } | Self::Png(_) | Self::Npy(_) => ErrorCode::Internal,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! Coordinate reference systems, affine grids and GeoJSON live in `geo`; the decoder that makes the
 //! logits lives in `decoder`.
 
+mod coco;
 mod connected;
 mod error;
 mod grid;

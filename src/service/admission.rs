@@ -10,7 +10,7 @@ use crate::api::{
     CrsChoice, Limits, Multimask, PromptItem, Request, RequestError, RequestId, Response, check_keys,
     parse_request_with,
 };
-use crate::bus::{Inbound, IncomingMessage, QoS, RequestAddress, Topics, Verb};
+use crate::bus::{AddressFault, Inbound, IncomingMessage, QoS, RequestAddress, Scope, Topics, Verb};
 use crate::store::{InboxEntry, RequestKey};
 
 /// The longest correlation data of a request, in bytes: an answer that carries them back must fit into any packet.
@@ -176,6 +176,10 @@ impl IntakeRules {
             let text = "everything takes long, and survives a restart: send it with QoS 1";
             return refuse(id, ErrorCode::BadRequest, text.to_owned());
         }
+        if address.verb == Verb::Everything && address.scope != Scope::Device && request.chip.is_none() {
+            let fault = AddressFault::NotForFleet { verb: address.verb };
+            return refuse(id, fault.code(), fault.to_string());
+        }
         if let Err(text) = check_for_verb(address.verb, &request) {
             return refuse(id, ErrorCode::BadRequest, text);
         }
@@ -187,7 +191,8 @@ impl IntakeRules {
             return Admission::Cancel(Box::new(Cancellation { client, reply, id, request_id }));
         }
         // What has an id and changes something is not done twice, however it came.
-        let is_known_again = id.is_some() && address.verb.changes_state();
+        let changes_state = changes_state(address.verb, &request);
+        let is_known_again = id.is_some() && changes_state;
         let durable = (message.qos != QoS::AtMostOnce || is_known_again) && !request.preview;
         let (bytes, received) = (message.payload.len(), now);
         let mut job = Job {
@@ -218,7 +223,7 @@ impl IntakeRules {
             qos: 1,
             received_at: wall_clock_ms(),
             key: job.key,
-            changes_state: job.address.verb.changes_state(),
+            changes_state,
             payload: message.payload,
         };
         Admission::Durable(Box::new(job), Box::new(entry))
@@ -268,7 +273,7 @@ fn check_properties(message: &IncomingMessage) -> Result<(), String> {
 /// What a verb needs beyond a well-formed request, and what it does not take.
 fn check_for_verb(verb: Verb, request: &Request) -> Result<(), String> {
     check_keys(verb.as_str(), &request.said).map_err(|error| error.to_string())?;
-    if verb.changes_state() && request.id().is_none() {
+    if changes_state(verb, request) && request.id().is_none() {
         return Err(format!("{verb} needs an \"id\", so that a request that comes twice is done once"));
     }
     let has_prompts = request.batch.is_some() || !request.item.prompt.is_empty();
@@ -284,6 +289,9 @@ fn check_for_verb(verb: Verb, request: &Request) -> Result<(), String> {
         verb,
         Verb::Save | Verb::Unsave | Verb::Update | Verb::Delete | Verb::Fetch | Verb::Everything
     );
+    if request.chip.is_some() {
+        return check_of_chip(request);
+    }
     if of_layers && request.layer.is_none() {
         return Err(format!("{verb} needs a \"layer\""));
     }
@@ -304,6 +312,24 @@ fn check_for_verb(verb: Verb, request: &Request) -> Result<(), String> {
         check_save(request, has_prompts)?;
     }
     Ok(())
+}
+
+/// What does not go with the masks of one chip, which are answered and not saved.
+fn check_of_chip(request: &Request) -> Result<(), String> {
+    match ["layer", "properties"].into_iter().find(|key| request.said.has(key)) {
+        Some(key) => Err(format!(
+            "\"{key}\" does not go with \"chip\": the masks of one chip are answered, and not saved"
+        )),
+        None if request.id().is_none() => {
+            Err("everything of a chip needs an \"id\", by which its answer is known".to_owned())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a request changes a session or a layer.
+pub(super) const fn changes_state(verb: Verb, request: &Request) -> bool {
+    verb.changes_state() && request.chip.is_none()
 }
 
 /// What does not go with a `save`, though the key as such does.

@@ -264,7 +264,7 @@ impl<C: BusClient> Clerk<C> {
                 key,
                 payload: Arc::clone(&performed.answer),
                 client: job.address.client.clone(),
-                changes_state: job.address.verb.changes_state(),
+                changes_state: job.changes_state(),
             }),
             layers: performed.layers.clone(),
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::admission::changes_state;
 use crate::api::{Request, RequestId};
 use crate::bus::{RequestAddress, Scope, Topics, Verb};
 use crate::store::{Class, InboxEntry, OutboxMessage, RequestKey};
@@ -78,7 +79,12 @@ impl Job {
 
     /// Whether what comes of it is to be made durable.
     pub const fn is_durable(&self) -> bool {
-        self.seq.is_some() || self.address.verb.changes_state()
+        self.seq.is_some() || self.changes_state()
+    }
+
+    /// Whether it changes a session or a layer.
+    pub const fn changes_state(&self) -> bool {
+        changes_state(self.address.verb, &self.request)
     }
 
     /// Whether a newer one of the same client makes it worthless.

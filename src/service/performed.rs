@@ -71,7 +71,7 @@ impl Performed {
 
     /// The answer to a request that its client has taken back.
     pub fn cancelled(job: &Job) -> Self {
-        let text = match job.is_background() {
+        let text = match job.is_background() && job.changes_state() {
             true => "the request was taken back by its client; what it has found is in the layer",
             false => "the request was taken back by its client",
         };

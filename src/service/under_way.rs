@@ -1,6 +1,6 @@
 //! Requests that are worked on piece by piece and are under way: what is in memory of them between their turns, and
 //! whether their clients have taken them back. What of a search must outlast a restart is in the store, as rows of its
-//! request; a batch changes nothing before its end, and begins anew after a restart.
+//! request; a batch, and the search of one chip, change nothing before their end, and begin anew after a restart.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,8 @@ use crate::engine::Survey;
 pub(super) enum Work {
     Survey(Run),
     Batch(Box<Batch>),
+    /// One chip of a search.
+    Chip(Box<Survey>),
 }
 
 /// A search between two steps.

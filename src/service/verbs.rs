@@ -3,6 +3,7 @@
 
 mod batch;
 mod changing;
+mod chip;
 mod everything;
 mod pieces;
 mod prompting;

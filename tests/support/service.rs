@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 #[path = "program.rs"]
-mod program;
+pub mod program;
 
 use std::collections::HashMap;
 use std::io::Write as _;

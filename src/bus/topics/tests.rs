@@ -87,7 +87,11 @@ fn a_topic_with_missing_or_excess_levels_is_counted() {
 }
 
 #[test]
-fn a_group_takes_segment_only() {
+fn a_group_takes_segment_and_everything_only() {
+    for verb in [Verb::Segment, Verb::Everything] {
+        let parsed = topics().parse(&format!("geosam/fleet/valley/request/pad/{verb}"));
+        assert_eq!(parsed, Inbound::Request(address(Scope::Fleet("valley".to_owned()), "pad", verb)));
+    }
     let parsed = topics().parse("geosam/fleet/valley/request/pad/save");
     let reply_to = Some("geosam/fleet/valley/response/pad/save".to_owned());
     assert_eq!(parsed, Inbound::Faulty { fault: AddressFault::NotForFleet { verb: Verb::Save }, reply_to });

@@ -6,10 +6,11 @@ use ndarray::{ArrayView2, s};
 use crate::mask::{MaskRuns, letterbox_gain};
 
 /// A mask that passed the filters.
-#[derive(Debug, Clone)]
-pub(super) struct Candidate {
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
     /// Predicted IoU.
     pub score: f32,
+    /// The stability score.
     pub stability: f32,
     /// In the chip's shape.
     pub runs: MaskRuns,

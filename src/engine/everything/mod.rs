@@ -27,7 +27,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use self::candidates::{Candidate, suppress};
+use self::candidates::suppress;
 use self::plan::Plan;
 use self::sheet::{Piece, Sheet};
 use super::answer::Writer;
@@ -39,6 +39,7 @@ use crate::api::{EverythingOptions, LegacyCrs, OutputOptions, PromptItem};
 use crate::catalog::CatalogError;
 use crate::geo::{Bounds, ToldUnit};
 
+pub use candidates::Candidate;
 pub use found::FoundObject;
 
 /// Points that are asked before somebody else may have the decoder.
@@ -112,11 +113,32 @@ impl Survey {
         self.sheet.bytes() + candidates.map(|candidate| candidate.runs.bytes()).sum::<usize>()
     }
 
-    fn skip(&mut self, window: &Window, error: &EngineError) {
+    /// The id of the chip in a place of the order in which they are asked, and the shape of its masks, height and width.
+    pub fn chip(&self, place: usize) -> Option<(&str, (usize, usize))> {
+        let chip = self.folder.chip(self.plan.window(place)?.chip).ok()?;
+        Some((chip.id, chip.shape))
+    }
+
+    /// Turns to the chip of this id, which is asked next; `None` where none is to be asked. What that chip answers stands by
+    /// itself: [`Engine::advance`] would miss those before it.
+    pub fn turn_to(&mut self, chip_id: &str) -> Option<()> {
+        let place =
+            (0..self.plan.len()).find(|&place| self.chip(place).is_some_and(|(id, _)| id == chip_id))?;
+        (self.place, self.work) = (place, None);
+        Some(())
+    }
+
+    /// How many points are asked on the chip in a place.
+    pub fn points_of(&self, place: usize) -> usize {
+        self.plan.points(&self.folder.folder, place, self.options.points_per_side).len()
+    }
+
+    /// The next chip cannot be asked; it is passed over with the next step.
+    pub fn skip(&mut self, problem: &dyn std::fmt::Display) {
         self.skipped_count += 1;
         if self.skipped.len() < MOST_SKIPPED {
-            let id = self.folder.chip(window.chip).map_or("", |chip| chip.id);
-            self.skipped.push((id.to_owned(), error.to_string()));
+            let id = self.chip(self.place).map_or("", |(id, _)| id).to_owned();
+            self.skipped.push((id, problem.to_string()));
         }
     }
 }
@@ -181,30 +203,45 @@ impl Engine {
     /// # Errors
     /// What lies in the card, the model or the decoder. The step may be tried again.
     pub fn advance(&self, survey: &mut Survey, pause: &dyn Fn() -> bool) -> Result<Step, EngineError> {
-        let Some(window) = survey.plan.window(survey.place) else { return Ok(Step::Done) };
-        let place = survey.place;
-        let mut work = match survey.work.take() {
-            Some(work) => work,
-            None => {
-                // Of a step that failed near its end.
-                survey.sheet.forget(place);
-                let per_side = survey.options.points_per_side;
-                let points = survey.plan.points(&survey.folder.folder, place, per_side);
-                Work { window, points, asked: 0, candidates: Vec::new() }
+        if survey.plan.window(survey.place).is_none() {
+            return Ok(Step::Done);
+        }
+        match self.ask_chip(survey, pause) {
+            Ok(None) => Ok(Step::Paused),
+            Ok(Some(candidates)) => self.advance_with(survey, candidates),
+            Err(error) if is_of_the_chip(&error) => {
+                survey.skip(&error);
+                self.advance_with(survey, Vec::new())
             }
-        };
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The masks of the next chip that pass the filters, without duplicates; `None` where `pause` said that somebody else wants
+    /// the decoder.
+    ///
+    /// # Errors
+    /// As [`Engine::advance`], and what lies in the chip's file.
+    pub fn ask_chip(
+        &self,
+        survey: &mut Survey,
+        pause: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Candidate>>, EngineError> {
+        let Some(window) = survey.plan.window(survey.place) else { return Ok(Some(Vec::new())) };
+        let mut work = survey.work.take().unwrap_or_else(|| {
+            let per_side = survey.options.points_per_side;
+            let points = survey.plan.points(&survey.folder.folder, survey.place, per_side);
+            Work { window, points, asked: 0, candidates: Vec::new() }
+        });
         while work.asked < work.points.len() {
             let end = (work.asked + BATCH).min(work.points.len());
             let batch = work.points.get(work.asked..end).unwrap_or_default();
             match self.ask_points(survey, &work.window, batch) {
                 Ok(found) => work.candidates.extend(found),
-                Err(error) if is_of_the_chip(&error) => {
-                    survey.skip(&work.window, &error);
-                    work.candidates.clear();
-                    break;
-                }
                 Err(error) => {
-                    survey.work = Some(work);
+                    if !is_of_the_chip(&error) {
+                        survey.work = Some(work);
+                    }
                     return Err(error);
                 }
             }
@@ -212,11 +249,23 @@ impl Engine {
             thin(&mut work.candidates, survey.options.nms_thresh);
             if end < work.points.len() && pause() {
                 survey.work = Some(work);
-                return Ok(Step::Paused);
+                return Ok(None);
             }
         }
-        for candidate in suppress(work.candidates, survey.options.nms_thresh) {
-            let Candidate { score, stability, runs } = candidate;
+        Ok(Some(suppress(work.candidates, survey.options.nms_thresh)))
+    }
+
+    /// Goes on with the next chip, whose masks have been asked for: here, or by another board
+    /// ([`Engine::ask_chip`]). The result is the same.
+    ///
+    /// # Errors
+    /// As [`Engine::advance`].
+    pub fn advance_with(&self, survey: &mut Survey, candidates: Vec<Candidate>) -> Result<Step, EngineError> {
+        let place = survey.place;
+        let Some(window) = survey.plan.window(place) else { return Ok(Step::Done) };
+        // Of a step that failed near its end.
+        survey.sheet.forget(place);
+        for Candidate { score, stability, runs } in candidates {
             survey.sheet.add(Piece { id: 0, place, window, runs, score, stability, goes_on_from: None });
         }
         let neighbours = survey.plan.neighbours(&survey.folder.folder, place);

@@ -1,7 +1,7 @@
 //! What became of what was sent: connections that come and go, the broker's answers.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::probe::Shown;
 use super::{Deferral, Flight, Item, Publisher, TOO_LARGE};

@@ -107,7 +107,7 @@ fn what_the_schema_of_a_verb_refuses_the_board_refuses_too() {
     let values = serde_json::json!({"id": "1", "folder": "f", "crs": "EPSG:4326", "points": [[1, 2]], "labels": [1], "bbox": [1, 2, 3, 4],
         "prompts": [{"points": [[1, 2]]}], "output": {"max_bytes": 1000}, "stitch": true, "max_chips": 4, "refine": true, "mask_of": "1", "ttl_ms": 5, "preview": true,
         "session": "s", "layer": "l", "properties": {"a": 1}, "ids": ["a"], "to_layer": "m", "client": "c",
-        "since": "2026-05-01T12:00:00Z", "until": "2026-05-01T12:00:00Z", "offset": 1, "limit": 1, "everything": {"points_per_side": 4}, "request_id": "1"});
+        "since": "2026-05-01T12:00:00Z", "until": "2026-05-01T12:00:00Z", "offset": 1, "limit": 1, "everything": {"points_per_side": 4}, "chip": "c", "request_id": "1"});
     for verb in Verb::ALL {
         let validator = validator(verb);
         for key in KEYS {
@@ -123,6 +123,7 @@ fn what_the_schema_of_a_verb_refuses_the_board_refuses_too() {
                 Verb::Update => &["id", "layer", "ids", "properties"],
                 Verb::Delete => &["id", "layer", "ids"],
                 Verb::Fetch => &["layer"],
+                Verb::Everything if key.name == "chip" => &["id"],
                 Verb::Everything => &["id", "layer"],
                 _ => &[],
             };

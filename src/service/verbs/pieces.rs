@@ -43,6 +43,8 @@ impl Context {
             _ if is_cancelled() => Slice::Paused,
             Some(Work::Survey(run)) => self.everything(job, Some(run), &pause),
             Some(Work::Batch(batch)) => self.batch(job, Some(batch), &pause),
+            Some(Work::Chip(survey)) => self.chip(job, Some(survey), &pause),
+            None if job.request.chip.is_some() => self.chip(job, None, &pause),
             None if job.is_background() => self.everything(job, None, &pause),
             None => self.batch(job, None, &pause),
         };

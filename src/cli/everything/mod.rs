@@ -1,4 +1,8 @@
-//! `everything`: all objects of a folder, or of a part of it, as they are found.
+//! `everything`: all objects of a folder, or of a part of it, as they are found. `fleet` has the boards of a group ask the chips,
+//! `handout` says which.
+
+mod fleet;
+mod handout;
 
 use std::path::PathBuf;
 
@@ -6,6 +10,8 @@ use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+pub use self::fleet::FleetError;
+use self::fleet::{FleetArgs, Question};
 use super::CliError;
 use super::features::FeatureWriter;
 use super::finish_args::FinishArgs;
@@ -28,6 +34,9 @@ Examples:
 
   Finer, for small objects; every chip costs (points per side)^2 prompts:
     geosam-edge everything /card/beiluhe --points-per-side 64 --output objects.geojsonl
+
+  Over the boards of a group, which serve the same folder with the same model:
+    geosam-edge everything /card/beiluhe --fleet field --broker mqtt://broker.lan --output objects.geojsonl
 
   Nothing is found, or too little: the model is less sure of your images. Lower the filters one by one:
     geosam-edge everything /card/beiluhe --pred-iou-thresh 0.8 --stability-score-thresh 0.9
@@ -122,6 +131,10 @@ pub struct Args {
     /// Threads of the decoder [default: all cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
+
+    /// A group of boards that asks the chips.
+    #[command(flatten, next_help_heading = "Over many boards")]
+    pub fleet: FleetArgs,
 }
 
 impl Args {
@@ -143,6 +156,16 @@ impl Args {
             cache_bytes: CACHE_BYTES,
         })?;
         let mut survey = engine.survey(&folders, &item, self.options())?;
+        let question = Question {
+            crs: self.crs.to_string(),
+            bbox: self.bbox.map(|b| [b.min_x, b.min_y, b.max_x, b.max_y]),
+            options: self.options().told(),
+        };
+        let checkpoint = survey.folder().folder.checkpoint();
+        let model =
+            engine.decoders().models().into_iter().find(|m| m.source_file.eq_ignore_ascii_case(checkpoint));
+        let sha256 = model.map_or_else(String::new, |model| model.sha256);
+        let mut fleet = self.fleet.open(&survey, sha256, question)?;
         let mut writer = FeatureWriter::create(&self.output)?;
         let bar = ProgressBar::new(survey.progress().1 as u64);
         let style = ProgressStyle::with_template("asking [{wide_bar}] {pos}/{len} chips, {msg}, {eta} left");
@@ -150,7 +173,11 @@ impl Args {
         bar.set_message("no objects yet");
         let mut found = 0u64;
         loop {
-            match engine.advance(&mut survey, &|| false)? {
+            let step = match &mut fleet {
+                Some(fleet) => fleet.advance(&engine, &mut survey)?,
+                None => engine.advance(&mut survey, &|| false)?,
+            };
+            match step {
                 Step::Done => break,
                 Step::Paused => {}
                 Step::Chip(objects) => {
