@@ -105,6 +105,13 @@ fused\t''
 tract\t''
 tensorrt\t''"
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l threads -d 'Threads of the decoder [default: all cores]' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l fleet -d 'Let the boards of this group ask the chips: those that have it in `[fleet] groups` of their configuration, and serve the same folder with the same model. The objects are put together here, and are those that this machine would have found by itself. A chip that no board answers is asked here' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l broker -d 'The broker: mqtt://HOST:PORT, or mqtts:// for TLS [default: that of --config, else mqtt://localhost]' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l config -d 'Configuration of a service (TOML), for its section [broker] (user, password, certificates) and its root topic' -r -F
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l client -d 'The client\'s name in topics: it must be allowed to publish on <root>/fleet/<group>/request/<client>/everything and to read <root>/fleet/<group>/response/<client>/everything' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l folder-name -d 'The folder\'s name on the boards [default: its name here]' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l on-their-way -d 'Chips on their way at a time: two a board keep all of them busy' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l patience -d 'Seconds after which a chip that no board has answered is given to another one as well; less once answers show how long they take' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l right-angles -d 'Right angles, for buildings: edges along and across one direction. Where that does not fit the mask (IoU below 0.85) the outline is as the other flags say, and its property "right_angles" is "not_fitting"'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l measures -d 'Tell the perimeter of each outline (perimeter_m), the bearing of its long side (orientation_deg, clockwise from north) and how much longer that is than the short one (elongation)'
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -s h -l help -d 'Print help (see more with \'--help\')'
