@@ -19,7 +19,7 @@ place = rasterio.Affine(1, 0, 0, 0, -1, 2)
 
 def seen(kind):
     labels = numpy.array([[1, 1], [2, 2]], kind)
-    with rasterio.open("labels.tif", "w", driver="GTiff", width=2, height=2, count=1, dtype=labels.dtype, transform=place) as file:
+    with rasterio.open("labels.tif", "w", driver="GTiff", width=2, height=2, count=1, dtype="int16", transform=place) as file:
         file.write(labels, 1)
     warped, burnt = numpy.zeros((2, 2), "=i2"), numpy.zeros((1, 1), kind)
     reproject(labels, warped, src_transform=place, src_crs=32632, dst_transform=place, dst_crs=32632)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A good engineer would guess: a field that the Schema of a KML file calls "bool" has its values, "true" and "false" or 1 and 0, as true and
-# false in GeoJSON, as its "int" and "double" are numbers.
+# A good engineer would guess: a field that the Schema of a KML file calls "bool" has its values, "true" and "false" (as GDAL writes them) or 1 and
+# 0, as true and false in GeoJSON, as its "int" and "double" are numbers.
 #
 # @tmcw/togeojson 7.1.3 makes true of every one that is not empty: of "false" and "0" too. In a field that is a "string" they stay texts.
 set -euo pipefail
