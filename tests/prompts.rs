@@ -219,6 +219,7 @@ fn files_that_are_no_prompts_are_refused_by_name_before_anything_is_written() {
         ("a,b\n1,2\n", "in.file: has no columns lon and lat; its columns are a, b"),
         ("lon,name\n1,x\n", "in.file: has no column lat"),
         ("SQLite format 3\0", "is a GeoPackage, which is not read; write it anew: ogr2ogr"),
+        ("PAR1\0", "is a Parquet file, which is not read; write it anew: ogr2ogr"),
         ("PK\u{3}\u{4}", "is a ZIP archive"),
         ("<kml/>", "is XML"),
         ("fgb\u{3}fgb\u{0}", "FlatGeobuf"),
@@ -308,6 +309,20 @@ fn an_output_that_would_replace_the_prompts_is_refused() {
         assert!(told(&refused).contains("clicks.geojson itself, which would be lost"), "{}", told(&refused));
         assert_eq!(fs::read_to_string(work.path().join("clicks.geojson")).unwrap(), text);
     }
+}
+
+#[test]
+fn responses_are_not_written_under_a_name_that_says_geojson() {
+    let work = tempfile::tempdir().unwrap();
+    fs::write(work.path().join("requests.jsonl"), json!({"points": [POND]}).to_string()).unwrap();
+    let asked = |output| segment(work.path(), &["--request", "requests.jsonl", "--output", output]);
+    for output in ["found.geojson", "found.GEOJSONL"] {
+        let refused = asked(output);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(told(&refused).contains("name it .jsonl"), "{}", told(&refused));
+        assert!(!work.path().join(output).exists());
+    }
+    assert!(asked("found.jsonl").status.success());
 }
 
 #[test]

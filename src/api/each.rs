@@ -52,7 +52,11 @@ fn object_name(feature: &Value) -> Option<String> {
         Value::Null => None,
         Value::String(text) if text.is_empty() => None,
         Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+        // 1 and 1.0 are one number, however a writer of JSON has put it.
+        number => {
+            let whole = number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() < 1e15);
+            Some(whole.map_or_else(|| number.to_string(), |whole| whole.to_string()))
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::output::output_from;
 use super::prompt::prompt_from;
 use super::request::{CrsChoice, Multimask, OutputOptions, PromptItem, Request, RequestId, Said};
 use super::values::{
-    boolean, crs_from, given, id_from, instant, kind_of, known_keys, name, whole_number, wrong_type,
+    boolean, crs_from, given, id_from, instant, kind_of, known_keys, name, whole, whole_number, wrong_type,
 };
 
 /// Ids of saved objects in one request at the most.
@@ -281,8 +281,7 @@ fn stitch_from(
     let asked = boolean(object, path, "stitch")?;
     let is_wanted = asked.unwrap_or(inherited.is_some());
     let max_chips = given(object, "max_chips").map(|value| {
-        let chips =
-            value.as_u64().filter(|n| (1..=MOST_CHIPS).contains(n)).and_then(|n| u16::try_from(n).ok());
+        let chips = whole(value).filter(|n| (1..=MOST_CHIPS).contains(n)).and_then(|n| u16::try_from(n).ok());
         chips.ok_or_else(|| wrong_type(path, "max_chips", value, "a whole number from 1 to 1024"))
     });
     let max_chips = max_chips.transpose()?;

@@ -271,6 +271,7 @@ fn a_default_for_following_objects_gives_way_to_what_a_request_says() {
     };
     assert_eq!(stitch(json!({})), Some(5));
     assert_eq!(stitch(json!({"max_chips": 7})), Some(7));
+    assert_eq!(stitch(json!({"max_chips": 7.0})), Some(7), "as writers of JSON put whole numbers");
     assert_eq!(stitch(json!({"stitch": false})), None);
     assert_eq!(stitch(json!({"output": {"multimask": true}})), None, "three masks are not followed");
     let point = json!({"type": "Point", "coordinates": [1, 2]});

@@ -46,7 +46,8 @@ impl Arrival<'_> {
 /// What the library has sent, as far as it matters.
 pub(super) const fn sent(outgoing: &Outgoing) -> Option<Step> {
     match outgoing {
-        Outgoing::Publish(packet) if *packet != 0 => Some(Step::PublishSent { packet: *packet }),
+        Outgoing::Publish(0) => Some(Step::PublishLeft),
+        Outgoing::Publish(packet) => Some(Step::PublishSent { packet: *packet }),
         Outgoing::Subscribe(packet) | Outgoing::Unsubscribe(packet) => {
             Some(Step::SubscribeSent { packet: *packet })
         }

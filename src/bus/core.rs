@@ -36,6 +36,9 @@ struct Unacknowledged {
     done: bool,
 }
 
+/// Bytes of publishes at most once that the wire may have: it takes all that it is given, and a slow network does not.
+const LEAVING: usize = 4 << 20;
+
 struct Link {
     wire: Box<dyn Wire>,
     max_packet_bytes: usize,
@@ -45,6 +48,9 @@ struct Link {
     /// In the order sent. The window counts from the oldest without acknowledgement, so that a packet
     /// id never comes up for reuse while it is taken, in whatever order the broker acknowledges.
     in_flight: VecDeque<InFlight>,
+    /// Bytes of each publish at most once that the wire has and has not let out, in order: nobody acknowledges them.
+    leaving: VecDeque<usize>,
+    leaving_bytes: usize,
     asked: VecDeque<Asked>,
     unacknowledged: VecDeque<Unacknowledged>,
     departing: bool,
@@ -112,6 +118,8 @@ impl Core {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             in_flight: VecDeque::new(),
+            leaving: VecDeque::new(),
+            leaving_bytes: 0,
             asked: VecDeque::new(),
             unacknowledged: VecDeque::new(),
             departing: false,
@@ -243,6 +251,11 @@ impl Core {
                 }
                 None
             }
+            Step::PublishLeft => {
+                link.leaving_bytes -= link.leaving.pop_front().unwrap_or(0);
+                self.pump();
+                None
+            }
             Step::PublishAcked { packet, outcome } => {
                 let sent = link.in_flight.iter_mut().find(|s| s.packet == Some(packet) && !s.acked)?;
                 sent.acked = true;
@@ -277,13 +290,21 @@ impl Core {
         let Some(link) = &mut self.link else { return };
         while let Some((_, next)) = link.waiting.front() {
             let acknowledged = next.is_acknowledged();
-            if acknowledged && link.in_flight.len() >= link.window {
+            let bytes = next.payload.len();
+            let is_full = match acknowledged {
+                true => link.in_flight.len() >= link.window,
+                false => link.leaving_bytes > 0 && link.leaving_bytes + bytes > LEAVING,
+            };
+            if is_full {
                 break;
             }
             let Some((token, message)) = link.waiting.pop_front() else { break };
-            link.waiting_bytes -= message.payload.len();
+            link.waiting_bytes -= bytes;
             if acknowledged {
                 link.in_flight.push_back(InFlight { token, packet: None, acked: false });
+            } else {
+                link.leaving.push_back(bytes);
+                link.leaving_bytes += bytes;
             }
             link.wire.send(WireCommand::Publish(message));
         }

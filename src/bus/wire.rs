@@ -36,6 +36,8 @@ pub(super) enum Step {
     PublishSent {
         packet: u16,
     },
+    /// The oldest publish at most once has left.
+    PublishLeft,
     PublishAcked {
         packet: u16,
         outcome: PublishOutcome,

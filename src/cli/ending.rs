@@ -33,6 +33,21 @@ pub(super) fn check_geojson(path: &Path) -> Result<(), CliError> {
     }
 }
 
+/// Whether responses, one a line, may be written to a file of this name.
+///
+/// # Errors
+/// An ending that stands for GeoJSON, or for another format.
+pub(super) fn check_responses(path: &Path) -> Result<(), CliError> {
+    match ending(path).as_str() {
+        ending @ ("geojson" | "geojsonl" | "geojsons" | "ndgeojson") => Err(CliError::Usage(format!(
+            "{}: what answers --request is responses as over MQTT, one a line, and no GeoJSON (.{ending}): name it .jsonl; for GeoJSON \
+             give the prompts with --prompts",
+            path.display()
+        ))),
+        _ => check_geojson(path),
+    }
+}
+
 /// What a layer is exported as to a file of this name: what its ending stands for, GeoJSON where that says nothing.
 ///
 /// # Errors

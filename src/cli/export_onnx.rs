@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use super::CliError;
-use super::models_dir::{MODELS_VARIABLE, models_dir};
+use super::models_dir::{MODELS_VARIABLE, models_dir, models_parser};
 use super::output::say;
 use crate::decoder::{Weights, graph};
 use crate::models::{ModelStore, load_weights};
@@ -24,7 +24,7 @@ pub struct Args {
     pub name: String,
 
     /// Directory of imported models [default: /var/lib/geosam-edge/models].
-    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE)]
+    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE, value_parser = models_parser())]
     pub models: Option<PathBuf>,
 
     /// Directory to write into.

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
-use super::models_dir::{MODELS_VARIABLE, models_dir};
+use super::models_dir::{MODELS_VARIABLE, models_dir, models_parser};
 use super::output::{note, say};
 use crate::models::{ImportOptions, ImportProgress, import_checkpoint_with};
 
@@ -30,7 +30,7 @@ pub struct Args {
     pub checkpoint: PathBuf,
 
     /// Directory of imported models [default: /var/lib/geosam-edge/models].
-    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE)]
+    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE, value_parser = models_parser())]
     pub models: Option<PathBuf>,
 
     /// Name of the model's directory [default: the checkpoint's name without its extension].

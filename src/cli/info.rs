@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::CliError;
 use super::info_facts::{self, ModelFact, RasterFact};
-use super::models_dir::{MODELS_VARIABLE, models_dir};
+use super::models_dir::{MODELS_VARIABLE, models_dir, models_parser};
 use super::output::{Output, note};
 use crate::catalog::{Folder, FolderSummary};
 use crate::engine::ServedFolder;
@@ -30,7 +30,7 @@ pub struct Args {
 
     /// Directory of imported models [default: `models` beside the folder, else
     /// /var/lib/geosam-edge/models].
-    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE)]
+    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE, value_parser = models_parser())]
     pub models: Option<PathBuf>,
 
     /// Print a JSON array with one object a folder.

@@ -74,9 +74,25 @@ impl RasterFact {
         if let Some(problem) = self.problems.first() {
             return format!("none that can be shown: {problem}");
         }
-        let name = self.encoded.first().map(|name| format!(" ({name} was encoded)")).unwrap_or_default();
+        let name = self
+            .encoded
+            .first()
+            .map(|name| format!(" ({name} was encoded{})", as_tiff(name)))
+            .unwrap_or_default();
         format!("none beside the folder{name}; only pictures need one")
     }
+}
+
+/// What is to be done with a raster that is no TIFF, as a clause.
+fn as_tiff(name: &str) -> String {
+    let path = std::path::Path::new(name);
+    let is_tiff = path
+        .extension()
+        .is_some_and(|ending| ["tif", "tiff"].iter().any(|tiff| ending.eq_ignore_ascii_case(tiff)));
+    if is_tiff {
+        return String::new();
+    }
+    format!(", which is no TIFF: gdal_translate {name} {}", path.with_extension("tif").display())
 }
 
 /// Steps between neighbouring columns, and rows, of chip origins in the raster of the first chip, the most common one

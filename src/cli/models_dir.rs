@@ -5,13 +5,20 @@ use std::path::{Path, PathBuf};
 /// The variable that names the directory of models.
 pub(super) const MODELS_VARIABLE: &str = "GEOSAM_EDGE_MODELS";
 
+/// Reads `--models` or the variable, which may be empty.
+pub(super) fn models_parser() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::OsStringValueParser::new().map(PathBuf::from)
+}
+
 /// Where a packaged appliance keeps its models.
 const SYSTEM_MODELS: &str = "/var/lib/geosam-edge/models";
 
 /// `--models`, else `$GEOSAM_EDGE_MODELS` (both read by clap), else `models` beside the folder or in it,
 /// else the system's directory.
 pub(super) fn models_dir(given: Option<&Path>, folder: Option<&Path>) -> PathBuf {
-    if let Some(given) = given {
+    // A variable without a value is none, as one of `docker compose` that is not set.
+    if let Some(given) = given.filter(|given| !given.as_os_str().is_empty()) {
         return given.to_owned();
     }
     let beside = folder.into_iter().flat_map(|folder| {
@@ -37,5 +44,6 @@ mod tests {
         std::fs::create_dir(&models).unwrap();
         assert_eq!(models_dir(None, Some(&folder)), models.canonicalize().unwrap());
         assert_eq!(models_dir(Some(Path::new("/x")), Some(&folder)), Path::new("/x"));
+        assert_eq!(models_dir(Some(Path::new("")), Some(&folder)), models.canonicalize().unwrap());
     }
 }

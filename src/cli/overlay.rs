@@ -63,6 +63,8 @@ fn tell(backdrop: &Backdrop) {
     }
     match &backdrop.raster {
         Some(raster) => note(&format_args!("the picture shows {}", raster.display())),
-        None => note(&"the picture has no raster: copy it beside the folder, or name it with --raster"),
+        None => {
+            note(&"the picture has no raster: copy it beside the folder as GeoTIFF, or name it with --raster")
+        }
     }
 }

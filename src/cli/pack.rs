@@ -14,7 +14,7 @@ use super::unfinished::Unfinished;
 use crate::catalog::{Folder, check_against_manifest};
 use crate::durable::{sync_dir, unfinished_name};
 use crate::features::torch::{TorchArchive, write_halved};
-use crate::features::{ChipFeatures, chip_of};
+use crate::features::{ChipFeatures, FeaturesError, chip_of};
 
 const EXAMPLES: &str = "\
 Example, for a slow card:
@@ -137,10 +137,10 @@ fn pack(folder: &Folder, into: &Path) -> Result<Total, CliError> {
         let file = File::create_new(&target).map_err(CliError::file(&target))?;
         let mut writer = BufWriter::new(file);
         let halved =
-            write_halved(&archive, &target, &mut writer).map_err(crate::engine::EngineError::from)?;
+            write_halved(&archive, &target, &mut writer).map_err(|error| of_the_copy(&target, error))?;
         let written =
             writer.into_inner().map_err(|error| error.into_error()).and_then(|file| file.sync_all());
-        written.map_err(CliError::file(&target))?;
+        written.map_err(|source| CliError::Output { path: target.clone(), source })?;
         total.chips += 1;
         total.before += source.metadata().map_or(0, |m| m.len());
         total.after += halved.bytes;
@@ -160,7 +160,16 @@ fn relative<'a>(folder: &Folder, path: &'a Path) -> Result<&'a Path, CliError> {
     })
 }
 
+/// What failed at one chip: writing the copy is told as such.
+fn of_the_copy(target: &Path, error: FeaturesError) -> CliError {
+    match error {
+        FeaturesError::Io { path, source } if path == target => CliError::Output { path, source },
+        other => crate::engine::EngineError::from(other).into(),
+    }
+}
+
 fn copy(from: &Path, to: &Path) -> Result<(), CliError> {
-    fs::copy(from, to).map_err(CliError::file(to))?;
-    File::open(to).and_then(|file| file.sync_all()).map_err(CliError::file(to))
+    let failed = |source| CliError::Output { path: to.to_owned(), source };
+    fs::copy(from, to).map_err(failed)?;
+    File::open(to).and_then(|file| file.sync_all()).map_err(failed)
 }

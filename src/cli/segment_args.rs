@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::CliError;
-use super::ending::{check_geojson, check_png};
+use super::ending::{check_geojson, check_png, check_responses};
 use super::finish_args::FinishArgs;
-use super::models_dir::MODELS_VARIABLE;
+use super::models_dir::{MODELS_VARIABLE, models_parser};
 use crate::api::{
     CrsChoice, MAX_CHIPS, MOST_TOLERANCE, Multimask, OutputOptions, PromptItem, PromptSet, Vectorization,
     checked_box,
@@ -59,7 +59,7 @@ pub struct Args {
 
     /// Directory of imported models [default: `models` beside the folder, else
     /// /var/lib/geosam-edge/models].
-    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE)]
+    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE, value_parser = models_parser())]
     pub models: Option<PathBuf>,
 
     /// A point; LABEL is 1 for foreground (default) or 0 for background. Repeatable.
@@ -209,12 +209,15 @@ impl Args {
                 "--output and --overlay both name {path}; one would be lost"
             )));
         }
-        check_geojson(&self.output)?;
         let mut inputs = self.prompts.iter().chain(&self.request);
         if let Some(input) = inputs.find(|input| is_same_file(input, &self.output)) {
             let input = input.display();
             let message = format!("--output is {input} itself, which would be lost; name another file");
             return Err(CliError::Usage(message));
+        }
+        match &self.request {
+            Some(_) => check_responses(&self.output)?,
+            None => check_geojson(&self.output)?,
         }
         self.overlay.as_deref().map_or(Ok(()), check_png)
     }

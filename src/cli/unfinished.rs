@@ -67,9 +67,9 @@ fn remove_on_signals() {
     STARTED.call_once(|| {
         let ignored = ignored_signals();
         let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
-        // Without handlers the program ends by a signal as well, and leaves a file.
-        let Ok(mut signals) = Signals::new(wanted) else { return };
-        std::thread::spawn(move || {
+        let (give, take) = std::sync::mpsc::channel::<Signals>();
+        let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let Ok(mut signals) = take.recv() else { return };
             for signal in signals.forever() {
                 for path in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
                     remove(&path);
@@ -77,6 +77,11 @@ fn remove_on_signals() {
                 let _ = emulate_default_handler(signal);
             }
         });
+        // Without handlers, or a thread for them, the program ends by a signal as well, and leaves a file.
+        if let (Ok(_), Ok(signals)) = (thread, Signals::new(wanted)) {
+            // The thread waits for it.
+            let _ = give.send(signals);
+        }
     });
 }
 

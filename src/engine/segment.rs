@@ -346,12 +346,18 @@ impl Engine {
         let start = Instant::now();
         // Card and decoder are independent: the first prompt reads one while it builds the other.
         let (features, decoder) = std::thread::scope(|scope| {
-            let reading = scope.spawn(|| folder.read_features(chip, Crc::Skip));
+            let read = || folder.read_features(chip, Crc::Skip);
+            // Where no thread can be started, one after the other.
+            let reading = std::thread::Builder::new().spawn_scoped(scope, read).ok();
             let decoder = self.decoders.decoder(pick);
-            (reading.join(), decoder)
+            let features = reading.map_or_else(
+                || folder.read_features(chip, Crc::Skip),
+                |reading| reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            );
+            (features, decoder)
         });
         let decoder = decoder?;
-        let features = features.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let features = features?;
         let prepared = Arc::new(decoder.prepare(&features)?);
         if let Some(key) = key {
             self.prepared.insert(key, Arc::clone(&prepared));

@@ -59,6 +59,16 @@ pub enum LayerError {
         /// Bytes allowed.
         limit: usize,
     },
+    /// The file was written anew in an encoding that JSON does not have.
+    #[error(
+        "{} is UTF-16 and is left alone; write it as UTF-8 without changing anything else, for example: iconv -f UTF-16 -t UTF-8 OLD > NEW; \
+         what was saved is kept in the database until then",
+        path.display()
+    )]
+    Utf16 {
+        /// The layer's file.
+        path: PathBuf,
+    },
     /// No space is left.
     #[error("the card with {} is full; free some space, what was saved is kept in the database until then", path.display())]
     CardFull {
@@ -96,7 +106,9 @@ impl LayerError {
             Self::Unknown { .. } => ErrorCode::UnknownLayer,
             Self::ObjectTooLarge { .. } => ErrorCode::TooLarge,
             Self::BadFeature { .. } => ErrorCode::Internal,
-            Self::CardFull { .. } | Self::ReadOnly { .. } | Self::Io { .. } => ErrorCode::CardError,
+            Self::Utf16 { .. } | Self::CardFull { .. } | Self::ReadOnly { .. } | Self::Io { .. } => {
+                ErrorCode::CardError
+            }
         }
     }
 

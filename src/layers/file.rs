@@ -110,6 +110,7 @@ impl LayerFile {
             return Ok(HashMap::new());
         }
         if !is_known {
+            self.refuse_utf_16()?;
             self.repair_tail()?;
         }
         let file = regular_file::open(&self.path).map_err(self.failed("open"))?;
@@ -156,6 +157,19 @@ impl LayerFile {
     pub(super) fn reader(&self, mut file: File, offset: u64) -> io::Result<BufReader<impl Read + use<>>> {
         file.seek(SeekFrom::Start(offset))?;
         Ok(BufReader::with_capacity(1 << 16, self.progress.reading(file)))
+    }
+
+    /// Lines of ours behind text of two bytes a letter would be readable for nobody, and its last newline is no end of a line.
+    fn refuse_utf_16(&self) -> Result<(), LayerError> {
+        let mut file = regular_file::open(&self.path).map_err(self.failed("open"))?;
+        let mut mark = [0; 2];
+        match file.read_exact(&mut mark) {
+            Ok(()) if matches!(mark, [0xff, 0xfe] | [0xfe, 0xff]) => {
+                Err(LayerError::Utf16 { path: self.path.clone() })
+            }
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(self.failed("read")(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Makes the file end in a newline: a whole last feature gets one, anything else after the last newline is

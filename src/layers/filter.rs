@@ -87,8 +87,10 @@ impl Geometry {
     /// Whether a part of it meets the box. Each part counts by its own bounds: an object that the antimeridian splits has
     /// parts on both sides of the map.
     fn meets(&self, bbox: &Bounds) -> bool {
-        let beyond = Bounds { min_x: bbox.min_x - 360.0, max_x: bbox.max_x - 360.0, ..*bbox };
-        let meets = |part: &Bounds| part.intersects(bbox) || part.intersects(&beyond);
+        // A map that was dragged around the world counts on, to the east or to the west.
+        let round = |turn: f64| Bounds { min_x: bbox.min_x + turn, max_x: bbox.max_x + turn, ..*bbox };
+        let boxes = [0.0, -360.0, 360.0].map(round);
+        let meets = |part: &Bounds| boxes.iter().any(|bbox| part.intersects(bbox));
         self.coordinates.as_ref().is_some_and(|extent| extent.parts.iter().any(meets))
             || self.geometries.iter().any(|geometry| geometry.meets(bbox))
     }
@@ -214,6 +216,8 @@ mod tests {
         assert!(fits(within([-179.9, -17.0, -179.0, -16.0])));
         // As a request says 179.9 to -179.9: east goes on beyond 180.
         assert!(fits(within([179.99, -18.0, 180.1, -16.0])));
+        // As maps count that were dragged around the world.
+        assert!(fits(within([-181.0, -18.0, -180.01, -16.0])) && fits(within([180.05, -18.0, 181.0, -16.0])));
         assert!(!fits(within([-10.0, -18.0, 10.0, -16.0])), "between the parts is nothing");
         assert!(!fits(within([179.0, 16.0, 180.0, 17.0])));
         for geometry in

@@ -90,11 +90,24 @@ pub(super) fn head(text: &[u8]) -> Result<Head, &'static str> {
     if raw.kind.as_deref() != Some("Feature") {
         return Err("its \"type\" is not \"Feature\"");
     }
-    let id = raw.id.map(|id| match id {
+    // GDAL leaves out the ids of Features that have a property of that name; ours are the same in both places.
+    let id = raw.id.or_else(|| serde_json::from_slice::<RawProperties>(text).ok()?.properties.id);
+    let id = id.map(|id| match id {
         Id::Text(text) => text,
         Id::Number(number) => number.to_string(),
     });
     Ok(Head { id })
+}
+
+#[derive(Deserialize)]
+struct RawProperties {
+    properties: PropertyHead,
+}
+
+#[derive(Deserialize)]
+struct PropertyHead {
+    #[serde(default)]
+    id: Option<Id>,
 }
 
 #[cfg(test)]
@@ -112,6 +125,15 @@ mod tests {
             assert_eq!(classify(line), Line::Feature(Some("a".to_owned())));
         }
         assert_eq!(classify(br#"{"type":"Feature","id":7}"#), Line::Feature(Some("7".to_owned())));
+        // As GDAL writes what it has read of ours.
+        let rewritten = br#"{"type":"Feature","properties":{"id":"a","kind":"pond"},"geometry":null}"#;
+        assert_eq!(classify(rewritten), Line::Feature(Some("a".to_owned())));
+        for without in [
+            &br#"{"type":"Feature","properties":null}"#[..],
+            br#"{"type":"Feature","properties":{"id":[1]}}"#,
+        ] {
+            assert_eq!(classify(without), Line::Feature(None));
+        }
         assert_eq!(classify(br#"{"type":"Feature"}"#), Line::Feature(None));
     }
 

@@ -85,7 +85,7 @@ pub struct Scan {
     pub described: Vec<(u64, &'static str)>,
     /// Lines.
     pub lines: u64,
-    /// Lines with NUL bytes, of which no JSON has one: what a power cut has left of lines whose blocks were not on the card.
+    /// Lines with NUL bytes (but not UTF-16), of which no JSON has one: what a power cut has left of lines whose blocks were not on the card.
     pub hollow: Vec<Span>,
     /// Where the ids that were asked for stand.
     pub found: HashMap<String, Vec<Span>>,
@@ -111,7 +111,7 @@ impl Scan {
                 }
                 Line::Bad(problem) => {
                     self.bad_lines += 1;
-                    if line.contains(&0) && self.hollow.len() < MOST_HOLLOW {
+                    if is_hollow(line) && self.hollow.len() < MOST_HOLLOW {
                         self.hollow.push(span);
                     }
                     if self.described.len() < DESCRIBED {
@@ -129,6 +129,14 @@ impl Scan {
         }
         self.features += 1;
     }
+}
+
+/// Whether a line has zeros in it as a power cut leaves them. In UTF-16 every other byte of plain text is one, and never two
+/// beside each other: somebody's editor has written that.
+fn is_hollow(line: &[u8]) -> bool {
+    let zeros = line.iter().filter(|byte| **byte == 0).count();
+    let is_utf_16 = zeros * 3 >= line.len() && !line.windows(2).any(|pair| pair == [0, 0]);
+    zeros > 0 && !is_utf_16
 }
 
 /// Reads a layer file, looking for these ids. A last line that does not end in a newline is not looked at.

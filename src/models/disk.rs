@@ -88,6 +88,19 @@ impl Description {
 /// Whether a model could be written there, asked before minutes go into reading a checkpoint.
 pub(super) fn check_rights(models: &Path) -> Result<(), ModelsError> {
     use rustix::fs::{Access, access};
+    if models.symlink_metadata().is_ok() && !models.is_dir() {
+        let path = models.to_owned();
+        return Err(match models.exists() {
+            true => ModelsError::NoDirectory {
+                path,
+                problem: "is a file, and models need a directory; name another",
+            },
+            false => ModelsError::NoDirectory {
+                path,
+                problem: "is a link that leads nowhere; is the card mounted?",
+            },
+        });
+    }
     // What is to be created is created in what is there.
     let there = models.ancestors().find(|path| path.as_os_str().is_empty() || path.exists());
     let there = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -118,15 +131,13 @@ pub(super) fn write_model(
         return Err(ModelsError::Occupied { dir: target });
     }
     let fresh = models.join(format!(".{name}.importing"));
+    let written = begin_model(&fresh, &target, description, decoder);
+    if written.is_err() {
+        // It would keep a full card full.
+        let _ = remove(&fresh);
+    }
+    written?;
     let old = models.join(format!(".{name}.replaced"));
-    remove(&fresh)?;
-    fs::create_dir(&fresh).map_err(io("create", &fresh))?;
-    readable(&fresh, 0o755)?;
-    let text = toml::to_string(description)
-        .map_err(|e| ModelsError::Damaged { path: target.join(DESCRIPTION), detail: e.to_string() })?;
-    write_synced(&fresh.join(DECODER), decoder)?;
-    write_synced(&fresh.join(DESCRIPTION), text.as_bytes())?;
-    sync_dir(&fresh)?;
     if target.exists() {
         remove(&old)?;
         fs::rename(&target, &old).map_err(io("move away", &target))?;
@@ -135,6 +146,23 @@ pub(super) fn write_model(
     sync_dir(models)?;
     remove(&old)?;
     Ok(target)
+}
+
+/// Writes a model under a hidden name.
+fn begin_model(
+    fresh: &Path,
+    target: &Path,
+    description: &Description,
+    decoder: &[u8],
+) -> Result<(), ModelsError> {
+    remove(fresh)?;
+    fs::create_dir(fresh).map_err(io("create", fresh))?;
+    readable(fresh, 0o755)?;
+    let text = toml::to_string(description)
+        .map_err(|e| ModelsError::Damaged { path: target.join(DESCRIPTION), detail: e.to_string() })?;
+    write_synced(&fresh.join(DECODER), decoder)?;
+    write_synced(&fresh.join(DESCRIPTION), text.as_bytes())?;
+    sync_dir(fresh)
 }
 
 /// Names of models whose replacing was cut off: their old directory waits beside them.

@@ -103,12 +103,23 @@ pub enum ModelsError {
         detail: String,
     },
     /// The name for the model directory is no name.
-    #[error("the model name {name:?} {source}; give another with --name")]
+    #[error(
+        "the model name {name:?} {source}; a folder asks for its model by the checkpoint's file name, so give the file the name back that \
+         it had when it encoded (browsers add \" (1)\"), or, if it has always been called so, another name with --name"
+    )]
     Name {
         /// The name.
         name: String,
         /// The rule it breaks.
         source: NameError,
+    },
+    /// What should be the directory of models is none.
+    #[error("{} {problem}", path.display())]
+    NoDirectory {
+        /// What was named.
+        path: PathBuf,
+        /// What it is, and what to do.
+        problem: &'static str,
     },
     /// The place of the new model is taken by something else.
     #[error("{} exists and is not a model; move it away or give another name with --name", dir.display())]
@@ -198,6 +209,9 @@ fn advice(action: &str, path: &Path, source: &io::Error) -> String {
         }
         io::ErrorKind::PermissionDenied => {
             "; run it with sudo, or name a directory that you may write with --models".to_owned()
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded if !is_read => {
+            "; free some room there, or name another directory with --models".to_owned()
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             "; it is mounted read-only: name another directory with --models".to_owned()

@@ -262,6 +262,22 @@ fn a_model_is_replaced_whole_and_other_directories_are_left_alone() {
 }
 
 #[test]
+fn what_is_no_directory_of_models_is_told_as_what_it_is() {
+    let place = Place::new();
+    let path = place.checkpoint("sam_b.pt", &file_of(Family::Sam, ""));
+    let (file, link) = (path.with_file_name("a-file"), path.with_file_name("a-link"));
+    fs::write(&file, "text").unwrap();
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    for (models, words) in [(&file, "is a file"), (&link, "leads nowhere")] {
+        let error = import_checkpoint(&path, models, None, &mut |_| {}).unwrap_err();
+        assert!(
+            matches!(error, ModelsError::NoDirectory { .. }) && error.to_string().contains(words),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_decoder_that_holds_more_than_its_family_is_refused_by_name() {
     let place = Place::new();
     for (file, family, prefix, extra) in [

@@ -88,6 +88,8 @@ pub fn read_header(path: &Path) -> Result<RasterHeader, RasterError> {
     header_of(&file, file.size(), path)
 }
 
+const TO_TIFF: &str = "GDAL makes one of it: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE in out.tif";
+
 fn header_of<R: ReaderAt + ?Sized>(reader: &R, size: u64, path: &Path) -> Result<RasterHeader, RasterError> {
     let unreadable = |detail: &str, advice| RasterError::Unreadable {
         path: path.to_owned(),
@@ -97,6 +99,7 @@ fn header_of<R: ReaderAt + ?Sized>(reader: &R, size: u64, path: &Path) -> Result
     let failed = |error| match error {
         DirectoryError::Io(source) => RasterError::Io { path: path.to_owned(), source },
         DirectoryError::Unsound(detail) => unreadable(&detail, "copy it again"),
+        DirectoryError::NoTiff => unreadable("it is not a TIFF file", TO_TIFF),
     };
     let mut wanted = GEOREFERENCE.to_vec();
     wanted.extend(OF_AN_IMAGE);
@@ -168,6 +171,7 @@ fn mask_file(
         Ok(directory) => directory,
         Err(DirectoryError::Io(source)) => return Err(RasterError::Io { path, source }),
         Err(DirectoryError::Unsound(detail)) => return Err(unreadable(detail)),
+        Err(DirectoryError::NoTiff) => return Err(unreadable("it is not a TIFF file".to_owned())),
     };
     let size = [IMAGE_WIDTH, IMAGE_LENGTH].map(|tag| directory.integer(tag).unwrap_or(0));
     if size != [width, height].map(u64::from) {

@@ -181,7 +181,9 @@ impl Image {
             ColorType::RGB(bits) | ColorType::YCbCr(bits) => (3, bits),
             ColorType::RGBA(bits) => (4, bits),
             ColorType::Multiband { bit_depth, num_samples } => (usize::from(num_samples), bit_depth),
-            other => return Err(kind(format!("its colours are {other:?}"), TO_RGB)),
+            ColorType::Palette(_) => return Err(kind("its colours are a palette's", TO_RGB)),
+            // GDAL makes RGB of them by itself.
+            other => return Err(kind(format!("its colours are {other:?}"), RECOMPRESS)),
         };
         if !matches!(bits, 1 | 2 | 4 | 8 | 16 | 32 | 64) || bands == 0 {
             return Err(kind(format!("its samples have {bits} bits"), TO_BYTES));

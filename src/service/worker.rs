@@ -25,6 +25,8 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
             Turn::Stop => return,
             Turn::Idle => continue,
             Turn::Expired(job) => {
+                // It may have had a turn, and given way.
+                context.under_way.forget(&job);
                 let text = format!("it waited longer than its ttl_ms of {}", job.request.ttl_ms.unwrap_or(0));
                 let response = Response::error(job.id(), ErrorCode::Expired, text);
                 (job, Performed::answer(response))

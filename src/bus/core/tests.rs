@@ -234,6 +234,26 @@ fn a_subscription_is_answered_filter_by_filter() {
 }
 
 #[test]
+fn publishes_at_most_once_wait_here_while_the_wire_lets_none_out() {
+    let (mut core, wire) = connected(window_of(1));
+    let large = |topic: &str| OutgoingMessage::new(topic, vec![0; 3 << 20]).at_most_once();
+    for topic in ["a", "b", "c", "d", "e", "f"] {
+        core.publish(large(topic)).unwrap();
+    }
+    assert_eq!(wire.topics(), ["a"], "one goes, however large it is");
+    // What waits here is bounded.
+    assert!(matches!(core.publish(large("g")), Err(BusError::QueueFull { .. })));
+    for topic in ["b", "c", "d"] {
+        core.apply(Step::PublishLeft);
+        assert_eq!(wire.topics(), [topic]);
+    }
+    core.publish(message("h").at_most_once()).unwrap();
+    core.apply(Step::PublishLeft);
+    core.apply(Step::PublishLeft);
+    assert_eq!(wire.topics(), ["e", "f", "h"]);
+}
+
+#[test]
 fn leave_is_taken_once_everything_and_the_farewell_are_acknowledged() {
     let (mut core, wire) = connected(window_of(1));
     core.publish(message("a")).unwrap();

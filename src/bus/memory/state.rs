@@ -268,6 +268,7 @@ impl BrokerState {
             return;
         }
         if message.qos == QoS::AtMostOnce {
+            self.steps.push_back(Step::PublishLeft);
             if policy != PublishPolicy::LoseMessage {
                 self.arrived(message);
             }

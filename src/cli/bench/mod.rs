@@ -10,7 +10,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::CliError;
-use super::models_dir::{MODELS_VARIABLE, models_dir};
+use super::models_dir::{MODELS_VARIABLE, models_dir, models_parser};
 use super::output::{Output, note};
 use crate::engine::{EngineChoice, EngineOptions};
 use crate::machine::{Machine, peak_memory_mb};
@@ -36,7 +36,7 @@ pub struct Args {
     pub folder: PathBuf,
 
     /// Directory of imported models.
-    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE)]
+    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE, value_parser = models_parser())]
     pub models: Option<PathBuf>,
 
     /// Threads of the decoder, one report for each count [default: 1 and all cores].

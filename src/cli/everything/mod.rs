@@ -15,7 +15,7 @@ use self::fleet::{FleetArgs, Question};
 use super::CliError;
 use super::features::FeatureWriter;
 use super::finish_args::FinishArgs;
-use super::models_dir::{MODELS_VARIABLE, models_dir};
+use super::models_dir::{MODELS_VARIABLE, models_dir, models_parser};
 use super::output::note;
 use super::segment::{CACHE_BYTES, all_cores, open_folders};
 use super::segment_args::{Drawing, area, bounds, checked_sides, crs, tolerance};
@@ -59,7 +59,7 @@ pub struct Args {
 
     /// Directory of imported models [default: `models` beside the folder, else
     /// /var/lib/geosam-edge/models].
-    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE)]
+    #[arg(long, value_name = "DIR", env = MODELS_VARIABLE, value_parser = models_parser())]
     pub models: Option<PathBuf>,
 
     /// Only what a point of this box gives: west, south, east, north. Objects that go on beyond it come whole, as far

@@ -36,6 +36,7 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
     let failed = |error: csv::Error| PromptsError::unreadable(path, error.to_string());
     let header: Vec<String> =
         table.byte_headers().map_err(failed)?.iter().map(|name| text_of(name).trim().to_owned()).collect();
+    let header = told_apart(header);
     let columns = Columns::find(&header).map_err(|missing| {
         let found = header.join(", ").chars().take(200).collect();
         PromptsError::Columns { path: path.to_owned(), missing, found }
@@ -184,6 +185,17 @@ impl Columns {
     }
 }
 
+/// Names of columns, of which each but the first of one name has its number behind it: joined tables have several.
+fn told_apart(header: Vec<String>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(header.len());
+    for name in header {
+        let numbered = (2..).map(|number| format!("{name}_{number}"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|free| !names.contains(free));
+        names.push(free.filter(|_| !name.is_empty()).unwrap_or(name));
+    }
+    names
+}
+
 /// A field as text; that it is UTF-8 has been looked at before.
 fn text_of(field: &[u8]) -> String {
     String::from_utf8_lossy(field).into_owned()
@@ -256,6 +268,12 @@ mod tests {
         let drawn = read(Path::new("t.csv"), b"lon,lat\n9,47\n,\n , \n9,x\n,\n").unwrap().features;
         let places: Vec<&str> = drawn.iter().map(|feature| feature.place.as_str()).collect();
         assert_eq!(places, ["line 2", "line 5"]);
+    }
+
+    #[test]
+    fn columns_of_one_name_are_all_kept() {
+        let feature = features("lon,lat,name,name,name_2,,\n1,2,a,b,c,,\n").remove(0).unwrap();
+        assert_eq!(feature["properties"], json!({"name": "a", "name_2": "b", "name_2_2": "c", "": null}));
     }
 
     #[test]

@@ -97,7 +97,7 @@ mod tests {
             point(2.0, json!({"note": "alone"})),
             point(3.0, json!({"object": "a", "label": 0, "kind": "other"})),
             point(4.0, json!({"object": 7, "label": "1"})),
-            point(5.0, json!({"object": 7, "label": 0.0})),
+            point(5.0, json!({"object": 7.0, "label": 0.0})),
         ]);
         let told: Vec<(&str, usize)> = objects
             .iter()

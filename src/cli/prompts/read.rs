@@ -142,6 +142,10 @@ pub(super) fn features(path: &Path, bytes: &[u8]) -> Result<Drawn, PromptsError>
         [b'f', b'g', b'b', ..] => flatgeobuf(path, bytes),
         [b'S', b'Q', b'L', b'i', b't', b'e', b' ', ..] => convert("a GeoPackage"),
         [0, 0, 0x27, 0x0A, ..] => convert("a Shapefile"),
+        [b'P', b'A', b'R', b'1', ..] => convert("a Parquet file"),
+        [3, ..] if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dbf")) => {
+            convert("the table of a Shapefile")
+        }
         [b'P', b'K', 3, 4, ..] => convert("a ZIP archive (of a Shapefile, or KMZ)"),
         [b'<', ..] => convert("XML (KML or GPX)"),
         [] => Ok(Drawn::default()),

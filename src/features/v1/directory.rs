@@ -19,6 +19,8 @@ pub(crate) enum DirectoryError {
     Io(io::Error),
     /// The file is not a sound TIFF.
     Unsound(String),
+    /// It is something else.
+    NoTiff,
 }
 
 impl From<io::Error> for DirectoryError {
@@ -106,7 +108,7 @@ impl Directory {
         source.little = match &magic[..2] {
             b"II" => true,
             b"MM" => false,
-            _ => return Err(unsound("it is not a TIFF file")),
+            _ => return Err(DirectoryError::NoTiff),
         };
         let first = match unsigned(&magic[2..4], source.little) {
             42 => unsigned(&magic[4..8], source.little),
@@ -114,7 +116,7 @@ impl Directory {
                 source.big = true;
                 source.word(&source.bytes(8, 8)?)
             }
-            _ => return Err(unsound("it is not a TIFF file")),
+            _ => return Err(DirectoryError::NoTiff),
         };
         let first = place.unwrap_or(first);
         // Count, then entries of: tag (2), type (2), count (4 or 8), value or offset (4 or 8).

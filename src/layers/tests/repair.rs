@@ -80,6 +80,30 @@ fn lines_whose_blocks_a_power_cut_has_emptied_are_taken_out_told_and_saved_again
 }
 
 #[test]
+fn a_file_that_was_written_anew_as_utf_16_is_left_alone_and_told() {
+    let mut fixture = Fixture::new();
+    fixture.apply(vec![append("a"), append("b")]);
+    let utf_16: Vec<u8> = fixture.text().encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for mark in [&[0xff, 0xfe][..], &[]] {
+        let written = [mark, &utf_16].concat();
+        fs::write(fixture.path(), &written).unwrap();
+        fixture.restart();
+        let journal = fixture.journal(vec![append("c")]);
+        let made = fixture.layers.apply(&journal);
+        let now = fs::read(fixture.path()).unwrap();
+        assert!(now.starts_with(&written[..written.len() - 1]), "nothing is taken out");
+        if mark.is_empty() {
+            continue;
+        }
+        assert_eq!((made.done.len(), &now), (0, &written));
+        // Once it is mended the object is saved.
+        fs::write(fixture.path(), format!("{}\n{}\n", line("a"), line("b"))).unwrap();
+        assert_eq!(fixture.layers.apply(&journal).done.len(), 1);
+        assert_eq!(fixture.ids(), ["a", "b", "c"]);
+    }
+}
+
+#[test]
 fn a_whole_last_feature_without_newline_is_kept() {
     let mut fixture = Fixture::new();
     fs::write(fixture.path(), format!("{}\n{}", line("a"), line("b"))).unwrap();

@@ -13,6 +13,9 @@ use crate::service::job::Job;
 use crate::service::publisher::outgoing;
 use crate::store::{Change, Class, Committed, DropCause, Finish, Outcome};
 
+/// Bytes of the outbox on their way to a broker that is there, with which no more requests are begun: two of the largest answers.
+const UNDELIVERED: u64 = 8 << 20;
+
 impl<C: BusClient> Clerk<C> {
     /// Commits what is staged, and what follows from it, until nothing is left to commit.
     pub(super) fn settle(&mut self) {
@@ -46,7 +49,7 @@ impl<C: BusClient> Clerk<C> {
             match self.context.store.commit(batch) {
                 Ok(committed) => {
                     self.state_written();
-                    self.queue.hold(false);
+                    self.hold_back(false);
                     let staged = std::mem::take(&mut self.staged);
                     self.follow(staged, committed);
                 }
@@ -55,12 +58,20 @@ impl<C: BusClient> Clerk<C> {
                     self.state_unwritable(&error);
                     self.deadlines.commit_failed(now);
                     self.backlog.doubt();
-                    // What would have to be made durable waits on the queue, which is bounded, and not here.
-                    self.queue.hold(true);
+                    self.hold_back(true);
                     return;
                 }
             }
         }
+    }
+
+    /// What would have to be made durable waits on the queue, which is bounded, while nothing can be, and while answers leave more
+    /// slowly than they are made: everybody's would wait behind those of whom asks for most, and in the end be dropped. While the
+    /// broker is away requests are carried out as far as the outbox has room.
+    fn hold_back(&self, fails: bool) {
+        let (depths, limit) = (self.context.store.depths(), self.context.store.limits().outbox_bytes);
+        let is_slow = self.publisher.is_connected() && depths.outbox_bytes > UNDELIVERED.min(limit / 2);
+        self.queue.hold(fails || is_slow);
     }
 
     fn follow(&mut self, staged: Vec<(Change, Then)>, committed: Committed) {

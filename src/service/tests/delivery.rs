@@ -261,6 +261,31 @@ fn an_answer_larger_than_the_outbox_is_answered_as_too_large() {
 }
 
 #[test]
+fn requests_wait_while_answers_leave_more_slowly_than_they_are_made_and_none_is_dropped() {
+    // Six pages fill it.
+    let store = StoreLimits { outbox_bytes: 200 << 10, ..StoreLimits::default() };
+    let scene = scene_in(with_a_layer(), ServiceOptions { store, ..ServiceOptions::default() });
+    let plain = "geosam/edge/response/c1/fetch";
+    scene.broker.set_policy_of(plain, PublishPolicy::Hold);
+    let ids: Vec<String> = (0..12).map(|id| id.to_string()).collect();
+    ids.iter().for_each(|id| page(&scene, id));
+    let answers = || scene.payloads(plain).len();
+    scene.until("the first answers", || answers() >= 4);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(answers() < 6, "{} are on their way", answers());
+    scene.until("all answers", || {
+        scene.broker.release(1);
+        answers() == ids.len()
+    });
+    let mut answered: Vec<String> =
+        scene.payloads(plain).iter().map(|answer| answer["id"].as_str().unwrap().to_owned()).collect();
+    answered.sort_by_key(|id| id.parse::<u32>().unwrap());
+    assert_eq!(answered, ids);
+    assert!(scene.payloads("geosam/edge/event/outbox_full").is_empty());
+    scene.service.stop();
+}
+
+#[test]
 fn an_error_that_does_not_fit_either_is_not_replaced_for_ever() {
     let scene = offline_scene(with_a_layer(), ServiceOptions::default());
     scene.broker.set_packet_limit(Some((150, OverLimit::Announced)));
