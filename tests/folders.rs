@@ -236,6 +236,25 @@ fn refusals_carry_a_code_and_name_what_is_wrong() {
 }
 
 #[test]
+fn a_folder_is_found_by_its_name_however_its_letters_are_composed() {
+    let work = tempfile::tempdir().unwrap();
+    let forms = ["T\u{fc}bingen", "Tu\u{308}bingen"];
+    for form in forms {
+        let folder = work.path().join(form);
+        std::os::unix::fs::symlink(fixtures().join("folder_sam"), &folder).unwrap();
+        let models = fixtures();
+        for asked in forms {
+            let request = format!(r#"{{"folder":"{asked}","points":[[0,0]]}}"#);
+            let folder = folder.to_str().unwrap();
+            let words = ["segment", folder, "--models", models.to_str().unwrap(), "--request", "-"];
+            let output = run_with_input(&words, &request);
+            let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(answer["error"]["code"], "NO_CHIP_COVERS", "{form:?} {asked:?}: {answer}");
+        }
+    }
+}
+
+#[test]
 fn a_batch_and_a_geojson_prompt_are_answered_in_order() {
     let requests = concat!(
         r#"{"id":"b","crs":"EPSG:32633","prompts":[{"id":"x","points":[[458100,5427150]]},{"points":[[1,1]]}]}"#,

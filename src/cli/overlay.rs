@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::CliError;
 use super::output::{Output, note};
+use super::segment_args::is_same_file;
 use crate::engine::Segmentation;
 use crate::picture::{Backdrop, Overlay, Wanted, metres_per_pixel};
 
@@ -44,7 +45,15 @@ pub(super) fn write(
         metres_per_pixel: served.crs().ok().and_then(|crs| metres_per_pixel(crs, &chip)),
     };
     let mut png = Vec::new();
+    let shown = backdrop.raster.clone();
     overlay.draw(backdrop).write_png(&mut png)?;
+    if let Some(raster) = shown.filter(|raster| is_same_file(raster, path)) {
+        let message = format!(
+            "--overlay is the raster {} itself, which would be lost; name another file",
+            raster.display()
+        );
+        return Err(CliError::Usage(message));
+    }
     let mut output = Output::create(path)?;
     output.bytes(&png)?;
     output.finish()

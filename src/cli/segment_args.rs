@@ -76,7 +76,7 @@ pub struct Args {
 
     /// Objects drawn in another program: GeoJSON, GeoJSON lines, FlatGeobuf, or CSV with columns lon, lat (or wkt) and,
     /// where wanted, label and object. Each feature is an object, or all those with one value of `object`; its properties
-    /// come back with its outline, one Feature a line. `-` reads standard input.
+    /// come back with its outline, one Feature a line, chip by chip and not in the file's order. `-` reads standard input.
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["points", "bbox", "request"])]
     pub prompts: Option<PathBuf>,
 
@@ -154,7 +154,7 @@ pub struct Args {
 }
 
 /// Whether two names lead to one regular file.
-fn is_same_file(a: &Path, b: &Path) -> bool {
+pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
     match (a.metadata(), b.metadata()) {
         (Ok(a), Ok(b)) => a.is_file() && (a.dev(), a.ino()) == (b.dev(), b.ino()),
         _ => false,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use crate::api::{CrsChoice, escape_name};
 use crate::catalog::{ChipRef, Folder, FolderCrs, FolderSummary, check_against_manifest};
 use crate::engine::EngineError;
@@ -54,7 +56,18 @@ impl ServedFolder {
         self.name == asked
             || short == asked
             || short == escape_name(asked)
+            || self.is_called_in_other_characters(asked)
             || (asked.len() > 9 && asked.contains('-') && self.folder.long_name() == asked)
+    }
+
+    /// Whether its directory's name is the asked one composed otherwise: a Mac may have written "ü" as two characters, and nobody
+    /// sees which it was.
+    fn is_called_in_other_characters(&self, asked: &str) -> bool {
+        let Some(directory) = self.folder.root().file_name().and_then(|name| name.to_str()) else {
+            return false;
+        };
+        let forms = [directory.nfc().collect::<String>(), directory.nfd().collect()];
+        !directory.is_ascii() && forms.iter().any(|form| form == asked || escape_name(form) == asked)
     }
 
     /// A chip that [`Folder::choose`] has chosen.

@@ -5,6 +5,8 @@ pub(super) mod batch;
 pub(super) mod documents;
 mod masks;
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +40,7 @@ pub(super) fn run(args: &Args) -> Result<bool, CliError> {
     if let Some(dump) = &args.dump {
         std::fs::create_dir_all(dump).map_err(CliError::file(dump))?;
     }
-    let asker = Asker { engine, folders, dump: args.dump.as_deref() };
+    let asker = Asker { engine, folders, dump: args.dump.as_deref(), dumped: RefCell::default() };
     let defaults = args.defaults();
     if let Some(requests) = &args.request {
         return batch::answer(&asker, requests, &defaults, &args.output);
@@ -98,6 +100,8 @@ pub(super) struct Asker<'a> {
     engine: Engine,
     folders: Vec<Arc<ServedFolder>>,
     dump: Option<&'a Path>,
+    /// Names that are taken there.
+    dumped: RefCell<HashSet<String>>,
 }
 
 impl Asker<'_> {
@@ -115,9 +119,21 @@ impl Asker<'_> {
     ) -> Result<Segmentation, CliError> {
         let segmentation = self.engine.segment_from(&self.folders, item, input).map_err(CliError::from)?;
         if let Some(dump) = self.dump {
-            write_dump(&segmentation, dump, name)?;
+            write_dump(&segmentation, dump, &self.free_name(name))?;
         }
         Ok(segmentation)
+    }
+
+    /// The name, with a number behind it where an answer of that name has been dumped: ids of requests may repeat.
+    fn free_name(&self, name: &str) -> String {
+        let mut dumped = self.dumped.borrow_mut();
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        let free = names.find(|free| dumped.insert(free.clone())).unwrap_or_else(|| name.to_owned());
+        if free != name {
+            note(&format_args!("warning: several answers are called {name}; this one is dumped as {free}"));
+        }
+        free
     }
 
     /// The chip that a prompt goes to, for asking many prompts chip by chip.
