@@ -30,6 +30,10 @@ use super::{rumqttc_v4, rumqttc_v5};
 /// How long what we sent last may take on its way out of this process.
 const PARTING: Duration = Duration::from_secs(2);
 
+/// How long nothing is read for a service that does not take what came, and how often it is looked at meanwhile.
+const SLOWNESS: Duration = Duration::from_secs(20);
+const GLANCE: Duration = Duration::from_millis(5);
+
 /// What a connection is begun with.
 pub(super) struct Opening<'a> {
     /// The socket in this process behind which the broker is.
@@ -327,13 +331,26 @@ async fn converse(link: &mut impl Link, shared: &Shared, options: &BusOptions, s
                 return Ended::Lost { loss, lasted: Some(since.elapsed()) };
             }
         };
-        if pushed == Pushed::Overflow {
+        if pushed == Pushed::Full && !has_room(shared, link.keep_alive()).await {
             let loss = Loss::elsewhere(
                 "the service takes messages more slowly than they come; the broker keeps the rest",
             );
             return Ended::Lost { loss, lasted: Some(since.elapsed()) };
         }
     }
+}
+
+/// Waits until the service has taken some of what came; meanwhile nothing is read from the network, so that the broker keeps the rest.
+/// Says whether it has, in a time in which no ping is missed.
+async fn has_room(shared: &Shared, keep_alive: Duration) -> bool {
+    let begin = Instant::now();
+    while !shared.has_room() && !shared.is_stopping() {
+        if begin.elapsed() > keep_alive.min(SLOWNESS) {
+            return false;
+        }
+        sleep(GLANCE).await;
+    }
+    true
 }
 
 /// Why there is no connection, in the words of whoever knows best: the broker's CONNACK, TLS, the library.

@@ -1,5 +1,5 @@
-//! The queue of events between the connection's thread and the service. The connection never waits for
-//! the service; what bounds the queue is the acknowledgements that the service has not given yet.
+//! The queue of events between the connection's thread and the service. What bounds it is the acknowledgements that the service has
+//! not given yet, and where a broker sends more than it was told to, that nothing more is read from it for a while.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,11 +15,11 @@ use super::message::BusEvent;
 pub(super) struct EventLimits {
     /// Messages over which those sent at most once are dropped.
     pub(super) soft: usize,
-    /// Messages over which the connection is given up, so that the broker keeps the rest.
+    /// Messages over which no more are read until half of them are taken: the broker keeps the rest.
     pub(super) hard: usize,
     /// Bytes of payloads that count like that many messages.
     pub(super) soft_bytes: usize,
-    /// The same for giving up.
+    /// The same for reading no more.
     pub(super) hard_bytes: usize,
 }
 
@@ -69,8 +69,8 @@ pub(super) struct EventQueue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pushed {
     Queued,
-    /// The service is too slow to go on; the connection must be given up.
-    Overflow,
+    /// It is queued, and nothing more is to be read until there is room again.
+    Full,
 }
 
 impl EventQueue {
@@ -85,6 +85,7 @@ impl EventQueue {
 
     pub(super) fn push(&self, event: BusEvent) -> Pushed {
         let mut queue = self.lock();
+        let mut pushed = Pushed::Queued;
         if let BusEvent::Message(message) = &event {
             let bytes = queue.bytes + message.payload.len();
             // A single message may be larger than the bounds; it is taken when nothing else waits.
@@ -94,7 +95,7 @@ impl EventQueue {
                 return Pushed::Queued;
             }
             if over(self.limits.hard, self.limits.hard_bytes) {
-                return Pushed::Overflow;
+                pushed = Pushed::Full;
             }
             queue.messages += 1;
             queue.bytes = bytes;
@@ -104,7 +105,13 @@ impl EventQueue {
             queue.events.push_back(event);
         }
         self.filled.notify_all();
-        Pushed::Queued
+        pushed
+    }
+
+    /// Whether more may be read after [`Pushed::Full`].
+    pub(super) fn has_room(&self) -> bool {
+        let queue = self.lock();
+        queue.messages <= self.limits.hard / 2 && queue.bytes <= self.limits.hard_bytes / 2
     }
 
     /// Waits for an event; `None` when the time is up.
@@ -196,10 +203,17 @@ mod tests {
         assert_eq!((queue.dropped(), queue.take_dropped_on()), (1, BTreeMap::from([("t".to_owned(), 1)])));
         assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Queued);
         assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Queued);
-        assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Overflow);
+        assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Full);
         assert_eq!((queue.dropped(), queue.take_dropped_on().len()), (1, 0));
-        assert!(queue.next(None).unwrap().is_some());
+        for left in [4, 3, 2] {
+            assert!(!queue.has_room());
+            assert!(queue.next(None).unwrap().is_some(), "{left} are left");
+        }
+        assert!(queue.has_room());
         assert_eq!(queue.push(message(QoS::AtLeastOnce)), Pushed::Queued);
+        for _ in 0..3 {
+            assert!(queue.next(None).unwrap().is_some(), "none is lost");
+        }
     }
 
     #[test]
@@ -208,11 +222,13 @@ mod tests {
         assert_eq!(queue.push(message_of(QoS::AtMostOnce, 50)), Pushed::Queued);
         queue.push(message_of(QoS::AtMostOnce, 1));
         assert_eq!(queue.dropped(), 1);
-        assert_eq!(queue.push(message_of(QoS::AtLeastOnce, 1)), Pushed::Overflow);
+        assert_eq!(queue.push(message_of(QoS::AtLeastOnce, 1)), Pushed::Full);
+        assert!(!queue.has_room());
         assert!(queue.next(None).unwrap().is_some());
-        assert_eq!(queue.push(message_of(QoS::AtLeastOnce, 15)), Pushed::Queued);
+        assert!(queue.has_room());
+        assert_eq!(queue.push(message_of(QoS::AtLeastOnce, 14)), Pushed::Queued);
         assert_eq!(queue.push(message_of(QoS::AtLeastOnce, 5)), Pushed::Queued);
-        assert_eq!(queue.push(message_of(QoS::AtLeastOnce, 1)), Pushed::Overflow);
+        assert_eq!(queue.push(message_of(QoS::AtLeastOnce, 1)), Pushed::Full);
         assert_eq!(queue.dropped(), 1);
     }
 

@@ -76,6 +76,11 @@ impl Shared {
         self.give_up.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether the service has taken enough of what came for more to be read.
+    pub(super) fn has_room(&self) -> bool {
+        self.events.has_room()
+    }
+
     /// What happened on the wire goes to the core, and its event to the service.
     pub(super) fn apply(&self, step: Step) -> Pushed {
         let event = self.core().apply(step);

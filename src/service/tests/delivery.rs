@@ -262,17 +262,17 @@ fn an_answer_larger_than_the_outbox_is_answered_as_too_large() {
 
 #[test]
 fn requests_wait_while_answers_leave_more_slowly_than_they_are_made_and_none_is_dropped() {
-    // Six pages fill it.
-    let store = StoreLimits { outbox_bytes: 200 << 10, ..StoreLimits::default() };
+    // Some thirty pages fill it.
+    let store = StoreLimits { outbox_bytes: 1 << 20, ..StoreLimits::default() };
     let scene = scene_in(with_a_layer(), ServiceOptions { store, ..ServiceOptions::default() });
     let plain = "geosam/edge/response/c1/fetch";
     scene.broker.set_policy_of(plain, PublishPolicy::Hold);
-    let ids: Vec<String> = (0..12).map(|id| id.to_string()).collect();
+    let ids: Vec<String> = (0..100).map(|id| id.to_string()).collect();
     ids.iter().for_each(|id| page(&scene, id));
     let answers = || scene.payloads(plain).len();
-    scene.until("the first answers", || answers() >= 4);
+    scene.until("the first answers", || answers() >= 16);
     std::thread::sleep(Duration::from_millis(500));
-    assert!(answers() < 6, "{} are on their way", answers());
+    assert!(answers() < 30, "{} are on their way", answers());
     scene.until("all answers", || {
         scene.broker.release(1);
         answers() == ids.len()
