@@ -124,6 +124,23 @@ fn requests_wait_in_the_broker_while_the_board_is_down() {
     }
 }
 
+/// mosquitto sends them all at once, whatever the board says it takes.
+#[test]
+fn thousands_of_messages_that_wait_for_the_board_do_not_end_its_connection() {
+    let Some(broker) = persistent() else { return };
+    let mut board = Board::new(&broker, "b1", "");
+    let mut ears = Ears::on(&broker);
+    board.start();
+    ears.online(&board);
+    assert!(board.stop());
+    let lines: Vec<String> = (0..12_000).map(|n| n.to_string()).collect();
+    publish_lines(&broker, "geosam/b1/request/c1/segment/astray", &lines);
+    broker.publish(&board.request("c2", "segment"), nowhere("last").as_bytes(), &[]);
+    board.start();
+    assert_eq!(code(&ears.answer("last")), "NO_CHIP_COVERS");
+    assert!(!board.log().contains("more slowly than they come"), "{}", board.log());
+}
+
 #[test]
 fn a_broker_that_restarts_in_the_middle_loses_nothing() {
     let Some(mut broker) = persistent() else { return };
