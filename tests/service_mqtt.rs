@@ -297,7 +297,7 @@ fn what_is_wrong_is_answered_with_a_code_and_never_with_silence() {
 fn a_busy_board_refuses_expires_supersedes_and_cancels() {
     let Some((broker, board, mut ears)) = scene("[limits]\nqueue = 4\nclient_queue = 2") else { return };
     let segment = |id: &str, more: &str| format!(r#"{{"id":"{id}",{POINT},{SMALL}{more}}}"#);
-    ask(&broker, &board, "segment", &long_batch("long", 24));
+    ask(&broker, &board, "segment", &long_batch("long", 48));
     std::thread::sleep(Duration::from_millis(300));
     let previews: Vec<String> = (1..=8).map(|n| segment(&format!("p{n}"), r#","preview":true"#)).collect();
     publish_lines(&broker, &board.request("c1", "segment"), &previews);
@@ -318,7 +318,7 @@ fn a_busy_board_refuses_expires_supersedes_and_cancels() {
     assert!(results.iter().all(|r| code(r) == "ok"), "{long}");
     assert_eq!((code(&ears.answer("old")), code(&ears.answer("p8"))), ("EXPIRED", "ok"));
     let masks = ears.rest(Duration::from_millis(500)).iter().filter(|m| m.topic.contains("/mask/")).count();
-    assert_eq!(masks, 24, "previews are not told to maps");
+    assert_eq!(masks, 48, "previews are not told to maps");
 }
 
 #[test]
