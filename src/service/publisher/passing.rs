@@ -9,8 +9,9 @@ use crate::bus::{BusClient, OutgoingMessage, PublishOutcome, QoS};
 use crate::service::suspects::CONNECTIONS;
 use crate::service::undelivered::Cause;
 
-/// Messages that wait for their turn where one goes at a time.
+/// Messages that wait for their turn where one goes at a time, and their bytes.
 const PASSING: usize = 256;
+const PASSING_BYTES: usize = 16 << 20;
 /// Connections that end with nothing heard of before all is sent so that we hear of it.
 const UNHEARD: u32 = 2;
 
@@ -29,10 +30,19 @@ impl<C: BusClient> Publisher<C> {
         if self.silenced.contains(&message.topic) {
             return false;
         }
-        if self.connected && self.passing.len() < PASSING {
-            self.passing.push_back(message);
-        }
+        self.queue_up(message);
         true
+    }
+
+    /// Puts a message behind those that wait, where there is room.
+    fn queue_up(&mut self, message: OutgoingMessage) {
+        let bytes: usize = self.passing.iter().map(|waiting| waiting.payload.len()).sum();
+        let has_room = self.passing.len() < PASSING && bytes + message.payload.len() <= PASSING_BYTES;
+        if self.connected && has_room {
+            self.passing.push_back(message);
+        } else {
+            tracing::debug!(message.topic, "a message without a guarantee is lost");
+        }
     }
 
     /// Whether pings of the board to itself come back, so that sizes can be tested.
@@ -141,9 +151,7 @@ impl<C: BusClient> Publisher<C> {
         let (topic, bytes) = (message.topic.clone(), message.payload.len());
         let message = OutgoingMessage { qos, ..message };
         if alone {
-            if self.connected && self.passing.len() < PASSING {
-                self.passing.push_back(message);
-            }
+            self.queue_up(message);
             return Ok(());
         }
         match self.send(message) {
