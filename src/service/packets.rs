@@ -41,6 +41,13 @@ impl Packets {
         }
     }
 
+    /// A ping of this size has not arrived. That is believed more than an acknowledgement: a broker of MQTT 3.1.1 may acknowledge
+    /// what it throws away.
+    pub fn does_not_arrive(&mut self, bytes: usize) {
+        self.taken = self.taken.min(bytes.saturating_sub(1));
+        self.too_large(bytes);
+    }
+
     /// What is known, for `info` and `health`.
     pub fn told(&self) -> Option<usize> {
         [self.announced, self.found].into_iter().flatten().min()
@@ -81,5 +88,16 @@ mod tests {
         assert_eq!(packets.found, Some(2999));
         packets.taken(4000);
         assert_eq!(packets.found, None);
+    }
+
+    #[test]
+    fn a_ping_that_does_not_arrive_is_believed_more_than_an_acknowledgement() {
+        let mut packets = Packets::default();
+        packets.taken(27_000);
+        packets.does_not_arrive(26_000);
+        assert_eq!((packets.told(), packets.is_unproven(26_000)), (Some(25_999), true));
+        // A smaller one still.
+        packets.does_not_arrive(20_000);
+        assert_eq!(packets.told(), Some(19_999));
     }
 }

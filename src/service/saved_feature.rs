@@ -1,6 +1,8 @@
 //! The Feature that `save` appends to a layer: a mask as one geometry, with what is needed to know later how it came
 //! about.
 
+use std::time::{Duration, SystemTime};
+
 use serde_json::{Map, Value, json};
 
 use crate::api::PromptItem;
@@ -43,7 +45,7 @@ pub(super) struct Origin<'a> {
     pub session: Option<&'a str>,
     pub layer: &'a str,
     pub model_sha256: &'a str,
-    pub saved_at: std::time::SystemTime,
+    pub saved_at: SystemTime,
 }
 
 impl Origin<'_> {
@@ -55,7 +57,7 @@ impl Origin<'_> {
             ("layer".to_owned(), self.layer.into()),
             ("model_sha256".to_owned(), self.model_sha256.into()),
             ("software".to_owned(), concat!("geosam-edge ", env!("CARGO_PKG_VERSION")).into()),
-            ("saved_at".to_owned(), humantime::format_rfc3339_millis(self.saved_at).to_string().into()),
+            ("saved_at".to_owned(), time_text(self.saved_at).into()),
         ])
     }
 }
@@ -128,9 +130,26 @@ pub(super) fn line_of(feature: &Map<String, Value>) -> String {
     format!(r#"{{"type":"Feature"{id}{others}}}"#)
 }
 
+/// The last moment that RFC 3339 can say, in seconds since 1970.
+const LAST: u64 = 253_402_300_799;
+
+/// A time as RFC 3339 says it; one that it cannot say, as a board's clock without a battery may show, is the nearest that it can.
+pub(super) fn time_text(time: SystemTime) -> String {
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(LAST);
+    humantime::format_rfc3339_millis(time.clamp(SystemTime::UNIX_EPOCH, last)).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_that_no_date_says_are_told_as_the_nearest() {
+        let day = Duration::from_secs(86_400);
+        let told = |time| time_text(time);
+        assert_eq!(told(SystemTime::UNIX_EPOCH - day), "1970-01-01T00:00:00.000Z");
+        assert_eq!(told(SystemTime::UNIX_EPOCH + day * 4_000_000), "9999-12-31T23:59:59.000Z");
+    }
 
     #[test]
     fn a_line_begins_with_its_type_and_holds_the_whole_feature() {

@@ -92,7 +92,7 @@ impl<C: BusClient> Publisher<C> {
 
     pub(super) fn note(&mut self, shown: Shown) {
         if let Shown::TooLarge(bytes) = shown {
-            self.packets.too_large(bytes);
+            self.packets.does_not_arrive(bytes);
         }
     }
 

@@ -45,7 +45,7 @@ impl Context {
         }
         let lines = self.lines_of(&layer, &request.ids)?;
         let (mut messages, mut layers) = (Vec::new(), Vec::new());
-        let changed_at = humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string();
+        let changed_at = saved_feature::time_text(std::time::SystemTime::now());
         for id in &request.ids {
             let Some(line) = lines.get(id) else { continue };
             let before = line.len();
