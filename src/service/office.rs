@@ -12,7 +12,7 @@ use super::folders::ServedFolders;
 use super::masks::KeptMasks;
 use super::performed::Performed;
 use super::pulse::{Organ, Pulse};
-use super::queue::RequestQueue;
+use super::queue::{RequestQueue, UNDELIVERED};
 use super::schedule::Bounds;
 use super::unanswered::{Recovered, recover};
 use super::under_way::UnderWay;
@@ -89,12 +89,14 @@ pub(super) fn furnish<C: BusClient>(
         #[cfg(test)]
         memo: std::sync::OnceLock::new(),
     });
-    let queue = Arc::new(RequestQueue::new(Bounds {
+    let bounds = Bounds {
         queue: options.queue,
         per_client: options.queue_per_client,
         previews: options.previews,
         volatile: VOLATILE,
-    }));
+    };
+    let most_made = UNDELIVERED.min(context.store.limits().outbox_bytes / 4);
+    let queue = Arc::new(RequestQueue::new(bounds, most_made));
     let highest = take_up(&context, &queue, &topics, options, &sender, &mut first)?;
 
     let rules = IntakeRules {

@@ -1,10 +1,14 @@
 //! Where requests wait for a worker: the schedule behind a lock, and the bell that wakes the workers.
 
+use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::job::Job;
 use super::schedule::{Bounds, Next, Schedule, Ticket};
+
+/// Bytes of answers on their way, to the card or to a broker that is there, with which no more requests are begun: two of the largest.
+pub(super) const UNDELIVERED: u64 = 8 << 20;
 
 /// Waiting requests, shared by the clerk and the workers.
 #[derive(Debug)]
@@ -17,6 +21,13 @@ pub(super) struct RequestQueue {
 struct State {
     schedule: Schedule<Box<Job>>,
     stopping: bool,
+    /// The clerk lets nothing begin that would have to be made durable.
+    held: bool,
+    /// Bytes of answers that are made and not durable yet, by the numbers of their jobs; and of all of them.
+    made: HashMap<u64, u64>,
+    made_bytes: u64,
+    /// With more of them nothing begins, either: a card may be slower than the decoder.
+    most_made: u64,
 }
 
 /// What a worker is given.
@@ -31,8 +42,11 @@ pub(super) enum Turn {
 }
 
 impl RequestQueue {
-    pub fn new(bounds: Bounds) -> Self {
-        let state = State { schedule: Schedule::new(bounds), stopping: false };
+    /// A queue with these bounds, for answers of so many bytes that are made and not durable.
+    pub fn new(bounds: Bounds, most_made: u64) -> Self {
+        let schedule = Schedule::new(bounds);
+        let state =
+            State { schedule, stopping: false, held: false, made: HashMap::new(), made_bytes: 0, most_made };
         Self { state: Mutex::new(state), bell: Condvar::new() }
     }
 
@@ -74,11 +88,19 @@ impl RequestQueue {
         }
     }
 
+    /// A request's answer is made, of so many bytes. To be told before the next turn is given.
+    pub fn made(&self, job: &Job, bytes: usize) {
+        let mut state = self.state();
+        state.made.insert(job.number, bytes as u64);
+        state.made_bytes += bytes as u64;
+    }
+
     /// A request is answered and its changes are durable. One that was taken out before it began
     /// (cancelled, expired) kept nobody waiting.
     pub fn finished(&self, job: &Job) {
         if job.begun {
             let mut state = self.state();
+            state.made_bytes -= state.made.remove(&job.number).unwrap_or(0);
             state.schedule.finished(&job.address.client, job.serial(), job.is_alone());
             if job.is_background() {
                 state.schedule.background_over();
@@ -143,7 +165,7 @@ impl RequestQueue {
 
     /// While nothing can be made durable, what would have to be waits here, where its bounds are.
     pub fn hold(&self, held: bool) {
-        let was_held = self.state().schedule.hold(held);
+        let was_held = std::mem::replace(&mut self.state().held, held);
         if was_held && !held {
             self.bell.notify_all();
         }
@@ -162,6 +184,7 @@ impl State {
         if self.stopping {
             return Some(Turn::Stop);
         }
+        self.schedule.hold(self.held || self.made_bytes > self.most_made);
         self.schedule.next(Instant::now()).map(|next| match next {
             Next::Run(mut ticket) => {
                 ticket.work.begun = true;

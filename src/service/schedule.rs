@@ -135,9 +135,9 @@ impl<T> Schedule<T> {
         self.lines.iter().map(VecDeque::len).sum::<usize>() + self.background.len() + self.previews.len()
     }
 
-    /// Holds what would have to be made durable, or lets it go on; says whether it was held.
-    pub const fn hold(&mut self, held: bool) -> bool {
-        std::mem::replace(&mut self.held, held)
+    /// Holds what would have to be made durable, or lets it go on.
+    pub const fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// Whether a request of this client would be taken now, when `promised` others, `of_client` of them

@@ -68,6 +68,7 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
                 let performed = perform(context, &job);
                 let worked = start.elapsed();
                 queue.worked(&job, worked + on_its_way(performed.answer.len()));
+                queue.made(&job, performed.answer.len());
                 if worked >= SLOW {
                     tell_slow(&job, worked);
                 }

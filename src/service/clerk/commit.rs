@@ -11,10 +11,8 @@ use crate::api::Response;
 use crate::bus::{AckToken, BusClient, QoS};
 use crate::service::job::Job;
 use crate::service::publisher::outgoing;
+use crate::service::queue::UNDELIVERED;
 use crate::store::{Change, Class, Committed, DropCause, Finish, Outcome};
-
-/// Bytes of the outbox on their way to a broker that is there, with which no more requests are begun: two of the largest answers.
-const UNDELIVERED: u64 = 8 << 20;
 
 impl<C: BusClient> Clerk<C> {
     /// Commits what is staged, and what follows from it, until nothing is left to commit.
