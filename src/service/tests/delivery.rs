@@ -267,7 +267,7 @@ fn requests_wait_while_answers_leave_more_slowly_than_they_are_made_and_none_is_
     let scene = scene_in(with_a_layer(), ServiceOptions { store, ..ServiceOptions::default() });
     let plain = "geosam/edge/response/c1/fetch";
     scene.broker.set_policy_of(plain, PublishPolicy::Hold);
-    let ids: Vec<String> = (0..60).map(|id| id.to_string()).collect();
+    let ids: Vec<String> = (0..40).map(|id| id.to_string()).collect();
     ids.iter().for_each(|id| page(&scene, id));
     let answers = || scene.payloads(plain).len();
     scene.until("the first answers", || answers() >= 16);
