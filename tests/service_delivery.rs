@@ -34,6 +34,16 @@ fn nowhere(id: &str) -> String {
     format!(r#"{{"id":"{id}","folder":"folder_sam","points":[[1,2]]}}"#)
 }
 
+/// A board that the broker knows, and that is off; and ears.
+fn away(broker: &Mosquitto) -> (Board, Ears) {
+    let mut board = Board::new(broker, "b1", "");
+    let mut ears = Ears::on(broker);
+    board.start();
+    ears.online(&board);
+    assert!(board.stop());
+    (board, ears)
+}
+
 #[test]
 fn a_request_that_ends_the_program_twice_is_answered_and_others_are_served() {
     let Some(broker) = persistent() else { return };
@@ -108,11 +118,7 @@ fn what_was_acknowledged_is_answered_after_a_kill_and_saved_once() {
 #[test]
 fn requests_wait_in_the_broker_while_the_board_is_down() {
     let Some(broker) = persistent() else { return };
-    let mut board = Board::new(&broker, "b1", "");
-    let mut ears = Ears::on(&broker);
-    board.start();
-    ears.online(&board);
-    assert!(board.stop());
+    let (mut board, mut ears) = away(&broker);
     // More than a decoder has worked off before the last one comes; none is BUSY.
     let ids: Vec<String> = (0..150).map(|i| format!("w{i}")).collect();
     for id in &ids {
@@ -128,11 +134,7 @@ fn requests_wait_in_the_broker_while_the_board_is_down() {
 #[test]
 fn thousands_of_messages_that_wait_for_the_board_do_not_end_its_connection() {
     let Some(broker) = persistent() else { return };
-    let mut board = Board::new(&broker, "b1", "");
-    let mut ears = Ears::on(&broker);
-    board.start();
-    ears.online(&board);
-    assert!(board.stop());
+    let (mut board, mut ears) = away(&broker);
     let lines: Vec<String> = (0..12_000).map(|n| n.to_string()).collect();
     publish_lines(&broker, "geosam/b1/request/c1/segment/astray", &lines);
     broker.publish(&board.request("c2", "segment"), nowhere("last").as_bytes(), &[]);

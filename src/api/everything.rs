@@ -38,14 +38,6 @@ impl Default for EverythingOptions {
     }
 }
 
-impl EverythingOptions {
-    /// As a request says them.
-    pub fn told(&self) -> Value {
-        // Numbers: all can be written.
-        serde_json::to_value(self).unwrap_or_default()
-    }
-}
-
 /// Points along a side at the most: every eighth pixel of a chip of 1024.
 pub const MOST_POINTS_PER_SIDE: u16 = 128;
 

@@ -279,10 +279,18 @@ impl Topics {
 
     /// The answers to a client's requests of one verb.
     pub fn response(&self, address: &RequestAddress) -> String {
-        let (client, verb) = (&address.client, address.verb);
-        match &address.scope {
-            Scope::Device => self.own(format_args!("response/{client}/{verb}")),
-            Scope::Fleet(group) => format!("{}/{FLEET}/{group}/response/{client}/{verb}", self.root),
+        self.of_client("response", address)
+    }
+
+    /// A client's requests of one verb.
+    pub fn request(&self, address: &RequestAddress) -> String {
+        self.of_client("request", address)
+    }
+
+    fn of_client(&self, way: &str, RequestAddress { scope, client, verb }: &RequestAddress) -> String {
+        match scope {
+            Scope::Device => self.own(format_args!("{way}/{client}/{verb}")),
+            Scope::Fleet(group) => format!("{}/{FLEET}/{group}/{way}/{client}/{verb}", self.root),
         }
     }
 
@@ -324,18 +332,18 @@ impl Topics {
                 let ours = check_folder_name(name).is_ok();
                 return if ours { Inbound::Folder(name.to_owned()) } else { Inbound::Foreign };
             }
-            return self.request(Scope::Device, rest);
+            return self.addressed(Scope::Device, rest);
         }
         match rest.split_once('/') {
             Some((group, rest)) if first == FLEET && self.groups.iter().any(|g| g == group) => {
-                self.request(Scope::Fleet(group.to_owned()), rest)
+                self.addressed(Scope::Fleet(group.to_owned()), rest)
             }
             _ => Inbound::Foreign,
         }
     }
 
     /// `rest` is what follows the device or the group.
-    fn request(&self, scope: Scope, rest: &str) -> Inbound {
+    fn addressed(&self, scope: Scope, rest: &str) -> Inbound {
         let levels = match rest.strip_prefix("request") {
             Some("") => Vec::new(),
             Some(levels) if levels.starts_with('/') => levels[1..].split('/').collect(),

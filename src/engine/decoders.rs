@@ -142,6 +142,12 @@ impl Decoders {
         self.places.read().unwrap_or_else(PoisonError::into_inner).list()
     }
 
+    /// The checksum of the model of a checkpoint; empty where it is not there (any more).
+    pub fn sha256_of(&self, checkpoint: &str) -> String {
+        let model = self.models().into_iter().find(|m| m.source_file.eq_ignore_ascii_case(checkpoint));
+        model.map(|model| model.sha256).unwrap_or_default()
+    }
+
     /// Looks at the models directories again, and says whether their models have changed. What was built from a model
     /// that is gone or has been replaced is forgotten. An own directory that cannot be listed leaves all as it was.
     pub fn look(&self) -> bool {

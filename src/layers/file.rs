@@ -110,7 +110,6 @@ impl LayerFile {
             return Ok(HashMap::new());
         }
         if !is_known {
-            self.refuse_utf_16()?;
             self.repair_tail()?;
         }
         let file = regular_file::open(&self.path).map_err(self.failed("open"))?;
@@ -160,8 +159,7 @@ impl LayerFile {
     }
 
     /// Lines of ours behind text of two bytes a letter would be readable for nobody, and its last newline is no end of a line.
-    fn refuse_utf_16(&self) -> Result<(), LayerError> {
-        let mut file = regular_file::open(&self.path).map_err(self.failed("open"))?;
+    fn refuse_utf_16(&self, file: &mut File) -> Result<(), LayerError> {
         let mut mark = [0; 2];
         match file.read_exact(&mut mark) {
             Ok(()) if matches!(mark, [0xff, 0xfe] | [0xfe, 0xff]) => {
@@ -176,6 +174,7 @@ impl LayerFile {
     /// cut off, and kept aside as far as the card has room.
     fn repair_tail(&mut self) -> Result<(), LayerError> {
         let mut file = regular_file::open(&self.path).map_err(self.failed("open"))?;
+        self.refuse_utf_16(&mut file)?;
         let len = file.metadata().map_err(self.failed("read"))?.len();
         let start = last_line_start(&mut file, len).map_err(self.failed("read"))?;
         if start == len {

@@ -13,7 +13,8 @@ use super::handout::{Handout, Outcome};
 use crate::api::check_name;
 use crate::bus::{
     BusClient as _, BusConnection as _, BusError, BusEvent, BusEvents, BusHandle, BusOptions,
-    OutgoingMessage, PublishOutcome, PublishToken, SubscribeToken, Subscription, connect,
+    OutgoingMessage, PublishOutcome, PublishToken, RequestAddress, Scope, SubscribeToken, Subscription, Verb,
+    connect,
 };
 use crate::cli::CliError;
 use crate::cli::output::note;
@@ -171,7 +172,12 @@ impl FleetArgs {
         };
         let broker = options.broker.to_string();
         let (handle, events) = connect(options).map_err(FleetError::from)?;
-        let topic = |way| format!("{}/fleet/{group}/{way}/{}/everything", config.root, self.client);
+        let topics = config.topics().map_err(|error| CliError::Usage(error.to_string()))?;
+        let address = RequestAddress {
+            scope: Scope::Fleet(group.clone()),
+            client: self.client.clone(),
+            verb: Verb::Everything,
+        };
         let mut fleet = Fleet {
             handle,
             events,
@@ -179,8 +185,8 @@ impl FleetArgs {
             folder: self.folder_name.clone().unwrap_or_else(|| survey.folder().name.clone()),
             question,
             model_sha256,
-            request_topic: topic("request"),
-            response_topic: topic("response"),
+            request_topic: topics.request(&address),
+            response_topic: topics.response(&address),
             run,
             handout: Handout::new(
                 survey.progress().1,

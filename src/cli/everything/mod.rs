@@ -159,12 +159,9 @@ impl Args {
         let question = Question {
             crs: self.crs.to_string(),
             bbox: self.bbox.map(|b| [b.min_x, b.min_y, b.max_x, b.max_y]),
-            options: self.options().told(),
+            options: json!(self.options()),
         };
-        let checkpoint = survey.folder().folder.checkpoint();
-        let model =
-            engine.decoders().models().into_iter().find(|m| m.source_file.eq_ignore_ascii_case(checkpoint));
-        let sha256 = model.map_or_else(String::new, |model| model.sha256);
+        let sha256 = engine.decoders().sha256_of(survey.folder().folder.checkpoint());
         let mut fleet = self.fleet.open(&survey, sha256, question)?;
         let mut writer = FeatureWriter::create(&self.output)?;
         let bar = ProgressBar::new(survey.progress().1 as u64);

@@ -5,9 +5,8 @@ use serde_json::{Map, json};
 
 use super::ENVELOPE;
 use super::pieces::Slice;
-use super::segment::explained;
 use crate::ErrorCode;
-use crate::api::{OutputOptions, PromptItem, PromptSet};
+use crate::api::OutputOptions;
 use crate::engine::{Candidate, Survey};
 use crate::mask::MaskError;
 use crate::service::context::Context;
@@ -37,13 +36,8 @@ impl Context {
     }
 
     fn open_chip(&self, job: &Job) -> Result<Box<Survey>, Refusal> {
-        let (request, item) = (&job.request, &job.request.item);
-        let prompt = PromptSet { bbox: item.prompt.bbox, ..PromptSet::default() };
-        let item = PromptItem { output: OutputOptions::default(), prompt, ..item.clone() };
-        let view = self.ready_view(&item)?;
-        let survey = self.engine.survey(&view.folders(), &item, request.everything.unwrap_or_default());
-        let mut survey = survey.map_err(|error| explained(&view, &item, &error))?;
-        let chip = request.chip.as_deref().unwrap_or_default();
+        let mut survey = self.survey(job, OutputOptions::default())?;
+        let chip = job.request.chip.as_deref().unwrap_or_default();
         if survey.turn_to(chip).is_none() {
             let text = format!(
                 "folder {} has no chip \"{chip}\" in what is asked for; it stands in its manifest as chip_id",
@@ -75,7 +69,7 @@ impl Context {
             "folder": folder.name,
             "chip_id": job.request.chip,
             "points": survey.points_of(survey.progress().0),
-            "model_sha256": self.model_sha256(folder.folder.checkpoint()),
+            "model_sha256": self.engine.decoders().sha256_of(folder.folder.checkpoint()),
         });
         let members = Map::from_iter([("chip".to_owned(), about)]);
         Ok(Performed::with_list(job.id(), members, "masks", masks.join(",").as_bytes()))

@@ -8,7 +8,7 @@ use super::pieces::{Slice, Stepped};
 use super::saving::MOST_WAITING;
 use super::segment::explained;
 use crate::ErrorCode;
-use crate::api::{CrsChoice, EverythingOptions, PromptItem, PromptSet, Response};
+use crate::api::{CrsChoice, OutputOptions, PromptItem, PromptSet, Response};
 use crate::engine::{EngineError, FoundObject, Step, Survey};
 use crate::layers::LayerOp;
 use crate::service::context::Context;
@@ -89,13 +89,8 @@ impl Context {
         let most = self.answers.object().saturating_sub(properties + REST).max(1);
         let max_bytes = item.output.max_bytes.map(|bytes| bytes.min(most));
         // Layers are in WGS84.
-        let output = crate::api::OutputOptions { crs: CrsChoice::WGS84, max_bytes, ..item.output };
-        let prompt = PromptSet { bbox: item.prompt.bbox, ..PromptSet::default() };
-        let item = PromptItem { output, prompt, ..item };
-        let options: EverythingOptions = request.everything.unwrap_or_default();
-        let view = self.ready_view(&item)?;
-        let survey = self.engine.survey(&view.folders(), &item, options);
-        let mut survey = survey.map_err(|error| explained(&view, &item, &error))?;
+        let output = OutputOptions { crs: CrsChoice::WGS84, max_bytes, ..item.output };
+        let mut survey = self.survey(job, output)?;
         let rows = self.store.progress(seq)?;
         let mut found = 0;
         if rows.is_empty() {
@@ -110,6 +105,16 @@ impl Context {
             }
         }
         Ok(Run { survey: Box::new(survey), found })
+    }
+
+    /// What a request wants to be searched, drawn like this.
+    pub(super) fn survey(&self, job: &Job, output: OutputOptions) -> Result<Survey, Refusal> {
+        let item = &job.request.item;
+        let prompt = PromptSet { bbox: item.prompt.bbox, ..PromptSet::default() };
+        let item = PromptItem { output, prompt, ..item.clone() };
+        let view = self.ready_view(&item)?;
+        let survey = self.engine.survey(&view.folders(), &item, job.request.everything.unwrap_or_default());
+        survey.map_err(|error| explained(&view, &item, &error))
     }
 
     fn step(&self, job: &Job, seq: u64, mut run: Run, pause: &dyn Fn() -> bool) -> Result<Slice, Refusal> {
@@ -127,7 +132,7 @@ impl Context {
             Step::Chip(objects) => {
                 let (mut messages, mut layers) = (Vec::new(), Vec::new());
                 let layer = Self::layer(job);
-                let sha256 = self.model_sha256(run.survey.folder().folder.checkpoint());
+                let sha256 = self.engine.decoders().sha256_of(run.survey.folder().folder.checkpoint());
                 for object in objects {
                     run.found += 1;
                     let id = format!("{}-{}", Self::object_id(job), run.found);

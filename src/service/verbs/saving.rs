@@ -115,7 +115,7 @@ impl Context {
             item.output.multimask = Multimask::Off;
         }
         let segmentation = self.decode_from(&item, from)?;
-        let sha256 = self.model_sha256(segmentation.checkpoint());
+        let sha256 = self.engine.decoders().sha256_of(segmentation.checkpoint());
         let layer = Self::layer(job);
         let origin = Origin {
             id: &id,
@@ -189,13 +189,6 @@ impl Context {
             layers: vec![LayerChange { op, client: key.client, session: key.session }],
             ..answer
         })
-    }
-
-    /// The checksum of a model; empty where it is not there (any more).
-    pub(super) fn model_sha256(&self, checkpoint: &str) -> String {
-        let models = self.engine.decoders().models();
-        let model = models.into_iter().find(|m| m.source_file.eq_ignore_ascii_case(checkpoint));
-        model.map(|model| model.sha256).unwrap_or_default()
     }
 
     pub(super) fn saved_message(&self, layer: &str, payload: Vec<u8>) -> OutboxMessage {
