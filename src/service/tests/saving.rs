@@ -263,6 +263,8 @@ fn saved_objects_are_changed_moved_found_and_deleted_by_id() {
         (&json!("lake"), &Value::Null)
     );
     assert_eq!((&lines[0]["geometry"], &lines[2]), (&before[0]["geometry"], &before[2]));
+    // It is told behind the answer.
+    scene.until("both told", || scene.told("geosam/edge/saved/ponds").len() >= 5);
     let told = scene.told("geosam/edge/saved/ponds");
     assert_eq!(told[3..], [lines[1].clone(), lines[0].clone()]);
 
@@ -283,6 +285,7 @@ fn saved_objects_are_changed_moved_found_and_deleted_by_id() {
         (vec![a.clone(), c.clone()], vec![b.clone()])
     );
     assert_eq!(scene.lines("lakes")[0]["properties"]["layer"], "lakes");
+    scene.until("the move told", || scene.told("geosam/edge/saved/ponds").len() >= 7);
     assert_eq!(scene.told("geosam/edge/saved/ponds").last(), Some(&json!({"id": b, "deleted": true})));
 
     let found = |id: &str, members: &str| {
