@@ -82,7 +82,6 @@ fn prompts(c: &mut Criterion) {
     let served = Arc::new(ServedFolder::new(folder.name().to_owned(), folder));
     let options = EngineOptions {
         models: demo().join("models"),
-        cards: Vec::new(),
         engine: EngineChoice::Auto,
         threads: 1,
         cache_bytes: 64 << 20,

@@ -1,6 +1,6 @@
-//! Opening files of the state directory that others may have put there. Where a named pipe stands in the place of one, an
-//! ordinary open waits for somebody to write into it, for ever. (On a card that is a card that hangs, which the watchdog and
-//! the tests of it know.)
+//! Opening files that others may have put there. Where a named pipe stands in the place of one, an ordinary open waits for
+//! somebody to write into it, for ever. (Chips and manifests are opened in the ordinary way: on a card that is a card that hangs,
+//! which the service and its tests know.)
 
 use std::fs::{File, OpenOptions};
 use std::io;

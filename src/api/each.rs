@@ -77,14 +77,17 @@ pub(crate) fn properties_of<'a>(features: impl Iterator<Item = &'a Value>) -> Ma
 pub(crate) fn bare_feature(mut feature: Value) -> Value {
     let mut bare = json!({"type": "Feature", "geometry": feature["geometry"].take()});
     let label = &feature["properties"][LABEL];
-    // Other programs keep numbers as they like: 1.0, "1", true.
+    // Other programs keep numbers as they like: 1.0, "1", true; in tables, "1.0" and TRUE.
     let label = match label {
         Value::Number(number) if number.as_f64() == Some(1.0) => json!(1),
         Value::Number(number) if number.as_f64() == Some(0.0) => json!(0),
         Value::Bool(label) => json!(u8::from(*label)),
-        Value::String(text) if text.trim() == "1" => json!(1),
-        Value::String(text) if text.trim() == "0" => json!(0),
-        Value::String(text) if text.trim().is_empty() => Value::Null,
+        Value::String(text) => match text.trim() {
+            "" => Value::Null,
+            text if text.eq_ignore_ascii_case("true") || text.parse() == Ok(1.0) => json!(1),
+            text if text.eq_ignore_ascii_case("false") || text.parse() == Ok(0.0) => json!(0),
+            _ => label.clone(),
+        },
         other => other.clone(),
     };
     bare["properties"] = json!({LABEL: label});

@@ -1,7 +1,7 @@
 //! Finding feature folders on a card, without reading them.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::CatalogError;
 use super::manifest::is_manifest;
 use super::v1::{self, V1Source, is_tiff};
+use crate::regular_file;
 
 /// `EIO` of Linux (`errno(3)`): the device failed.
 const EIO: i32 = 5;
@@ -152,7 +153,7 @@ fn hint(path: &Path) -> String {
 /// What a file is that holds others, by its first bytes.
 fn archive_kind(path: &Path) -> Option<&'static str> {
     let mut head = Vec::new();
-    File::open(path).ok()?.take(512).read_to_end(&mut head).ok()?;
+    regular_file::open(path).ok()?.take(512).read_to_end(&mut head).ok()?;
     let known: [(usize, &[u8], &str); 5] = [
         (0, b"PK\x03\x04", "a ZIP archive"),
         (0, b"\x1F\x8B", "compressed by gzip"),
@@ -252,7 +253,7 @@ impl Listing {
         let preferred = self.parquets.iter().find(|name| name.eq_ignore_ascii_case(MANIFEST));
         // Other programs keep tables and pickles too: beside features they are manifests.
         let has_features = || FEATURES.iter().any(|name| directory.join(name).is_dir());
-        let is_ours = |name: &&String| match File::open(directory.join(name)).map(is_manifest) {
+        let is_ours = |name: &&String| match regular_file::open(&directory.join(name)).map(is_manifest) {
             Ok(Some(is_ours)) => is_ours,
             Ok(None) | Err(_) => has_features(),
         };

@@ -56,16 +56,30 @@ impl Discovery {
     }
 }
 
+/// A source that can be opened without waiting for somebody to write to it.
+fn at_once(source: FolderSource) -> Result<FolderSource, CatalogError> {
+    let manifest = source.manifest();
+    match manifest.metadata() {
+        Ok(there) if !there.is_file() && !there.is_dir() => {
+            let error = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
+            Err(CatalogError::Io { path: manifest.to_owned(), action: "open the manifest", source: error })
+        }
+        // What is not there, or cannot be looked at, is told by who opens it.
+        _ => Ok(source),
+    }
+}
+
 impl Folder {
     /// Opens what is at a path: a folder, its manifest, or the folders in a directory.
     ///
     /// # Errors
     /// Where nothing is found there, or what the path itself names cannot be searched. A folder that
-    /// cannot be opened is among the [`Discovery::problems`].
+    /// cannot be opened is among the [`Discovery::problems`]; so is one with a pipe in place of its manifest, which
+    /// [`Folder::open`] would wait for.
     pub fn discover(path: &Path) -> Result<Discovery, CatalogError> {
         let mut discovery = Discovery::default();
         for source in find_sources(path)? {
-            match source.and_then(|source| Self::open(&source)) {
+            match source.and_then(at_once).and_then(|source| Self::open(&source)) {
                 Ok(folder) => discovery.folders.push(folder),
                 Err(problem) => discovery.problems.push(problem),
             }

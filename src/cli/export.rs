@@ -1,5 +1,6 @@
 //! `geosam-edge export`: a layer of saved objects for QGIS, Google Earth, a ground station or a field app.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -77,6 +78,12 @@ impl ExportArgs {
     /// # Errors
     /// If the layer cannot be read or the output cannot be written; an existing output file is then as it was.
     pub fn run(&self) -> Result<Exported, CliError> {
+        let mut named = HashSet::new();
+        let layers: Vec<String> = self.layers.iter().filter(|layer| named.insert(*layer)).cloned().collect();
+        if layers.len() < self.layers.len() {
+            // One that is named twice is one.
+            return Self { layers, ..self.clone() }.run();
+        }
         let format = match self.format {
             Some(format) => format,
             None => layer_format(&self.output)?,

@@ -10,7 +10,7 @@ use super::model_places::ModelPlaces;
 use crate::accelerator::{Accelerator, RemoteDecoder, SelfCheck};
 use crate::catalog::Folder;
 use crate::decoder::{CpuEngine, MaskDecoder};
-use crate::models::{ModelInfo, load_weights};
+use crate::models::{ModelInfo, ModelStore, load_weights};
 
 /// Imported models and the decoders built from them.
 pub struct Decoders {
@@ -52,18 +52,12 @@ impl Picked {
 }
 
 impl Decoders {
-    /// Decoders for the models below a directory, and for those in `models` of each of `cards`; on the processor, each
-    /// using so many threads.
+    /// Decoders for the models below a directory; on the processor, each using so many threads.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn open(
-        models: &Path,
-        cards: &[PathBuf],
-        cpu: CpuEngine,
-        threads: usize,
-    ) -> Result<Self, EngineError> {
-        let places = ModelPlaces::open(models, cards)?;
+    pub fn open(models: &Path, cpu: CpuEngine, threads: usize) -> Result<Self, EngineError> {
+        let places = ModelPlaces::open(models)?;
         for problem in places.problems() {
             tracing::warn!(problem, "a model cannot be used");
         }
@@ -148,12 +142,13 @@ impl Decoders {
         model.map(|model| model.sha256).unwrap_or_default()
     }
 
-    /// Looks at the models directories again, and says whether their models have changed. What was built from a model
-    /// that is gone or has been replaced is forgotten. An own directory that cannot be listed leaves all as it was.
-    pub fn look(&self) -> bool {
+    /// Looks at the appliance's own models again, takes those that others have seen on cards, and says whether any have
+    /// changed. What was built from a model that is gone or has been replaced is forgotten. An own directory that cannot be
+    /// listed leaves all as it was.
+    pub fn look(&self, on_cards: &[Arc<ModelStore>]) -> bool {
         let again = self.places.read().unwrap_or_else(PoisonError::into_inner).again();
         let now = match again {
-            Ok(now) => now,
+            Ok(now) => now.with_cards(on_cards),
             Err(error) => {
                 tracing::debug!(%error, "the models are not looked at");
                 return false;

@@ -1,7 +1,8 @@
 //! Where models are looked for: the appliance's own directory, and `models` in each directory of features, so that a card
 //! that carries its model just works. Nothing is ever written onto a card.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::family::Family;
 use crate::models::{ModelInfo, ModelStore, ModelsError};
@@ -10,39 +11,35 @@ use crate::models::{ModelInfo, ModelStore, ModelsError};
 #[derive(Debug)]
 pub(super) struct ModelPlaces {
     own: ModelStore,
-    cards: Vec<PathBuf>,
-    on_cards: Vec<ModelStore>,
+    on_cards: Vec<Arc<ModelStore>>,
 }
 
 impl ModelPlaces {
-    /// Looks at the appliance's own directory, and at `models` in each of `cards`. One that is not there or cannot be
-    /// listed has none: cards come and go.
+    /// Looks at the appliance's own directory. Cards may hang, so others look at them.
     ///
     /// # Errors
-    /// The appliance's own directory cannot be listed.
-    pub fn open(own: &Path, cards: &[PathBuf]) -> Result<Self, ModelsError> {
-        let places = cards.iter().map(|card| card.join("models")).filter(|place| place != own);
-        let on_cards = places.filter_map(|place| match ModelStore::open(&place) {
-            Ok(store) => Some(store),
-            Err(error) => {
-                tracing::debug!(%error, "the models of a card are not looked at");
-                None
-            }
-        });
-        let on_cards = on_cards.collect();
-        Ok(Self { own: ModelStore::open(own)?, cards: cards.to_vec(), on_cards })
+    /// It cannot be listed.
+    pub fn open(own: &Path) -> Result<Self, ModelsError> {
+        Ok(Self { own: ModelStore::open(own)?, on_cards: Vec::new() })
     }
 
-    /// The same places, as they are now.
+    /// The appliance's own as they are now, and those on the cards as they were.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn again(&self) -> Result<Self, ModelsError> {
-        Self::open(self.own.dir(), &self.cards)
+        Ok(Self { on_cards: self.on_cards.clone(), ..Self::open(self.own.dir())? })
+    }
+
+    /// The same with what has been seen on the cards: the models in `models` of each.
+    pub fn with_cards(mut self, on_cards: &[Arc<ModelStore>]) -> Self {
+        let others = on_cards.iter().filter(|store| store.dir() != self.own.dir());
+        self.on_cards = others.cloned().collect();
+        self
     }
 
     fn all(&self) -> impl Iterator<Item = &ModelStore> {
-        std::iter::once(&self.own).chain(&self.on_cards)
+        std::iter::once(&self.own).chain(self.on_cards.iter().map(|store| &**store))
     }
 
     /// Every model that can be used, the appliance's own first.
@@ -74,6 +71,8 @@ impl ModelPlaces {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn fixture(model: &str) -> PathBuf {
@@ -91,12 +90,13 @@ mod tests {
     #[test]
     fn a_model_on_a_card_is_found_where_the_appliance_has_none_and_its_own_comes_first() {
         let (own, card) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let places = ModelPlaces::open(own.path(), &[card.path().to_owned()]).unwrap();
+        let on_card = || [Arc::new(ModelStore::open(&card.path().join("models")).unwrap())];
+        let places = ModelPlaces::open(own.path()).unwrap().with_cards(&on_card());
         assert!(places.list().is_empty());
         assert!(places.find("mobile_sam.pt", Family::Sam).is_err());
 
         copy("mobile_sam", &card.path().join("models"));
-        let places = places.again().unwrap();
+        let places = places.with_cards(&on_card());
         assert!(places.find("mobile_sam.pt", Family::Sam).unwrap().dir.starts_with(card.path()));
         assert!(places.find("sam2_t.pt", Family::Sam2).is_err());
 
@@ -104,8 +104,12 @@ mod tests {
         let places = places.again().unwrap();
         assert!(places.find("mobile_sam.pt", Family::Sam).unwrap().dir.starts_with(own.path()));
         assert_eq!(places.list().len(), 2);
-
-        drop(card);
-        assert_eq!(places.again().unwrap().list().len(), 1, "the card was pulled out");
+        let its_own = [Arc::new(ModelStore::open(own.path()).unwrap())];
+        assert_eq!(
+            places.again().unwrap().with_cards(&its_own).list().len(),
+            1,
+            "one place is looked at once"
+        );
+        assert_eq!(places.with_cards(&[]).list().len(), 1, "the card was pulled out");
     }
 }

@@ -29,8 +29,6 @@ use crate::mask::Mask;
 pub struct EngineOptions {
     /// Directory of imported models.
     pub models: PathBuf,
-    /// Directories whose `models` are looked into as well: cards.
-    pub cards: Vec<PathBuf>,
     /// Which engine decodes on the processor.
     pub engine: EngineChoice,
     /// Threads of one decode.
@@ -93,12 +91,7 @@ impl Engine {
     /// The directory cannot be read.
     pub fn open(options: &EngineOptions) -> Result<Self, EngineError> {
         Ok(Self {
-            decoders: Decoders::open(
-                &options.models,
-                &options.cards,
-                options.engine.on_the_processor(),
-                options.threads,
-            )?,
+            decoders: Decoders::open(&options.models, options.engine.on_the_processor(), options.threads)?,
             prepared: PreparedCache::new(options.cache_bytes),
             ways: Kept::default(),
             step: OnceLock::new(),
@@ -144,9 +137,9 @@ impl Engine {
         self.prepared.retain(|key| key.opening != folder.opening);
     }
 
-    /// Looks at the models directory again, and says whether its models have changed.
-    pub fn look_for_models(&self) -> bool {
-        let changed = self.decoders.look();
+    /// Looks at the models directory again, takes the models that were seen on cards, and says whether any have changed.
+    pub fn look_for_models(&self, on_cards: &[Arc<ModelStore>]) -> bool {
+        let changed = self.decoders.look(on_cards);
         if changed {
             // What a decoder has prepared is of no use to another.
             self.prepared.retain(|_| false);

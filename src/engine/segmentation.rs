@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ndarray::{Array2, Array3, Axis};
 
 use super::answer::{self, DrawnMask, MaskObject, Writer};
+use super::fit::written_bytes;
 use super::refine::{LowResMask, MaskSource};
 use super::{EngineError, ServedFolder};
 use crate::api::{
@@ -142,8 +143,7 @@ impl Segmentation {
     }
 
     fn take_collection(&mut self) -> FeatureCollection {
-        let empty = FeatureCollection { bbox: None, crs: None, features: Vec::new() };
-        std::mem::replace(&mut self.collection, empty)
+        std::mem::replace(&mut self.collection, no_polygons())
     }
 
     /// The same masks drawn as these options say.
@@ -197,12 +197,24 @@ impl Segmentation {
 
     /// The response to a request, with the polygons; those are gone from here then, and may be drawn again.
     pub fn take_response(&mut self, id: Option<RequestId>) -> Response {
+        let tolerance = self.tolerance();
+        let result = self.take_collection();
+        self.response(id, tolerance, result)
+    }
+
+    /// Bytes of the polygons as they stand in a response, and of all that stands around them.
+    pub fn response_bytes(&self, id: Option<RequestId>) -> (usize, usize) {
+        let without = written_bytes(&self.response(id, self.tolerance(), no_polygons()));
+        (written_bytes(&self.collection), without - written_bytes(&no_polygons()))
+    }
+
+    fn response(&self, id: Option<RequestId>, tolerance: Option<f64>, result: FeatureCollection) -> Response {
         let chip_id = self.folder.chip(self.chip).map_or("", |chip| chip.id).to_owned();
         let outcome = Outcome::Mask {
             status: OkStatus::Ok,
-            tolerance: self.tolerance(),
+            tolerance,
             masks: answer::reports(&self.masks, &chip_id),
-            result: self.take_collection(),
+            result,
             timing_ms: self.timing,
             chip_bbox: self.chip_bbox,
             stitch: self.stitch.clone(),
@@ -210,4 +222,8 @@ impl Segmentation {
         };
         Response { id, properties: None, outcome }
     }
+}
+
+const fn no_polygons() -> FeatureCollection {
+    FeatureCollection { bbox: None, crs: None, features: Vec::new() }
 }

@@ -13,7 +13,7 @@
 //!   publishes. A request is acknowledged when it is durable; an answer leaves the outbox on the broker's PUBACK.
 //! - *Workers* take requests from the queue (clients by turns, real ones before previews) and give their outcome to the
 //!   clerk.
-//! - The *watcher* looks after folders and cards.
+//! - The *watcher* looks after folders and cards, each root's by a thread of its own, since a card may hang.
 //!
 //! Nothing here knows which broker library is used, nor how the command line looks.
 
@@ -38,6 +38,7 @@ mod performed;
 mod publisher;
 mod pulse;
 mod queue;
+mod roots;
 mod run;
 mod saved_feature;
 mod schedule;

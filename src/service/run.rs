@@ -188,7 +188,6 @@ impl Outlet for ToBroker {
 fn open_engine(options: &ServiceOptions, clerk: &Sender<Input>) -> Result<Arc<Engine>, ServiceError> {
     let engine = Engine::open(&EngineOptions {
         models: options.models.clone(),
-        cards: options.features.clone(),
         engine: options.engine,
         threads: options.threads,
         cache_bytes: options.cache_bytes,
@@ -221,8 +220,11 @@ fn watch(
     while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         pause = every;
         let before = context.served.view();
-        let models = before.looked && context.engine.look_for_models();
-        let (view, news) = watcher.look(|folder| context.engine.decoders().check(folder));
+        let mut models = false;
+        let (view, news) = watcher.look(
+            |on_cards| models = context.engine.look_for_models(on_cards),
+            |folder| context.engine.decoders().check(folder),
+        );
         if news.is_empty() && !models && before.looked {
             continue;
         }

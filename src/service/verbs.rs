@@ -27,6 +27,9 @@ use crate::bus::Verb;
 /// Bytes that an answer needs beside its features.
 pub(super) const ENVELOPE: usize = 1024;
 
+/// Bytes by which a text may differ from one of the same object drawn again: times and tolerance.
+const SLACK: usize = 64;
+
 impl Context {
     /// Runs a request.
     pub fn perform(&self, job: &Job) -> Performed {

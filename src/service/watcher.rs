@@ -3,22 +3,22 @@
 //!
 //! A look costs a directory listing and a few `stat`s, so the card is not kept busy, and no file of it
 //! stays open. A folder that is gone is told from a card that is gone: a card takes its root with it, or
-//! leaves an empty mount point on another file system.
+//! leaves an empty mount point on another file system. A card that hangs takes its own folders out of service, so that no
+//! worker hangs on it, too, and those of no other.
 //!
 //! A folder whose model is not there is opened and not ready: it says so before anybody asks. The models are the
-//! engine's; it looks at them at the same pace.
+//! engine's; it is given those that cards carry, and looks at its own at the same pace.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::folders::{FolderProblem, FolderView, NotReady};
+use super::roots::{self, Find, Found, Opened, Patience, Root, Sight};
 use crate::ErrorCode;
-use crate::catalog::{
-    CatalogError, Folder, FolderSource, Unnamed, each_directory_once, find_sources, served_names,
-};
+use crate::catalog::{Folder, Unnamed, each_directory_once, find_sources, served_names};
 use crate::engine::{EngineError, ServedFolder};
+use crate::models::ModelStore;
 
 /// What a look found changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,94 +33,85 @@ pub(super) enum FolderNews {
     Problem(String, FolderProblem),
 }
 
-/// A file as it was seen: enough to notice that it is another one.
-type Seen = (PathBuf, u64, u64, i64, u64);
-
-/// A folder that was found and not opened.
-#[derive(Debug)]
-struct Candidate {
-    seen: Vec<Seen>,
-    /// The directory that is the folder, or should be.
-    directory: PathBuf,
-    source: Result<FolderSource, FolderProblem>,
-}
-
-/// An opened folder, or why there is none.
-type FolderState = Result<Arc<ServedFolder>, FolderProblem>;
-
-/// A folder as it was opened.
+/// A folder, or what stands in the place of one.
 #[derive(Debug)]
 struct Place {
-    /// The files that make it one, as they were; empty after its card was gone.
-    seen: Vec<Seen>,
+    /// What it is named after.
+    path: PathBuf,
     /// Device number of its root.
     device: u64,
-    directory: PathBuf,
+    /// As it was opened.
+    opened: Opened,
+    /// The same under its name.
+    served: Option<Arc<ServedFolder>>,
     name: String,
-    state: FolderState,
+    /// What is wrong with its card.
+    card: Option<FolderProblem>,
     /// Why an opened folder does not answer prompts all the same: its model.
     model: Option<FolderProblem>,
 }
 
-/// What finds the folders at a root; tests put a failing card in its place.
-type Find = fn(&Path) -> Result<Vec<Result<FolderSource, CatalogError>>, CatalogError>;
-
 /// The watcher's memory between two looks.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    roots: Vec<PathBuf>,
-    find: Find,
-    /// By manifest.
+    roots: Vec<Root>,
+    /// By manifest; of a card that has never answered by its root.
     places: BTreeMap<PathBuf, Place>,
 }
 
 impl Watcher {
     /// Watches these directories; each holds folders, or is one.
-    pub const fn new(roots: Vec<PathBuf>) -> Self {
-        Self { roots, find: find_sources, places: BTreeMap::new() }
+    pub fn new(roots: Vec<PathBuf>) -> Self {
+        Self::finding(roots, find_sources, Patience::default())
     }
 
-    /// Looks once. Returns the new view and what has changed since the last look. `check` says whether a
-    /// folder's model is there now.
+    fn finding(roots: Vec<PathBuf>, find: Find, patience: Patience) -> Self {
+        let roots = roots.into_iter().map(|path| Root::new(path, find, patience)).collect();
+        Self { roots, places: BTreeMap::new() }
+    }
+
+    /// Looks once. Returns the new view and what has changed since the last look. `models` is given the models that the
+    /// cards carry; `check` says then whether a folder's model is there.
     pub fn look(
         &mut self,
+        models: impl FnOnce(&[Arc<ModelStore>]),
         check: impl Fn(&Folder) -> Result<(), EngineError>,
     ) -> (FolderView, Vec<FolderNews>) {
         let before = self.view();
-        let mut there: BTreeMap<PathBuf, (Candidate, u64)> = BTreeMap::new();
-        let mut devices = Vec::new();
-        for root in &self.roots {
-            let found = candidates(root, self.find);
-            devices.push((root.clone(), found.as_ref().ok().map(|(device, _)| *device)));
-            if let Ok((device, found)) = found {
-                there.extend(found.into_iter().map(|(key, candidate)| (key, (candidate, device))));
-            }
-        }
-        // One directory is one folder, also where it lies below several roots.
-        let there = each_directory_once(there.into_iter().collect(), |(_, (candidate, _))| {
-            candidate.directory.as_path()
-        });
-        let there: BTreeMap<PathBuf, (Candidate, u64)> = there.into_iter().collect();
-        self.mark_missing(&there, &devices);
-        for (key, (candidate, device)) in there {
-            let known = self.places.get(&key);
-            let same = known.is_some_and(|place| place.device == device && place.is_same(&candidate));
-            if same {
-                continue;
-            }
-            let directory = match &candidate.source {
-                Ok(source) => source.directory().to_owned(),
-                Err(_) => key.clone(),
+        let sights = roots::look(&mut self.roots);
+        let on_cards: Vec<Arc<ModelStore>> =
+            self.roots.iter().filter_map(|root| root.models.clone()).collect();
+        models(&on_cards);
+        let mut there: Vec<(PathBuf, Found)> = Vec::new();
+        let mut cards = Vec::new();
+        for (root, sight) in self.roots.iter().zip(sights) {
+            let card = match sight {
+                Sight::Found(seen) => {
+                    there.extend(seen.folders);
+                    Card::Is(seen.device)
+                }
+                Sight::Gone => Card::Gone,
+                Sight::Slow => Card::Slow,
+                Sight::Hangs => Card::Hangs,
             };
-            let state = open(&candidate);
-            // Named below, together with all others.
-            let (seen, name) = (candidate.seen, String::new());
-            self.places.insert(key, Place { seen, device, directory, name, state, model: None });
+            cards.push((root.path.clone(), card));
         }
+        // One manifest is one folder, and one directory, also where it lies below several roots.
+        let there: BTreeMap<PathBuf, Found> = there.into_iter().collect();
+        let there = each_directory_once(there.into_iter().collect(), |(_, found)| found.directory.as_path());
+        let there: BTreeMap<PathBuf, Found> = there.into_iter().collect();
+        self.mark_missing(&there, &cards);
+        for (key, found) in there {
+            let known = self.places.get(&key);
+            if known.is_none_or(|place| place.card.is_some() || !place.is(&found)) {
+                self.places.insert(key, Place::of(found));
+            }
+        }
+        self.tell_silent(&cards);
         self.name_all();
         for place in self.places.values_mut() {
-            let opened = place.state.as_ref().ok();
-            place.model = opened.and_then(|folder| check(&folder.folder).err()).map(FolderProblem::from);
+            let served = place.served.as_ref();
+            place.model = served.and_then(|folder| check(&folder.folder).err()).map(FolderProblem::from);
         }
         let view = self.view();
         let news = compare(&before, &view);
@@ -133,55 +124,69 @@ impl Watcher {
             .places
             .values()
             .map(|place| Unnamed {
-                directory: &place.directory,
-                folder: place.state.as_ref().ok().map(|served| &*served.folder),
+                directory: &place.path,
+                folder: place.opened.as_ref().ok().map(|opened| &*opened.folder),
             })
             .collect();
         let names = served_names(&all);
         for (place, name) in self.places.values_mut().zip(names) {
-            if let Ok(folder) = &mut place.state
-                && folder.name != name
+            if let Ok(opened) = &place.opened
+                && place.served.as_ref().is_none_or(|served| served.name != name)
             {
-                *folder = Arc::new(folder.renamed(name.clone()));
+                place.served = Some(Arc::new(opened.renamed(name.clone())));
             }
             place.name = name;
         }
     }
 
-    /// Folders that are no longer there: gone from their card, or gone with it.
-    fn mark_missing(
-        &mut self,
-        there: &BTreeMap<PathBuf, (Candidate, u64)>,
-        devices: &[(PathBuf, Option<u64>)],
-    ) {
+    /// Folders that are no longer there: gone from their card, gone with it, or on one that hangs.
+    fn mark_missing(&mut self, there: &BTreeMap<PathBuf, Found>, cards: &[(PathBuf, Card)]) {
         self.places.retain(|key, place| {
             if there.contains_key(key) {
                 return true;
             }
-            let root = devices.iter().find(|(root, _)| key.starts_with(root));
-            let card_is_gone = root.is_some_and(|(_, device)| *device != Some(place.device));
-            if card_is_gone {
-                place.seen.clear();
-                let message =
-                    format!("{} is gone, or its card cannot be read; put the card back in", key.display());
-                place.state = Err(FolderProblem { code: ErrorCode::CardError, message });
+            let card = cards.iter().find(|(root, _)| key.starts_with(root));
+            let (is_there, trouble) = match card {
+                Some((_, Card::Slow)) => return true,
+                Some((root, Card::Hangs)) => (false, silent(root)),
+                Some((_, Card::Is(device))) => (*device == place.device, gone(key)),
+                Some((_, Card::Gone)) => (false, gone(key)),
+                None => return false,
+            };
+            if !is_there {
+                place.card = Some(trouble);
             }
-            card_is_gone
+            !is_there
         });
+    }
+
+    /// A card of which nothing is known because it does not answer is told as itself.
+    fn tell_silent(&mut self, cards: &[(PathBuf, Card)]) {
+        for (root, card) in cards {
+            let is_silent = matches!(card, Card::Slow | Card::Hangs);
+            if is_silent && !self.places.keys().any(|key| key.starts_with(root)) {
+                self.places.insert(root.clone(), Place::silent(root));
+            } else if !is_silent && self.places.get(root).is_some_and(|place| place.device == NO_DEVICE) {
+                self.places.remove(root);
+            }
+        }
     }
 
     fn view(&self) -> FolderView {
         let mut view = FolderView { looked: true, ..FolderView::default() };
         for place in self.places.values() {
-            let not_ready = match (&place.state, &place.model) {
-                (Ok(folder), None) => {
-                    view.ready.insert(place.name.clone(), Arc::clone(folder));
+            let opened = place.served.clone();
+            let not_ready = match (&place.card, &place.opened, &place.model, opened) {
+                (None, Ok(_), None, Some(folder)) => {
+                    view.ready.insert(place.name.clone(), folder);
                     continue;
                 }
-                (Ok(folder), Some(problem)) => {
-                    NotReady { problem: problem.clone(), folder: Some(Arc::clone(folder)) }
+                (Some(problem), ..) | (None, Err(problem), ..) => {
+                    NotReady { problem: problem.clone(), folder: None }
                 }
-                (Err(problem), _) => NotReady { problem: problem.clone(), folder: None },
+                (None, Ok(_), Some(problem), folder) => NotReady { problem: problem.clone(), folder },
+                // It has its name in the same look.
+                (None, Ok(_), None, None) => continue,
             };
             view.problems.insert(place.name.clone(), not_ready);
         }
@@ -189,66 +194,57 @@ impl Watcher {
     }
 }
 
+/// Of what no card tells.
+const NO_DEVICE: u64 = u64::MAX;
+
+/// What is known of a root's card.
+#[derive(Debug, Clone, Copy)]
+enum Card {
+    Is(u64),
+    Gone,
+    Slow,
+    Hangs,
+}
+
+fn gone(key: &Path) -> FolderProblem {
+    let message = format!("{} is gone, or its card cannot be read; put the card back in", key.display());
+    FolderProblem { code: ErrorCode::CardError, message }
+}
+
+fn silent(root: &Path) -> FolderProblem {
+    let message = format!(
+        "the card at {} does not answer; its folders are served when it does; if it stays so, take it out and put it in again",
+        root.display()
+    );
+    FolderProblem { code: ErrorCode::CardError, message }
+}
+
 impl Place {
-    /// Whether a candidate is what was opened: the same files, or the same thing in the way.
-    fn is_same(&self, candidate: &Candidate) -> bool {
-        match (&candidate.source, &self.state) {
-            (Err(now), Err(then)) => now == then,
-            // A card that could not be read may recover without any file changing.
-            (Ok(_), Err(problem)) if problem.code == ErrorCode::CardError => false,
-            _ => !self.seen.is_empty() && self.seen == candidate.seen,
+    fn of(found: Found) -> Self {
+        let Found { path, device, opened, .. } = found;
+        Self { path, device, opened, served: None, name: String::new(), card: None, model: None }
+    }
+
+    fn silent(root: &Path) -> Self {
+        Self {
+            path: root.to_owned(),
+            device: NO_DEVICE,
+            opened: Err(silent(root)),
+            served: None,
+            name: String::new(),
+            card: None,
+            model: None,
         }
     }
-}
 
-/// The folders below a root, each with the files that make it one, and the root's device number.
-fn candidates(root: &Path, find: Find) -> std::io::Result<(u64, BTreeMap<PathBuf, Candidate>)> {
-    let device = std::fs::metadata(root)?.dev();
-    let sources = match find(root) {
-        Ok(sources) => sources,
-        // A root without a folder is an empty card slot, no error.
-        Err(CatalogError::NothingFound { .. }) => Vec::new(),
-        // A root that cannot be listed is a card that fails: nothing on it is known to be gone.
-        Err(CatalogError::Io { source, .. }) => {
-            tracing::warn!(root = %root.display(), error = %source, "the card cannot be read");
-            return Err(source);
-        }
-        Err(error) => vec![Err(error)],
-    };
-    let mut found = BTreeMap::new();
-    for source in sources {
-        match source {
-            Ok(source) => {
-                let mut seen = vec![stamp(source.manifest()), stamp(&source.directory().join("features"))];
-                seen.retain(|s| s.is_some());
-                let (key, directory) = (source.manifest().to_owned(), source.directory().to_owned());
-                let seen = seen.into_iter().flatten().collect();
-                found.insert(key, Candidate { seen, directory, source: Ok(source) });
-            }
-            Err(error) => {
-                let problem = FolderProblem { code: error.code(), message: error.to_string() };
-                let key = error.path().map_or_else(|| root.to_owned(), Path::to_owned);
-                let above = key.parent().filter(|_| !key.is_dir());
-                let directory = above.unwrap_or(&key).to_owned();
-                found.insert(key, Candidate { seen: Vec::new(), directory, source: Err(problem) });
-            }
+    /// Whether it is what a look has found: the same opening of a folder, or the same thing in the way.
+    fn is(&self, found: &Found) -> bool {
+        match (&self.opened, &found.opened) {
+            (Ok(known), Ok(now)) => Arc::ptr_eq(known, now),
+            (Err(known), Err(now)) => known == now && self.device == found.device,
+            _ => false,
         }
     }
-    Ok((device, found))
-}
-
-/// A file or directory as it is now; `None` where it is not there.
-fn stamp(path: &Path) -> Option<Seen> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((path.to_owned(), metadata.dev(), metadata.ino(), metadata.mtime(), metadata.len()))
-}
-
-/// Opens a folder; its name comes later.
-fn open(candidate: &Candidate) -> FolderState {
-    let source = candidate.source.as_ref().map_err(FolderProblem::clone)?;
-    let folder = Folder::open(source)
-        .map_err(|error| FolderProblem { code: error.code(), message: error.to_string() })?;
-    Ok(Arc::new(ServedFolder::new(folder.name().to_owned(), folder)))
 }
 
 fn compare(before: &FolderView, after: &FolderView) -> Vec<FolderNews> {
@@ -275,16 +271,18 @@ fn compare(before: &FolderView, after: &FolderView) -> Vec<FolderNews> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     use super::*;
+    use crate::catalog::{CatalogError, FolderSource};
 
-    thread_local! {
-        static FAILS: Cell<bool> = const { Cell::new(false) };
-    }
+    static FAILS: AtomicBool = AtomicBool::new(false);
 
     fn failing(root: &Path) -> Result<Vec<Result<FolderSource, CatalogError>>, CatalogError> {
-        if FAILS.get() {
+        if FAILS.load(Ordering::SeqCst) {
             let (path, source) = (root.to_owned(), std::io::Error::from_raw_os_error(5));
             return Err(CatalogError::Io { path, action: "list the directory", source });
         }
@@ -305,17 +303,17 @@ mod tests {
         let mut roots = vec![links, places.path().join("also"), card.clone(), card.join("valley")];
         for _ in 0..roots.len() {
             roots.rotate_left(1);
-            let (view, _) = Watcher::new(roots.clone()).look(|_| Ok(()));
+            let (view, _) = Watcher::new(roots.clone()).look(|_| {}, |_| Ok(()));
             assert_eq!(view.names().collect::<Vec<_>>(), ["valley"], "{roots:?}");
             assert_eq!(view.ready["valley"].folder.root(), card.join("valley"));
         }
         // What cannot be opened is told once, too.
         std::fs::write(card.join("valley/manifest.parquet"), "cut off").unwrap();
-        let (view, news) = Watcher::new(roots.clone()).look(|_| Ok(()));
+        let (view, news) = Watcher::new(roots.clone()).look(|_| {}, |_| Ok(()));
         assert_eq!((view.problems.len(), news.len()), (1, 1), "{news:?}");
         std::fs::remove_file(card.join("valley/manifest.parquet")).unwrap();
         std::fs::write(card.join("valley/manifest.pkl"), "pickled").unwrap();
-        let (view, news) = Watcher::new(roots).look(|_| Ok(()));
+        let (view, news) = Watcher::new(roots).look(|_| {}, |_| Ok(()));
         assert_eq!((view.problems.len(), news.len()), (1, 1), "{news:?}");
     }
 
@@ -324,16 +322,102 @@ mod tests {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         let card = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(fixtures.join("folder_sam"), card.path().join("valley")).unwrap();
-        let mut watcher = Watcher { find: failing, ..Watcher::new(vec![card.path().to_owned()]) };
-        let (view, _) = watcher.look(|_| Ok(()));
+        let mut watcher = Watcher::finding(vec![card.path().to_owned()], failing, Patience::default());
+        let (view, _) = watcher.look(|_| {}, |_| Ok(()));
         assert!(view.ready.contains_key("valley"));
-        FAILS.set(true);
-        let (view, news) = watcher.look(|_| Ok(()));
+        FAILS.store(true, Ordering::SeqCst);
+        let (view, news) = watcher.look(|_| {}, |_| Ok(()));
         assert_eq!(view.problems["valley"].problem.code, ErrorCode::CardError);
         assert!(matches!(&news[..], [FolderNews::Problem(name, _)] if name == "valley"), "{news:?}");
-        FAILS.set(false);
-        let (view, news) = watcher.look(|_| Ok(()));
+        FAILS.store(false, Ordering::SeqCst);
+        let (view, news) = watcher.look(|_| {}, |_| Ok(()));
         assert!(view.ready.contains_key("valley"));
         assert_eq!(news, [FolderNews::Added("valley".to_owned())]);
+    }
+
+    #[test]
+    fn a_card_that_hangs_takes_its_own_folders_out_of_service_and_those_of_no_other() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/folder_sam");
+        let cards = tempfile::tempdir().unwrap();
+        let [sound, hanging] = ["sound", "hanging"].map(|name| cards.path().join(name));
+        let put = |card: &Path, name: &str| {
+            std::fs::create_dir_all(card).unwrap();
+            std::os::unix::fs::symlink(&folder, card.join(name)).unwrap();
+        };
+        put(&sound, "valley");
+        put(&hanging, "hill");
+        let patience = Patience { look: Duration::from_secs(5), hang: Duration::from_millis(1) };
+        let roots = vec![hanging.clone(), sound.clone()];
+        let mut watcher = Watcher::finding(roots.clone(), find_sources, patience);
+        let mut look = || watcher.look(|_| {}, |_| Ok(()));
+        let (view, _) = look();
+        assert_eq!(view.ready.keys().collect::<Vec<_>>(), ["hill", "valley"]);
+
+        // Opening a pipe that nobody writes to never returns.
+        let hang = |name: &str| {
+            std::fs::create_dir(hanging.join(name)).unwrap();
+            let pipe = hanging.join(name).join("manifest.parquet");
+            mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+            pipe
+        };
+        let pipe = hang("lake");
+        put(&sound, "field");
+        let (view, news) = look();
+        assert_eq!(view.ready.keys().collect::<Vec<_>>(), ["field", "valley"], "{news:?}");
+        let told = &view.problems["hill"].problem;
+        assert_eq!(told.code, ErrorCode::CardError);
+        assert!(
+            told.message.contains(&format!("the card at {} does not answer", hanging.display())),
+            "{told:?}"
+        );
+        // Nobody waits for it again.
+        let begin = Instant::now();
+        put(&sound, "road");
+        assert_eq!(look().1, [FolderNews::Added("road".to_owned())]);
+        assert!(begin.elapsed() < patience.look);
+
+        // One that hangs from the start is told as itself.
+        let mut second =
+            Watcher::finding(roots, find_sources, Patience { look: Duration::from_millis(300), ..patience });
+        let mut look_too = || second.look(|_| {}, |_| Ok(()));
+        let view = until(|| Some(look_too().0).filter(|view| view.ready.contains_key("valley")));
+        assert_eq!(view.problems["hanging"].problem.code, ErrorCode::CardError);
+
+        // It answers, though not with a folder in place of the pipe.
+        drop(std::fs::File::options().write(true).open(&pipe).unwrap());
+        std::fs::remove_file(&pipe).unwrap();
+        let view = until(|| Some(look().0).filter(|view| view.ready.contains_key("hill")));
+        assert_eq!(view.ready.len(), 4);
+        let view = until(|| Some(look_too().0).filter(|view| view.ready.contains_key("hill")));
+        assert!(!view.problems.contains_key("hanging"), "{:?}", view.problems);
+    }
+
+    fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
+        let begin = Instant::now();
+        loop {
+            if let Some(found) = found() {
+                return found;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "it does not come about");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn the_models_that_cards_carry_are_told_before_the_folders_are_looked_at() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let card = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(fixtures.join("models"), card.path().join("models")).unwrap();
+        let mut watcher = Watcher::new(vec![card.path().to_owned(), card.path().join("none")]);
+        let mut seen = Vec::new();
+        watcher.look(
+            |on_cards| {
+                seen = on_cards.iter().flat_map(|store| store.list()).map(|m| m.name.clone()).collect()
+            },
+            |_| Ok(()),
+        );
+        assert!(seen.contains(&"mobile_sam".to_owned()), "{seen:?}");
+        card.close().unwrap();
+        watcher.look(|on_cards| assert!(on_cards.is_empty()), |_| Ok(()));
     }
 }

@@ -40,7 +40,12 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
                 let running = context.attempts.begin(job.seq);
                 let start = Instant::now();
                 let slice = go_on(context, &job, &|| queue.is_wanted(&job));
-                queue.worked(&job, start.elapsed());
+                let over =
+                    if let Slice::Over(performed) = &slice { Some(performed.answer.len()) } else { None };
+                queue.worked(&job, start.elapsed() + on_its_way(over.unwrap_or_default()));
+                if let Some(bytes) = over {
+                    queue.made(&job, bytes);
+                }
                 let input = match slice {
                     Slice::Paused => {
                         running.pause();

@@ -74,13 +74,11 @@ impl SessionError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Unknown { .. } => ErrorCode::UnknownSession,
-            Self::NothingToSave => ErrorCode::NothingToSave,
+            Self::NothingToSave | Self::NothingToUndo => ErrorCode::NothingToSave,
             Self::Unreadable { .. } => ErrorCode::Internal,
-            Self::NoPrompt
-            | Self::OtherCrs { .. }
-            | Self::OtherFolder { .. }
-            | Self::TooLong { .. }
-            | Self::NothingToUndo => ErrorCode::BadRequest,
+            Self::NoPrompt | Self::OtherCrs { .. } | Self::OtherFolder { .. } | Self::TooLong { .. } => {
+                ErrorCode::BadRequest
+            }
         }
     }
 }

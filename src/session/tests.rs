@@ -69,7 +69,8 @@ fn undo_of_a_new_box_brings_back_the_old_one() {
     assert_eq!(session.prompt_set().bbox, Some(Bounds::new(0.0, 0.0, 5.0, 5.0)));
     session.undo().unwrap();
     assert!(session.is_empty());
-    assert_eq!(session.undo(), Err(SessionError::NothingToUndo));
+    let refused = session.undo().unwrap_err();
+    assert_eq!((&refused, refused.code()), (&SessionError::NothingToUndo, ErrorCode::NothingToSave));
 }
 
 #[test]

@@ -59,6 +59,21 @@ fn an_archive_of_a_folder_is_told_to_be_unpacked() {
 }
 
 #[test]
+fn a_pipe_in_place_of_a_manifest_is_told_and_not_waited_for() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let card = tempfile::tempdir().unwrap();
+    ManifestBuilder::new(grid_rows(1, 1)).write(&card.path().join("sound"));
+    fs::create_dir(card.path().join("pipe")).unwrap();
+    let pipe = card.path().join("pipe/manifest.parquet");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for path in [card.path(), &card.path().join("pipe"), &pipe] {
+        let found = Folder::discover(path).unwrap();
+        assert_eq!(found.folders.len(), usize::from(path == card.path()));
+        assert!(found.problems[0].to_string().contains("not a regular file"), "{:?}", found.problems);
+    }
+}
+
+#[test]
 fn one_bad_folder_does_not_hide_the_others() {
     let card = tempfile::tempdir().unwrap();
     ManifestBuilder::new(grid_rows(1, 1)).write(&card.path().join("good"));

@@ -126,13 +126,8 @@ impl Args {
         for (engine, threads) in self.engine.iter().flat_map(|e| threads.iter().map(move |t| (*e, *t))) {
             let cpu = engine.on_the_processor().as_str();
             note(&format_args!("measuring {cpu} with {threads} threads ..."));
-            let options = EngineOptions {
-                models: models.clone(),
-                cards: Vec::new(),
-                engine,
-                threads,
-                cache_bytes: stages::CACHE_BYTES,
-            };
+            let options =
+                EngineOptions { models: models.clone(), engine, threads, cache_bytes: stages::CACHE_BYTES };
             let (chips, rounds) = (usize::from(self.chips), usize::from(self.rounds));
             let stages = stages::measure(folder, &options, chips, rounds)?;
             runs.push(Run { engine: cpu, threads, stages });

@@ -150,7 +150,6 @@ impl Args {
         let folders = open_folders(&self.folder)?;
         let engine = Engine::open(&EngineOptions {
             models: models_dir(self.models.as_deref(), Some(&self.folder)),
-            cards: Vec::new(),
             engine: self.engine,
             threads: self.threads.map_or_else(all_cores, usize::from),
             cache_bytes: CACHE_BYTES,

@@ -98,6 +98,8 @@ mod tests {
             point(3.0, json!({"object": "a", "label": 0, "kind": "other"})),
             point(4.0, json!({"object": 7, "label": "1"})),
             point(5.0, json!({"object": 7.0, "label": 0.0})),
+            point(6.0, json!({"object": 7, "label": "1.0"})),
+            point(7.0, json!({"object": 7, "label": "FALSE"})),
         ]);
         let told: Vec<(&str, usize)> = objects
             .iter()
@@ -106,12 +108,12 @@ mod tests {
         let expected = [
             ("object \"a\" (feature 1 to feature 3)", 2),
             ("feature 2", 1),
-            ("object \"7\" (feature 4 to feature 5)", 2),
+            ("object \"7\" (feature 4 to feature 7)", 4),
         ];
         assert_eq!(told, expected);
         assert_eq!(objects[0].properties["kind"], "oak");
         assert!(!objects[0].properties.contains_key("label"));
-        assert_eq!(objects[2].prompt.as_ref().unwrap().prompt.foreground, [true, false]);
+        assert_eq!(objects[2].prompt.as_ref().unwrap().prompt.foreground, [true, false, true, false]);
     }
 
     #[test]

@@ -31,7 +31,6 @@ pub(super) fn run(args: &Args) -> Result<bool, CliError> {
     let folders = open_folders(&args.folder)?;
     let engine = Engine::open(&EngineOptions {
         models: models_dir(args.models.as_deref(), Some(&args.folder)),
-        cards: Vec::new(),
         engine: args.engine,
         threads: args.threads.map_or_else(all_cores, usize::from),
         cache_bytes: CACHE_BYTES,

@@ -214,7 +214,6 @@ fn a_survey_that_is_read_again_goes_on_as_if_it_had_not_ended() {
     let folders = [Arc::new(ServedFolder::new("features".to_owned(), folder))];
     let options = EngineOptions {
         models: demo.join("models"),
-        cards: Vec::new(),
         engine: EngineChoice::Fused,
         threads: 2,
         cache_bytes: 64 << 20,

@@ -37,7 +37,7 @@ pub enum Format {
 }
 
 /// Endings of file names and what they stand for.
-const ENDINGS: [(&str, Format); 14] = [
+const ENDINGS: [(&str, Format); 15] = [
     ("geojson", Format::GeoJson),
     ("json", Format::GeoJson),
     ("geojsonl", Format::GeoJsonLines),
@@ -51,6 +51,8 @@ const ENDINGS: [(&str, Format); 14] = [
     ("plan", Format::Plan),
     ("poly", Format::Poly),
     ("wpl", Format::Wpl),
+    // Mission Planner's name for it.
+    ("waypoints", Format::Wpl),
     ("cot", Format::Cot),
 ];
 

@@ -36,7 +36,6 @@ fn office_with(options: ServiceOptions) -> Office {
     let options = ServiceOptions { state: dir.path().join("state"), ..options };
     let engine = EngineOptions {
         models: dir.path().join("models"),
-        cards: Vec::new(),
         engine: EngineChoice::Auto,
         threads: 1,
         cache_bytes: 1 << 20,
@@ -276,7 +275,7 @@ fn cancel_takes_back_what_came_in_the_same_breath_with_one_commit_after_it() {
 fn a_refusal_for_want_of_a_chip_is_not_kept_as_the_answer() {
     let mut office = office();
     let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let (view, _) = Watcher::new(vec![fixtures.join("folder_sam")]).look(|_| Ok(()));
+    let (view, _) = Watcher::new(vec![fixtures.join("folder_sam")]).look(|_| {}, |_| Ok(()));
     office.clerk.context.served.replace(view);
     office.ask("a");
     office.say("add", r#"{"id":"b","session":"s","points":[[1,2]]}"#, QoS::AtLeastOnce);

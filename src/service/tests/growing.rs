@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::layers::POINT;
 use super::saving::refused;
 use super::*;
 
@@ -48,5 +49,39 @@ fn properties_that_each_found_object_would_get_a_copy_of_are_bounded() {
     let properties = json!({"note": "x".repeat(20_000)});
     let search = scene.served("everything", "e", &format!(r#""layer":"found","properties":{properties}"#));
     assert!(refused(&search, "BAD_REQUEST").contains("at most 16384"), "{search}");
+    scene.service.stop();
+}
+
+#[test]
+fn an_answer_with_masks_has_no_more_bytes_than_were_asked_for_however_few_they_are() {
+    let scene = scene();
+    let (mut fitted, mut coarser) = (0, 0);
+    for bound in [500, 620, 760, 980, 1300, 1700, 2300, 3100, 4095, 4097, 6000] {
+        let output = format!(r#""output":{{"largest_only":true,"max_bytes":{bound}}}"#);
+        for (verb, more) in [
+            ("segment", format!("{POINT},{output}")),
+            ("segment", format!(r#"{POINT},"stitch":true,{output}"#)),
+            ("add", format!(r#"{POINT},"session":"s{bound}",{output}"#)),
+            ("add", format!(r#"{POINT},"session":"s{bound}",{output}"#)),
+            ("undo", format!(r#""session":"s{bound}""#)),
+        ] {
+            let id = format!("{verb}-{bound}-{}", scene.broker.published().len());
+            let answer = scene.served(verb, &id, &more);
+            if answer["status"] != "ok" {
+                assert!(
+                    ["TOO_LARGE", "UNKNOWN_SESSION"].contains(&answer["error"]["code"].as_str().unwrap()),
+                    "{bound} {verb}: {answer}"
+                );
+                continue;
+            }
+            let published = scene.broker.published();
+            let is_it = |payload: &[u8]| serde_json::from_slice::<Value>(payload).is_ok_and(|v| v == answer);
+            let bytes = published.iter().find(|m| is_it(&m.payload)).unwrap().payload.len();
+            assert!(bytes <= bound, "{bytes} for {bound}: {answer}");
+            fitted += 1;
+            coarser += usize::from(answer["tolerance"].is_number());
+        }
+    }
+    assert!(fitted > 20 && coarser > 10, "{fitted} fitted, {coarser} of them coarser");
     scene.service.stop();
 }

@@ -84,6 +84,7 @@ impl Context {
         let item = self.item_of(job, &session)?;
         let mask = self.mask_before(&key, &session)?;
         let segmentation = self.decode_from(&self.bounded(&item, 1), input(mask.as_ref()))?;
+        let segmentation = self.within_bound(job, &item.output, segmentation)?;
         let (output, stitch) = (item.output, item.stitch);
         session.show(Shown { output, tolerance: segmentation.tolerance(), stitch });
         self.keep_mask(job, &segmentation, Some((&key, &session)));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ENVELOPE;
+use super::{ENVELOPE, SLACK};
 use crate::ErrorCode;
 use crate::api::{CrsChoice, OutputOptions, PromptItem, Response};
 use crate::engine::{EngineError, MaskInput, Segmentation};
@@ -20,6 +20,7 @@ impl Context {
             Some(mask) => self.decode_from(item, MaskInput::Given(&mask)),
             None => self.decode(item),
         });
+        let decoded = decoded.and_then(|drawn| self.within_bound(job, &job.request.item.output, drawn));
         match decoded {
             Ok(segmentation) => {
                 self.keep_mask(job, &segmentation, None);
@@ -39,6 +40,23 @@ impl Context {
         let share = (limit / of.max(1)).saturating_sub(ENVELOPE.min(limit / of.max(1) / 4));
         let output = OutputOptions { max_bytes: Some(share.max(1)), ..item.output };
         PromptItem { output, ..item.clone() }
+    }
+
+    /// The same masks, drawn again where they and what stands around them have more bytes than were asked for: a small bound
+    /// leaves less for the polygons than [`Context::bounded`] could know.
+    pub(super) fn within_bound(
+        &self,
+        job: &Job,
+        asked: &OutputOptions,
+        drawn: Segmentation,
+    ) -> Result<Segmentation, Refusal> {
+        let limit = self.answers.of(asked);
+        let (polygons, around) = drawn.response_bytes(job.id());
+        let room = limit.saturating_sub(around + SLACK);
+        if polygons <= room {
+            return Ok(drawn);
+        }
+        Ok(drawn.drawn(&OutputOptions { max_bytes: Some(room.max(1)), ..*asked })?)
     }
 
     pub(super) fn decode(&self, item: &PromptItem) -> Result<Segmentation, Refusal> {

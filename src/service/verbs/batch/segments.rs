@@ -12,15 +12,13 @@ use crate::service::context::Context;
 use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal, set_queue_time, to_bytes};
 use crate::service::schedule::MOST_BATCHES;
-use crate::service::verbs::ENVELOPE;
 use crate::service::verbs::simplified::Simplified;
+use crate::service::verbs::{ENVELOPE, SLACK};
 use crate::store::OutboxMessage;
 
 /// What of the objects that may have to be drawn again is kept, by the bytes of their texts, which are several times those of
 /// their outlines in memory; others are decoded again.
 const KEPT: usize = (16 << 20) / MOST_BATCHES;
-/// Bytes by which a text may differ from one of the same object drawn again: times and tolerance.
-const SLACK: usize = 64;
 
 /// An entry's answer.
 enum Entry {

@@ -78,12 +78,11 @@ fn equipment() -> &'static Equipment {
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
         let options = EngineOptions {
             models: demo.join("models"),
-            cards: Vec::new(),
             engine: EngineChoice::Fused,
             threads: 1,
             cache_bytes: 64 << 20,
         };
-        let (view, _) = Watcher::new(vec![demo.join("features")]).look(|_| Ok(()));
+        let (view, _) = Watcher::new(vec![demo.join("features")]).look(|_| {}, |_| Ok(()));
         assert!(!view.ready.is_empty());
         let truth = std::fs::read(demo.join("truth.geojson")).unwrap();
         let truth: serde_json::Value = serde_json::from_slice(&truth).unwrap();
