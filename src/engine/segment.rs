@@ -23,6 +23,7 @@ use crate::decoder::{
 use crate::family::Family;
 use crate::features::Crc;
 use crate::mask::Mask;
+use crate::models::ModelStore;
 
 /// How an engine is built.
 #[derive(Debug, Clone)]

@@ -134,7 +134,10 @@ impl Root {
     fn answer(&mut self, begin: Instant) -> Sight {
         let (Some((_, told)), Some(asked)) = (&self.looker, self.asked) else { return Sight::Slow };
         // One that was waited for in the look before has what comes at once.
-        let patience = if asked < begin { Duration::ZERO } else { PATIENCE.saturating_sub(begin.elapsed()) };
+        let left = match asked < begin {
+            true => Duration::ZERO,
+            false => self.patience.look.saturating_sub(begin.elapsed()),
+        };
         let sight = match told.recv_timeout(left) {
             Ok(sight) => {
                 self.asked = None;

@@ -337,12 +337,13 @@ mod tests {
 
     #[test]
     fn a_card_that_hangs_takes_its_own_folders_out_of_service_and_those_of_no_other() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/folder_sam");
+        let manifest =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/folder_sam/manifest.parquet");
         let cards = tempfile::tempdir().unwrap();
         let [sound, hanging] = ["sound", "hanging"].map(|name| cards.path().join(name));
         let put = |card: &Path, name: &str| {
-            std::fs::create_dir_all(card).unwrap();
-            std::os::unix::fs::symlink(&folder, card.join(name)).unwrap();
+            std::fs::create_dir_all(card.join(name)).unwrap();
+            std::fs::copy(&manifest, card.join(name).join("manifest.parquet")).unwrap();
         };
         put(&sound, "valley");
         put(&hanging, "hill");

@@ -56,8 +56,9 @@ fn properties_that_each_found_object_would_get_a_copy_of_are_bounded() {
 fn an_answer_with_masks_has_no_more_bytes_than_were_asked_for_however_few_they_are() {
     let scene = scene();
     let (mut fitted, mut coarser) = (0, 0);
-    for bound in [500, 620, 760, 980, 1300, 1700, 2300, 3100, 4095, 4097, 6000] {
-        let output = format!(r#""output":{{"largest_only":true,"max_bytes":{bound}}}"#);
+    for bound in [600, 900, 1100, 1300, 1500, 1700, 1900, 2100, 2300, 2700, 3100, 4095, 4097, 6000] {
+        let finish = r#""finish":{"fill_holes_m2":1e9}"#;
+        let output = format!(r#""output":{{"largest_only":true,{finish},"max_bytes":{bound}}}"#);
         for (verb, more) in [
             ("segment", format!("{POINT},{output}")),
             ("segment", format!(r#"{POINT},"stitch":true,{output}"#)),
