@@ -148,6 +148,21 @@ impl MaskRuns {
         shared / (self.pixels as f64 + other.pixels as f64 - shared)
     }
 
+    /// Whether [`iou`](Self::iou) is greater than a threshold; compared pixel by pixel only where numbers and bounds of pixels
+    /// leave that open.
+    pub fn iou_exceeds(&self, other: &Self, threshold: f64) -> bool {
+        let (a, b) = (self.bounds, other.bounds);
+        let across = a.max_x.min(b.max_x) - a.min_x.max(b.min_x);
+        let down = a.max_y.min(b.max_y) - a.min_y.max(b.min_y);
+        if across <= 0 || down <= 0 {
+            return 0.0 > threshold;
+        }
+        let most = (across as u64 * down as u64).min(self.pixels).min(other.pixels) as f64;
+        // It grows with what is shared.
+        let is_open = most / (self.pixels as f64 + other.pixels as f64 - most) > threshold;
+        is_open && self.iou(other) > threshold
+    }
+
     /// The rows in which pixels of a column are set, each once.
     pub fn rows_at(&self, col: i64) -> Vec<i64> {
         let (mut rows, mut changes, mut found) = (self.rows(), Vec::new(), Vec::new());

@@ -181,7 +181,7 @@ impl Args {
                         found += 1;
                         writer.write(&feature(found, &object, &survey), survey.crs())?;
                     }
-                    bar.inc(1);
+                    bar.set_position(survey.progress().0 as u64);
                     bar.set_message(format!("{found} objects"));
                 }
             }

@@ -1,6 +1,6 @@
 //! The decoder's part: masks of points, and pieces followed into the chips beside them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use ndarray::Axis;
 
@@ -15,11 +15,20 @@ use crate::mask::{Mask, MaskRuns, letterbox_gain, upscale};
 /// Shorter stretches of a border are a matter of outlines.
 const SHORTEST: i64 = 4;
 /// Pieces of one chip and its neighbours that are followed at the most.
-const MOST_FOLLOWED: usize = 64;
+pub(super) const MOST_FOLLOWED: usize = 64;
 /// How far beyond a border is pointed at, in pixels, at the first and at the second time.
 const DEPTHS: [i64; 2] = [8, 2];
 /// How far an outline may be off where it crosses a border.
 const SLIP: i64 = super::super::stitch::SLIP;
+
+/// What came of following a piece.
+#[derive(Debug, Default)]
+pub(super) struct Gone {
+    /// Whether a chip was asked.
+    pub is_asked: bool,
+    /// The piece that it goes on with there, where one is believed.
+    pub new: Option<u64>,
+}
 
 impl Engine {
     /// The masks of some points that pass the filters, up to three a point.
@@ -56,39 +65,14 @@ impl Engine {
         Ok(found)
     }
 
-    /// Follows what a border cuts: the pieces of a chip into the chips beside it that are done, theirs into this one.
-    pub(super) fn go_on(
-        &self,
-        survey: &mut Survey,
-        place: usize,
-        neighbours: &[usize],
-    ) -> Result<(), EngineError> {
-        let mut open = VecDeque::new();
-        for &other in neighbours.iter().filter(|&&other| other < place) {
-            open.extend(survey.sheet.at(other).iter().map(|piece| (piece.id, place)));
-            open.extend(survey.sheet.at(place).iter().map(|piece| (piece.id, other)));
+    /// Follows a piece that a border cuts into the chip of another place.
+    pub(super) fn go_on(&self, survey: &mut Survey, piece: u64, to: usize) -> Result<Gone, EngineError> {
+        let Some((window, runs)) = open_toward(survey, piece, to) else { return Ok(Gone::default()) };
+        match self.follow(survey, piece, to, &window, &runs) {
+            Ok(new) => Ok(Gone { is_asked: true, new }),
+            Err(error) if is_of_the_chip(&error) => Ok(Gone { is_asked: true, new: None }),
+            Err(error) => Err(error),
         }
-        let mut followed = 0;
-        while let Some((piece, to)) = open.pop_front() {
-            let Some((window, runs)) = open_toward(survey, piece, to) else { continue };
-            if followed == MOST_FOLLOWED {
-                break;
-            }
-            followed += 1;
-            let new = match self.follow(survey, piece, to, &window, &runs) {
-                Ok(new) => new,
-                Err(error) if is_of_the_chip(&error) => continue,
-                Err(error) => return Err(error),
-            };
-            let Some(new) = new else { continue };
-            for other in survey.plan.neighbours(&survey.folder.folder, to) {
-                if other <= place {
-                    survey.sheet.relate_piece(new, other);
-                    open.push_back((new, other));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Asks a chip to go on with a piece from some runs on its border; the new piece, where there is one that is

@@ -4,7 +4,7 @@
 //! step stays at a seam. That is how `engine::stitch` joins, but for the logits, which nobody keeps for so many
 //! objects.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Map, Value, json};
 
@@ -67,27 +67,18 @@ impl FoundObject {
 }
 
 impl Survey {
-    /// The objects that no chip which is still to come can add to.
-    pub(super) fn take_found(&mut self) -> Result<Vec<FoundObject>, EngineError> {
-        let mut found = Vec::new();
-        for pieces in self.take_finished() {
-            found.extend(self.write(&pieces)?);
-        }
-        Ok(found)
-    }
-
-    /// The pieces of the objects that are finished.
-    pub(super) fn take_finished(&mut self) -> Vec<Vec<Piece>> {
+    /// The objects that no chip which is still to come can add to, in order.
+    pub(super) fn finished_objects(&self) -> VecDeque<u64> {
         let mut last: BTreeMap<usize, bool> = BTreeMap::new();
         for place in self.sheet.places() {
             let farthest = self.plan.neighbours(&self.folder.folder, place).last().copied();
             last.insert(place, farthest.is_none_or(|farthest| farthest < self.place));
         }
-        self.sheet.take_finished(|place| last.get(&place).copied().unwrap_or(true))
+        self.sheet.finished(|place| last.get(&place).copied().unwrap_or(true)).into()
     }
 
     /// The geometry of an object; `None` where nothing of it is left.
-    fn write(&self, pieces: &[Piece]) -> Result<Option<FoundObject>, EngineError> {
+    pub(super) fn write(&self, pieces: &[Piece]) -> Result<Option<FoundObject>, EngineError> {
         let Some(largest) =
             pieces.iter().max_by_key(|piece| (piece.runs.pixels(), std::cmp::Reverse(piece.id)))
         else {

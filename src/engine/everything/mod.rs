@@ -6,14 +6,15 @@
 //! ```
 //!
 //! The pieces: `plan` (which chips and points), `candidates` (filters, duplicates), `same` (whether two chips mean one
-//! object), `sheet` (what may still go on), `ask` (the decoder), `found` (one geometry of all pieces), `rows` (what is
-//! kept over a restart). How neighbours are asked and believed is `engine::stitch`'s. Not here: who waits for it, and
+//! object), `sheet` (what may still go on), `ask` (the decoder), `found` (one geometry of all pieces), `advance` (all of it in steps
+//! short enough for others), `rows` (what is kept over a restart). How neighbours are asked and believed is `engine::stitch`'s. Not here: who waits for it, and
 //! where the objects go.
 //!
 //! An object is given out as soon as no chip is left that could add to it, so that memory holds the pieces along the
 //! front only, as runs: some hundred KB a chip. An object that goes on and on (the ground, a river) keeps its pieces
 //! until it ends, or until one mask of 2^28 pixels would not hold it.
 
+mod advance;
 mod ask;
 mod candidates;
 mod found;
@@ -24,15 +25,14 @@ mod sheet;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use self::candidates::suppress;
+use self::advance::{Drawn, Joining, MOST_GIVEN, Work};
 use self::plan::Plan;
-use self::sheet::{Piece, Sheet};
+use self::sheet::Sheet;
 use super::answer::Writer;
 use super::locate::{candidates, prompt_in};
-use super::stitch::Window;
 use super::{Engine, EngineError, ServedFolder};
 use crate::ErrorCode;
 use crate::api::{EverythingOptions, LegacyCrs, OutputOptions, PromptItem};
@@ -42,8 +42,6 @@ use crate::geo::{Bounds, ToldUnit};
 pub use candidates::Candidate;
 pub use found::FoundObject;
 
-/// Points that are asked before somebody else may have the decoder.
-const BATCH: usize = 8;
 /// Chips that could not be read and are remembered by name.
 const MOST_SKIPPED: usize = 100;
 
@@ -58,21 +56,19 @@ pub struct Survey {
     /// The chip that is asked now, or next.
     place: usize,
     work: Option<Work>,
+    /// What came of that chip and is being put together with its neighbours.
+    joining: Option<Joining>,
     sheet: Sheet,
+    /// Objects that nothing can be added to any more, which are to be given out before the next chip is asked.
+    finished: VecDeque<u64>,
+    /// Those that are drawn.
+    drawn: Drawn,
+    /// Objects that are given out at once, and bytes of their outlines.
+    most_given: (usize, usize),
     skipped: Vec<(String, String)>,
     skipped_count: usize,
     /// Places that rows are kept of.
     kept_rows: BTreeSet<usize>,
-}
-
-/// The chip that is asked now.
-#[derive(Debug)]
-struct Work {
-    window: Window,
-    /// In the chip's pixels.
-    points: Vec<(f64, f64)>,
-    asked: usize,
-    candidates: Vec<Candidate>,
 }
 
 /// What came of a step.
@@ -80,7 +76,7 @@ struct Work {
 pub enum Step {
     /// Somebody else wanted the decoder.
     Paused,
-    /// A chip is done, and these objects with it.
+    /// A chip is done, and these objects with it; or these are some more of the objects that were done with it.
     Chip(Vec<FoundObject>),
     /// There is nothing left to ask.
     Done,
@@ -109,8 +105,7 @@ impl Survey {
 
     /// Bytes of the masks that are kept, of objects that are not given out yet.
     pub fn bytes(&self) -> usize {
-        let candidates = self.work.iter().flat_map(|work| &work.candidates);
-        self.sheet.bytes() + candidates.map(|candidate| candidate.runs.bytes()).sum::<usize>()
+        self.sheet.bytes() + self.work.as_ref().map_or(0, Work::bytes) + self.drawn.bytes
     }
 
     /// The id of the chip in a place of the order in which they are asked, and the shape of its masks, height and width.
@@ -124,7 +119,7 @@ impl Survey {
     pub fn turn_to(&mut self, chip_id: &str) -> Option<()> {
         let place =
             (0..self.plan.len()).find(|&place| self.chip(place).is_some_and(|(id, _)| id == chip_id))?;
-        (self.place, self.work) = (place, None);
+        (self.place, self.work, self.joining) = (place, None, None);
         Some(())
     }
 
@@ -190,91 +185,15 @@ impl Engine {
             plan,
             place: 0,
             work: None,
+            joining: None,
             sheet: Sheet::default(),
+            finished: VecDeque::new(),
+            drawn: Drawn::default(),
+            most_given: MOST_GIVEN,
             skipped: Vec::new(),
             skipped_count: 0,
             kept_rows: BTreeSet::new(),
         })
-    }
-
-    /// Goes on to the end of the next chip, or until `pause` says that somebody else wants the decoder; it is asked
-    /// after every few points. A chip whose file is missing or damaged is passed over.
-    ///
-    /// # Errors
-    /// What lies in the card, the model or the decoder. The step may be tried again.
-    pub fn advance(&self, survey: &mut Survey, pause: &dyn Fn() -> bool) -> Result<Step, EngineError> {
-        if survey.plan.window(survey.place).is_none() {
-            return Ok(Step::Done);
-        }
-        match self.ask_chip(survey, pause) {
-            Ok(None) => Ok(Step::Paused),
-            Ok(Some(candidates)) => self.advance_with(survey, candidates),
-            Err(error) if is_of_the_chip(&error) => {
-                survey.skip(&error);
-                self.advance_with(survey, Vec::new())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The masks of the next chip that pass the filters, without duplicates; `None` where `pause` said that somebody else wants
-    /// the decoder.
-    ///
-    /// # Errors
-    /// As [`Engine::advance`], and what lies in the chip's file.
-    pub fn ask_chip(
-        &self,
-        survey: &mut Survey,
-        pause: &dyn Fn() -> bool,
-    ) -> Result<Option<Vec<Candidate>>, EngineError> {
-        let Some(window) = survey.plan.window(survey.place) else { return Ok(Some(Vec::new())) };
-        let mut work = survey.work.take().unwrap_or_else(|| {
-            let per_side = survey.options.points_per_side;
-            let points = survey.plan.points(&survey.folder.folder, survey.place, per_side);
-            Work { window, points, asked: 0, candidates: Vec::new() }
-        });
-        while work.asked < work.points.len() {
-            let end = (work.asked + BATCH).min(work.points.len());
-            let batch = work.points.get(work.asked..end).unwrap_or_default();
-            match self.ask_points(survey, &work.window, batch) {
-                Ok(found) => work.candidates.extend(found),
-                Err(error) => {
-                    if !is_of_the_chip(&error) {
-                        survey.work = Some(work);
-                    }
-                    return Err(error);
-                }
-            }
-            work.asked = end;
-            thin(&mut work.candidates, survey.options.nms_thresh);
-            if end < work.points.len() && pause() {
-                survey.work = Some(work);
-                return Ok(None);
-            }
-        }
-        Ok(Some(suppress(work.candidates, survey.options.nms_thresh)))
-    }
-
-    /// Goes on with the next chip, whose masks have been asked for: here, or by another board
-    /// ([`Engine::ask_chip`]). The result is the same.
-    ///
-    /// # Errors
-    /// As [`Engine::advance`].
-    pub fn advance_with(&self, survey: &mut Survey, candidates: Vec<Candidate>) -> Result<Step, EngineError> {
-        let place = survey.place;
-        let Some(window) = survey.plan.window(place) else { return Ok(Step::Done) };
-        // Of a step that failed near its end.
-        survey.sheet.forget(place);
-        for Candidate { score, stability, runs } in candidates {
-            survey.sheet.add(Piece { id: 0, place, window, runs, score, stability, goes_on_from: None });
-        }
-        let neighbours = survey.plan.neighbours(&survey.folder.folder, place);
-        for &other in neighbours.iter().filter(|&&other| other < place) {
-            survey.sheet.relate(place, other);
-        }
-        self.go_on(survey, place, &neighbours)?;
-        survey.place += 1;
-        Ok(Step::Chip(survey.take_found()?))
     }
 }
 
@@ -283,16 +202,6 @@ fn no_grid_point(folder: &ServedFolder, plan: &Plan, area: &Bounds, per_side: u1
     let unit = ToldUnit::of(folder.folder.crs().unit.as_deref());
     let apart = plan.spacing(per_side).map_or_else(String::new, |apart| format!(" {}", unit.size(apart)));
     EngineError::NoGridPoint { area: unit.size(area.size()), per_side, apart }
-}
-
-/// Masks of one chip that may wait for their duplicates to be left out, in bytes.
-const MOST_CANDIDATES: usize = 32 << 20;
-
-/// Leaves out duplicates early where the masks take much room: rough ones do.
-fn thin(candidates: &mut Vec<Candidate>, threshold: f32) {
-    if candidates.iter().map(|candidate| candidate.runs.bytes()).sum::<usize>() > MOST_CANDIDATES {
-        *candidates = suppress(std::mem::take(candidates), threshold);
-    }
 }
 
 /// Whether an error lies in one chip's file, so that the others may go on.

@@ -2,7 +2,7 @@
 //! on.
 //!
 //! What was given out is not kept: of a chip whose row is read again, the pieces of objects that no chip can add to any
-//! more were given out with the last step, and are left out.
+//! more were given out with the last step, and are left out; but for those that are said to be owed still.
 
 use std::collections::BTreeSet;
 
@@ -26,6 +26,9 @@ struct Head {
     next_id: u64,
     skipped: Vec<(String, String)>,
     skipped_count: usize,
+    /// Objects that are done and not given out yet.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    owed: BTreeSet<u64>,
 }
 
 /// What is known of a piece beside its mask.
@@ -48,6 +51,7 @@ impl Survey {
             next_id: self.sheet.next_id(),
             skipped: self.skipped.clone(),
             skipped_count: self.skipped_count,
+            owed: self.finished.iter().copied().collect(),
         };
         // Numbers and strings: all can be written.
         let mut rows = vec![(HEAD, Some(serde_json::to_vec(&head).unwrap_or_default()))];
@@ -102,15 +106,7 @@ impl Survey {
         self.skipped.truncate(MOST_SKIPPED);
         self.skipped_count = head.skipped_count;
         self.sheet.restore(pieces, head.next_id);
-        for place in self.sheet.places() {
-            for other in self.plan.neighbours(&self.folder.folder, place) {
-                if other < place {
-                    self.sheet.relate(place, other);
-                }
-            }
-        }
-        // They were given out with the step that the rows are of.
-        self.take_finished();
+        self.relate_all(head.owed);
         Ok(true)
     }
 

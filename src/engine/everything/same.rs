@@ -12,6 +12,9 @@ const LINES: i64 = 4;
 
 /// Whether two pieces on one grid are parts of one object.
 pub(super) fn is_same(one: &Piece, other: &Piece) -> bool {
+    if !are_near(one, other) {
+        return false;
+    }
     let (a, b) = (&one.window, &other.window);
     let cols = [a.col.max(b.col), (a.col + a.width).min(b.col + b.width)];
     let rows = [a.row.max(b.row), (a.row + a.height).min(b.row + b.height)];
@@ -24,6 +27,18 @@ pub(super) fn is_same(one: &Piece, other: &Piece) -> bool {
         return false;
     }
     if across < down { meets_across(one, other, rows) } else { meets_down(one, other, cols) }
+}
+
+/// Whether there may be a pixel of the one within the slip of one of the other.
+fn are_near(one: &Piece, other: &Piece) -> bool {
+    let around = |piece: &Piece| {
+        let (bounds, window) = (piece.runs.bounds(), &piece.window);
+        let cols = [bounds.min_x, bounds.max_x].map(|col| i64::from(col) + window.col);
+        (cols, [bounds.min_y, bounds.max_y].map(|row| i64::from(row) + window.row))
+    };
+    let meet = |a: [i64; 2], b: [i64; 2]| a[0] <= b[1] + SLIP && b[0] <= a[1] + SLIP;
+    let ((cols, rows), (other_cols, other_rows)) = (around(one), around(other));
+    meet(cols, other_cols) && meet(rows, other_rows)
 }
 
 fn is_same_in(one: &Piece, other: &Piece, cols: [i64; 2], rows: [i64; 2]) -> bool {

@@ -57,20 +57,6 @@ impl Sheet {
         }
     }
 
-    /// Forgets the pieces of a chip that is to be asked anew.
-    pub fn forget(&mut self, place: usize) {
-        for id in self.by_place.remove(&place).unwrap_or_default() {
-            self.pieces.remove(&id);
-            let Some(object) = self.object_of.remove(&id) else { continue };
-            if let Some(ids) = self.objects.get_mut(&object) {
-                ids.retain(|other| *other != id);
-                if ids.is_empty() {
-                    self.objects.remove(&object);
-                }
-            }
-        }
-    }
-
     /// Takes pieces in as they were, before there are any.
     pub fn restore(&mut self, pieces: Vec<Piece>, next_id: u64) {
         let links: Vec<(u64, u64)> =
@@ -101,24 +87,6 @@ impl Sheet {
             self.changed.insert(piece.place);
         }
         self.unite(piece, from);
-    }
-
-    /// Finds out which pieces of two chips are of one object.
-    pub fn relate(&mut self, one: usize, other: usize) {
-        let ours = self.by_place.get(&one).cloned().unwrap_or_default();
-        let theirs = self.by_place.get(&other).cloned().unwrap_or_default();
-        for &a in &ours {
-            for &b in &theirs {
-                if self.object_of.get(&a) == self.object_of.get(&b) {
-                    continue;
-                }
-                if let (Some(a), Some(b)) = (self.pieces.get(&a), self.pieces.get(&b))
-                    && is_same(a, b)
-                {
-                    self.unite(a.id, b.id);
-                }
-            }
-        }
     }
 
     /// Finds out which pieces of a chip are of the object of one piece.
@@ -180,33 +148,29 @@ impl Sheet {
         self.by_place.keys().copied().collect()
     }
 
-    /// Takes out the objects that nothing can be added to any more: all of whose chips are `is_over`. In order.
-    pub fn take_finished(&mut self, is_over: impl Fn(usize) -> bool) -> Vec<Vec<Piece>> {
-        let finished = self
-            .objects
-            .keys()
-            .copied()
-            .filter(|&object| self.object(object).all(|piece| is_over(piece.place)));
-        let finished: Vec<u64> = finished.collect();
-        let mut taken = Vec::with_capacity(finished.len());
-        for object in finished {
-            let ids = self.objects.remove(&object).unwrap_or_default();
-            let mut pieces = Vec::with_capacity(ids.len());
-            for id in ids {
-                self.object_of.remove(&id);
-                let Some(piece) = self.pieces.remove(&id) else { continue };
-                if let Some(there) = self.by_place.get_mut(&piece.place) {
-                    there.retain(|other| *other != id);
-                    if there.is_empty() {
-                        self.by_place.remove(&piece.place);
-                    }
+    /// The objects that nothing can be added to any more: all of whose chips are `is_over`. In order.
+    pub fn finished(&self, is_over: impl Fn(usize) -> bool) -> Vec<u64> {
+        let of_object = |object: &u64| self.object(*object).all(|piece| is_over(piece.place));
+        self.objects.keys().copied().filter(of_object).collect()
+    }
+
+    /// Takes out an object: its pieces, in order.
+    pub fn take(&mut self, object: u64) -> Vec<Piece> {
+        let ids = self.objects.remove(&object).unwrap_or_default();
+        let mut pieces = Vec::with_capacity(ids.len());
+        for id in ids {
+            self.object_of.remove(&id);
+            let Some(piece) = self.pieces.remove(&id) else { continue };
+            if let Some(there) = self.by_place.get_mut(&piece.place) {
+                there.retain(|other| *other != id);
+                if there.is_empty() {
+                    self.by_place.remove(&piece.place);
                 }
-                pieces.push(piece);
             }
-            pieces.sort_by_key(|piece| piece.id);
-            taken.push(pieces);
+            pieces.push(piece);
         }
-        taken
+        pieces.sort_by_key(|piece| piece.id);
+        pieces
     }
 
     /// Bytes of all masks that are kept.

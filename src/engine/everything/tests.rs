@@ -1,13 +1,18 @@
-//! Plans and pieces over synthetic worlds, without any decoder.
+//! Plans and pieces over synthetic worlds, without any decoder; and surveys of the demo's folder with its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 
+use super::Step;
 use super::found::join;
 use super::plan::Plan;
 use super::sheet::{Piece, Sheet};
+use crate::api::{EverythingOptions, PromptItem};
 use crate::catalog::Folder;
 use crate::catalog::testing::{ManifestBuilder, Row};
 use crate::engine::stitch::Window;
+use crate::engine::{Engine, EngineChoice, EngineOptions, ServedFolder};
 use crate::geo::{Affine, Bounds};
 use crate::mask::{Mask, MaskRuns};
 
@@ -116,6 +121,11 @@ fn seen(picture: &Mask, place: usize, col: i64, row: i64) -> Option<Piece> {
     })
 }
 
+fn relate(sheet: &mut Sheet, place: usize, other: usize) {
+    let ids: Vec<u64> = sheet.at(place).iter().map(|piece| piece.id).collect();
+    ids.into_iter().for_each(|id| sheet.relate_piece(id, other));
+}
+
 /// Everything of some pictures, one object each, on chips that far apart.
 fn found(pictures: &[Mask], stride: i64) -> Vec<Mask> {
     let (width, height) = (pictures[0].width() as i64, pictures[0].height() as i64);
@@ -126,9 +136,10 @@ fn found(pictures: &[Mask], stride: i64) -> Vec<Mask> {
         for piece in pictures.iter().filter_map(|picture| seen(picture, place, col, row)) {
             sheet.add(piece);
         }
-        (0..place).for_each(|before| sheet.relate(place, before));
+        (0..place).for_each(|before| relate(&mut sheet, place, before));
     }
-    let objects = sheet.take_finished(|_| true);
+    let objects: Vec<Vec<Piece>> =
+        sheet.finished(|_| true).into_iter().map(|object| sheet.take(object)).collect();
     let whole = |pieces: Vec<Piece>| {
         let (mask, origin) = join(&pieces).unwrap();
         let mut whole = Mask::blank(height as usize, width as usize).unwrap();
@@ -174,12 +185,15 @@ fn an_object_is_given_out_when_no_chip_is_left_that_could_add_to_it() {
             sheet.add(piece);
         }
         if place > 0 {
-            sheet.relate(place, place - 1);
+            relate(&mut sheet, place, place - 1);
         }
         // A chip is over when the one beside it is done.
-        let finished = sheet.take_finished(|other| other < place || place == 2);
+        let finished = sheet.finished(|other| other < place || place == 2);
         let expected = [0, 1, 1][place];
         assert_eq!(finished.len(), expected, "after chip {place}");
+        for object in finished {
+            assert!(!sheet.take(object).is_empty());
+        }
     }
     assert_eq!(sheet.bytes(), 0);
 }
@@ -199,16 +213,8 @@ fn where_chips_disagree_at_a_seam_the_one_farther_from_its_edge_is_believed() {
     assert_eq!(row, (10..92).collect::<Vec<_>>());
 }
 
-#[test]
-fn a_survey_that_is_read_again_goes_on_as_if_it_had_not_ended() {
-    use std::collections::BTreeMap;
-    use std::path::Path;
-    use std::sync::Arc;
-
-    use super::Step;
-    use crate::api::{EverythingOptions, PromptItem};
-    use crate::engine::{Engine, EngineChoice, EngineOptions, ServedFolder};
-
+/// The demo's folder and its decoder.
+fn demo() -> (Engine, [Arc<ServedFolder>; 1]) {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
     let folder = Folder::discover(&demo.join("features")).unwrap().into_folders().unwrap().remove(0);
     let folders = [Arc::new(ServedFolder::new("features".to_owned(), folder))];
@@ -218,16 +224,28 @@ fn a_survey_that_is_read_again_goes_on_as_if_it_had_not_ended() {
         threads: 2,
         cache_bytes: 64 << 20,
     };
-    let engine = Engine::open(&options).unwrap();
+    (Engine::open(&options).unwrap(), folders)
+}
+
+#[test]
+fn a_survey_that_is_read_again_goes_on_as_if_it_had_not_ended() {
+    let (engine, folders) = demo();
     let everything = EverythingOptions { points_per_side: 8, ..EverythingOptions::default() };
     let begin = || engine.survey(&folders, &PromptItem::default(), everything).unwrap();
-    let run = |is_cut: bool| {
+    // As many objects at once as there are, or so many.
+    let run = |cut: Option<usize>| {
+        let begin = || {
+            let mut survey = begin();
+            survey.most_given.0 = cut.unwrap_or(survey.most_given.0);
+            survey
+        };
         let (mut survey, mut rows, mut found) = (begin(), BTreeMap::new(), Vec::new());
         loop {
-            match engine.advance(&mut survey, &|| is_cut).unwrap() {
+            match engine.advance(&mut survey, &|| cut.is_some()).unwrap() {
                 Step::Done => return found,
-                Step::Paused => assert!(is_cut),
+                Step::Paused => assert!(cut.is_some()),
                 Step::Chip(objects) => {
+                    assert!(cut.is_none_or(|most| objects.len() <= most));
                     found.extend(objects.iter().map(|o| serde_json::to_string(&o.object.geometry).unwrap()));
                     for (row, state) in survey.changed_rows() {
                         match state {
@@ -235,7 +253,7 @@ fn a_survey_that_is_read_again_goes_on_as_if_it_had_not_ended() {
                             None => drop(rows.remove(&row)),
                         }
                     }
-                    if is_cut {
+                    if cut.is_some() {
                         let kept: Vec<(u64, Vec<u8>)> = rows.clone().into_iter().collect();
                         survey = begin();
                         assert!(survey.resume(&kept).unwrap());
@@ -248,9 +266,46 @@ fn a_survey_that_is_read_again_goes_on_as_if_it_had_not_ended() {
             }
         }
     };
-    let (mut whole, mut cut) = (run(false), run(true));
+    let mut whole = run(None);
     whole.sort();
-    cut.sort();
     assert!(whole.len() > 30, "{} objects", whole.len());
+    let mut cut = run(Some(3));
+    cut.sort();
     assert_eq!(whole, cut);
+}
+
+#[test]
+fn others_may_have_the_decoder_behind_each_comparison_and_each_object_whatever_passes_the_filters() {
+    use std::cell::Cell;
+
+    let (engine, folders) = demo();
+    // Nothing is filtered, and nothing is a duplicate.
+    let everything = EverythingOptions {
+        points_per_side: 12,
+        pred_iou_thresh: 0.0,
+        stability_score_thresh: 0.0,
+        nms_thresh: 1.0,
+        ..EverythingOptions::default()
+    };
+    let mut survey = engine.survey(&folders, &PromptItem::default(), everything).unwrap();
+    let (asked, mut found, mut chips) = (Cell::new(0), 0, 0);
+    let pause = || {
+        asked.set(asked.get() + 1);
+        true
+    };
+    while chips < 2 {
+        match engine.advance(&mut survey, &pause).unwrap() {
+            Step::Done => panic!("there are more chips"),
+            Step::Paused => {}
+            Step::Chip(objects) => {
+                found += objects.len();
+                chips = survey.progress().0;
+            }
+        }
+    }
+    // Each mask is compared, each new piece with those beside it; then the objects that are done are drawn.
+    let masks =
+        survey.sheet.places().iter().map(|place| survey.sheet.at(*place).len()).sum::<usize>() + found;
+    assert!(masks > 200, "{masks}");
+    assert!(asked.get() > masks, "asked {} times for {masks} masks", asked.get());
 }
