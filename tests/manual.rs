@@ -82,7 +82,29 @@ fn completions() -> Vec<(PathBuf, Vec<u8>)> {
         .map(|(shell, file)| {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut program(), "geosam-edge", &mut text);
+            let text = String::from_utf8(text).expect("scripts are text");
+            // clap_complete 4.6 calls the parts of a hyphenated program by two names (clap-rs/clap#6421), and bash found none.
+            let text = text.replace("geosam__subcmd__edge__subcmd__", "geosam__edge__subcmd__").into_bytes();
             (Path::new("completions").join(file), text)
         })
         .collect()
+}
+
+#[test]
+fn bash_completes_commands_flags_and_values() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/completions/geosam-edge");
+    for (words, expected) in [
+        (&["seg"][..], "segment"),
+        (&["segment", "--vec"], "--vectorization"),
+        (&["segment", "--vectorization", "s"], "simplified"),
+        (&["export", "--format", "km"], "kml kmz"),
+        (&["export-onnx", "--ou"], "--output"),
+    ] {
+        let all = ["geosam-edge"].iter().chain(words).copied().collect::<Vec<_>>();
+        let tab = r#"source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+            _geosam__edge geosam-edge "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"; echo "${COMPREPLY[*]}""#;
+        let done = std::process::Command::new("bash").args(["-c", tab]).arg(&script).args(&all).output();
+        let done = done.expect("bash runs");
+        assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), expected, "{words:?}");
+    }
 }

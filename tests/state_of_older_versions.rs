@@ -53,6 +53,7 @@ fn prompt() -> PromptItem {
         stitch: None,
         refine: false,
         properties: None,
+        problem: None,
     }
 }
 

@@ -97,7 +97,20 @@ pub(crate) fn bare_feature(mut feature: Value) -> Value {
     bare
 }
 
-/// The request: a batch of one entry an object. One that is no prompt refuses the whole, by its place.
+fn refused(key: &str, why: &str) -> PromptItem {
+    PromptItem { problem: Some(format!("{key} is no prompt: {why}")), ..PromptItem::default() }
+}
+
+/// An error about the features of one object, with their places in the whole collection.
+fn in_the_whole(error: &str, places: &[usize]) -> String {
+    const FEATURE: &str = "features[";
+    let Some((before, rest)) = error.split_once(FEATURE) else { return error.to_owned() };
+    let Some((index, after)) = rest.split_once(']') else { return error.to_owned() };
+    let place = index.parse().ok().and_then(|index: usize| places.get(index));
+    place.map_or_else(|| error.to_owned(), |place| format!("{before}{FEATURE}{place}]{after}"))
+}
+
+/// The request: a batch of one entry an object. One that is no prompt is refused by itself, by its place.
 pub(super) fn parse(
     mut object: Map<String, Value>,
     options: Map<String, Value>,
@@ -145,11 +158,15 @@ pub(super) fn parse(
             "geosam": of_objects,
         });
         let Value::Object(tree) = tree else { continue };
-        let parsed = geojson_prompt::parse(tree, limits, defaults);
-        let item = parsed.map_err(|error| RequestError::bad(key(), format!("is no prompt: {error}")))?.item;
-        if item.prompt.is_empty() {
-            return Err(RequestError::bad(key(), "is no prompt: it has no geometry"));
-        }
+        let item = match geojson_prompt::parse(tree, limits, defaults) {
+            Ok(parsed) if parsed.item.prompt.is_empty() => refused(&key(), "it has no geometry"),
+            Ok(parsed) => parsed.item,
+            Err(_) if own.iter().all(|feature| feature["geometry"].is_null()) => {
+                // Unlocated (RFC 7946, 3.2), as tables have them.
+                refused(&key(), "it has no geometry")
+            }
+            Err(error) => refused(&key(), &in_the_whole(&error.to_string(), &group.features)),
+        };
         let properties = Some(properties_of(own.into_iter()));
         batch.push(PromptItem { id: id.flatten(), properties, ..item });
     }

@@ -263,6 +263,7 @@ fn item_from(
         stitch: stitch_from(object, outer.and_then(|o| o.stitch), &output, path)?,
         refine: boolean(object, path, "refine")?.unwrap_or_else(|| outer.is_some_and(|o| o.refine)),
         properties: None,
+        problem: None,
     })
 }
 

@@ -213,6 +213,9 @@ pub struct PromptItem {
     /// The object's own properties, which come back with its answer.
     #[serde(default)]
     pub properties: Option<Map<String, Value>>,
+    /// Why it is no prompt: of many drawn objects it is refused by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 impl Default for PromptItem {
@@ -220,7 +223,17 @@ impl Default for PromptItem {
     fn default() -> Self {
         let (prompt, output) = (PromptSet::default(), OutputOptions::default());
         let crs = CrsChoice::WGS84;
-        Self { id: None, folder: None, crs, prompt, output, stitch: None, refine: false, properties: None }
+        Self {
+            id: None,
+            folder: None,
+            crs,
+            prompt,
+            output,
+            stitch: None,
+            refine: false,
+            properties: None,
+            problem: None,
+        }
     }
 }
 

@@ -322,15 +322,29 @@ fn a_collection_of_objects_of_which_one_is_none_says_which() {
         json!({"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[1, 2], [3, 4]]}});
     let point = json!({"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}});
     for (request, word) in [
-        (with(json!([point, line]), json!("each")), "features[1]"),
         (with(json!([]), json!("each")), "features"),
-        (with(json!([{"type": "Feature", "geometry": null}]), json!("each")), "features[0]"),
         (with(json!([point]), json!("all")), "geosam.objects"),
         (json!({"type": "Point", "coordinates": [1, 2], "geosam": {"objects": "each"}}), "geosam.objects"),
         (with(Value::Array(vec![point.clone(); 257]), json!("each")), "257 objects"),
     ] {
         let (code, text) = refused(&request);
         assert!(code == ErrorCode::BadRequest && text.contains(word), "{word}: {text}");
+    }
+    // One of many is refused by itself.
+    let unlocated = json!({"type": "Feature", "geometry": null});
+    let parts = json!([point, line, unlocated, unlocated, line, point]);
+    let batch = parsed(&with(parts, json!("each"))).batch.unwrap();
+    let told: Vec<&str> = batch.iter().map(|item| item.problem.as_deref().unwrap_or("")).collect();
+    let expected = [
+        "",
+        "\"features[1].geometry.type\" is",
+        "features[2] is no prompt: it has no geometry",
+        "features[3]",
+        "\"features[4].geometry",
+        "",
+    ];
+    for (told, expected) in told.into_iter().zip(expected) {
+        assert!(told.contains(expected) && told.is_empty() == expected.is_empty(), "{told}");
     }
 }
 

@@ -88,6 +88,11 @@ impl Verb {
         self.has_session() || matches!(self, Self::Update | Self::Delete | Self::Everything)
     }
 
+    /// Whether the request asks for a mask, of one object or many.
+    pub const fn decodes(self) -> bool {
+        matches!(self, Self::Segment | Self::Add | Self::Undo | Self::Save)
+    }
+
     /// Whether the request may be a step of a session.
     pub const fn has_session(self) -> bool {
         matches!(self, Self::Add | Self::Undo | Self::Clear | Self::Save | Self::Unsave)

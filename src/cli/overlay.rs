@@ -72,8 +72,9 @@ fn tell(backdrop: &Backdrop) {
     }
     match &backdrop.raster {
         Some(raster) => note(&format_args!("the picture shows {}", raster.display())),
-        None => {
+        None if backdrop.problems.is_empty() => {
             note(&"the picture has no raster: copy it beside the folder as GeoTIFF, or name it with --raster")
         }
+        None => note(&"the picture has no raster: none of these can be shown; --raster names another"),
     }
 }

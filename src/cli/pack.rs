@@ -170,6 +170,9 @@ fn of_the_copy(target: &Path, error: FeaturesError) -> CliError {
 
 fn copy(from: &Path, to: &Path) -> Result<(), CliError> {
     let failed = |source| CliError::Output { path: to.to_owned(), source };
-    fs::copy(from, to).map_err(failed)?;
-    File::open(to).and_then(|file| file.sync_all()).map_err(failed)
+    let mut source = File::open(from).map_err(CliError::file(from))?;
+    // Without its mode, which is not to be set on drives of Windows and of others.
+    let mut target = File::create(to).map_err(failed)?;
+    std::io::copy(&mut source, &mut target).map_err(failed)?;
+    target.sync_all().map_err(failed)
 }

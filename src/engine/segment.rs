@@ -111,10 +111,18 @@ impl Engine {
         Self { decoders: self.decoders.checked(check), ..self }
     }
 
-    /// Calls something before each decode: a request that takes many is still alive. The first call counts.
+    /// Calls something before each decode, and now and then in what takes long after many: a request that does is still alive, and
+    /// may be made to wait there. The first call counts.
     pub fn on_step(&self, step: impl Fn() + Send + Sync + 'static) {
         // Who comes second finds somebody who is told already.
         let _ = self.step.set(Box::new(step));
+    }
+
+    /// A moment at which a request may be made to wait.
+    pub(super) fn breathe(&self) {
+        if let Some(step) = self.step.get() {
+            step();
+        }
     }
 
     /// Lets go of what tract has built and prepared, when it has done its work.
@@ -286,9 +294,7 @@ impl Engine {
         chip: usize,
         work: impl Fn(&dyn MaskDecoder, &PreparedChip) -> Result<T, DecoderError>,
     ) -> Result<(T, Family, [f64; 2]), EngineError> {
-        if let Some(step) = self.step.get() {
-            step();
-        }
+        self.breathe();
         let start = Instant::now();
         let pick = self.decoders.pick(&folder.folder)?;
         let answer = self.run_on(&pick, folder, chip, &work);
@@ -340,12 +346,12 @@ impl Engine {
         let start = Instant::now();
         // Card and decoder are independent: the first prompt reads one while it builds the other.
         let (features, decoder) = std::thread::scope(|scope| {
-            let read = || folder.read_features(chip, Crc::Skip);
+            let read = || folder.read_features(chip, Crc::Verify);
             // Where no thread can be started, one after the other.
             let reading = std::thread::Builder::new().spawn_scoped(scope, read).ok();
             let decoder = self.decoders.decoder(pick);
             let features = reading.map_or_else(
-                || folder.read_features(chip, Crc::Skip),
+                || folder.read_features(chip, Crc::Verify),
                 |reading| reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             );
             (features, decoder)

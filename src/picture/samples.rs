@@ -123,9 +123,13 @@ fn open(path: &Path, disguises: &[(u64, [u8; 2])]) -> Result<Source, Problem> {
     Ok(Decoder::new(file).map_err(told)?.with_limits(limits))
 }
 
-/// Whether a sample is the value that is nothing, which is written in decimals and may be of another precision.
+/// Whether a sample is the value that is nothing, which is written in decimals and may be of another precision. As GDAL compares
+/// floats (`ARE_REAL_EQUAL`): near the largest of them, where their sum is infinite, any two are the same.
 fn is_same(value: f64, nodata: f64) -> bool {
-    value == nodata || value as f32 == nodata as f32
+    let (single, nothing) = (value as f32, nodata as f32);
+    value == nodata
+        || single == nothing
+        || (single - nothing).abs() < f32::EPSILON * (single + nothing).abs() * 2.0
 }
 
 /// JFIF's conversion, full range.
@@ -321,5 +325,24 @@ impl Packing {
             DecodingResult::F32(values) => values.get(at).map(|&v| f64::from(v)),
             DecodingResult::F64(values) => values.get(at).copied(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_same;
+
+    #[test]
+    fn nodata_in_a_few_digits_is_that_of_the_pixels() {
+        let least = f64::from(f32::MIN);
+        for text in ["-3.4028235e+38", "-3.402823e+38", "-3.40282e+38", "-3.4028234663852886e+38"] {
+            assert!(is_same(least, text.parse().unwrap()), "{text}");
+        }
+        for (value, nodata) in
+            [(-9998.0, -9999.0), (0.001, 0.0), (65534.0, 65535.0), (3.4e38, -3.40282e38), (0.0, least)]
+        {
+            assert!(!is_same(value, nodata), "{value} {nodata}");
+        }
+        assert!(is_same(f64::from(0.1f32), 0.1));
     }
 }

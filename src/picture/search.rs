@@ -51,7 +51,7 @@ pub struct Found {
 }
 
 /// GeoTIFFs in a folder's directory and the one above that lie under a chip. Directories that cannot be read, and
-/// rasters that lie elsewhere in the same CRS, are passed over.
+/// rasters that lie elsewhere in the same CRS, are passed over; where none lies under it, one that the manifest names is a problem.
 pub fn rasters_beside(root: &Path, chip: &ChipRef<'_>, wanted: Wanted<'_>) -> Found {
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let mut paths: Vec<PathBuf> = Vec::new();
@@ -65,12 +65,19 @@ pub fn rasters_beside(root: &Path, chip: &ChipRef<'_>, wanted: Wanted<'_>) -> Fo
     // However many files are there, the one that is wanted is looked at.
     paths.sort_by_key(|path| !is_named(path, wanted));
     let mut found = Found::default();
+    let mut elsewhere = Vec::new();
     for path in paths.into_iter().take(HEADERS) {
-        match candidate(path, chip, wanted) {
+        let is_wanted = is_named(&path, wanted);
+        match candidate(path.clone(), chip, wanted) {
             Ok(Some(candidate)) => found.candidates.push(candidate),
+            Ok(None) if is_wanted => elsewhere.push(lies_elsewhere(&path, chip)),
             Ok(None) => {}
             Err(problem) => found.problems.push(problem),
         }
+    }
+    if found.candidates.is_empty() {
+        // Of several rasters that were encoded most lie under other chips.
+        found.problems.append(&mut elsewhere);
     }
     // Stable: of equals the nearer directory and the first name.
     found.candidates.sort_by(|a, b| {
@@ -87,12 +94,14 @@ pub fn rasters_beside(root: &Path, chip: &ChipRef<'_>, wanted: Wanted<'_>) -> Fo
 pub fn raster_at(path: &Path, chip: &ChipRef<'_>, epsg: Option<u32>) -> Result<Candidate, RasterError> {
     let header = read_header(path)?;
     check_crs(path, &header, epsg)?;
-    let elsewhere = || RasterError::Elsewhere {
-        path: path.to_owned(),
-        detail: format!("it does not lie under the chip {}", chip.id),
-    };
-    let coverage = coverage(&header, chip).ok_or_else(elsewhere)?;
+    let coverage = coverage(&header, chip).ok_or_else(|| lies_elsewhere(path, chip))?;
     Ok(Candidate { path: path.to_owned(), header, coverage, is_named: true })
+}
+
+fn lies_elsewhere(path: &Path, chip: &ChipRef<'_>) -> RasterError {
+    let detail =
+        format!("it does not lie under the chip {}; compare gdalinfo with geosam-edge footprint", chip.id);
+    RasterError::Elsewhere { path: path.to_owned(), detail }
 }
 
 fn candidate(

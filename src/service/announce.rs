@@ -11,7 +11,7 @@ use super::context::{AnswerBounds, Context};
 use super::folders::FolderView;
 use super::health::{Broker, Delivery, Health, Moment, Tally};
 use super::masks::MaskLimits;
-use super::verbs::MOST_PROPERTIES;
+use super::verbs::{MOST_CHIPS, MOST_PROPERTIES};
 use super::watcher::FolderNews;
 use crate::accelerator::EngineNews;
 use crate::api::{API_VERSION, Limits};
@@ -119,6 +119,7 @@ impl Announcer {
                 "max_answer_bytes": self.facts.answers.most,
                 "object_bytes": self.facts.answers.object(),
                 "everything_properties_bytes": MOST_PROPERTIES,
+                "chips": MOST_CHIPS,
                 "queue": self.facts.queue,
                 "queue_per_client": self.facts.per_client,
                 "layers": self.facts.layers,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::admission::changes_state;
-use crate::api::{Request, RequestId};
+use crate::api::{PromptItem, Request, RequestId};
 use crate::bus::{RequestAddress, Scope, Topics, Verb};
 use crate::store::{Class, InboxEntry, OutboxMessage, RequestKey};
 
@@ -97,9 +97,29 @@ impl Job {
         self.request.batch.is_some()
     }
 
-    /// Whether it is worked on piece by piece.
-    pub const fn is_in_pieces(&self) -> bool {
-        self.is_background() || self.is_batch()
+    /// Whether it may be worked on piece by piece.
+    pub fn is_in_pieces(&self) -> bool {
+        self.is_background() || self.is_batch() || self.may_follow()
+    }
+
+    /// Whether it holds the decoder for long, and is one of the few of that kind that are under way at a time: a batch, or an object
+    /// that is to be followed over chips.
+    pub fn is_long(&self) -> bool {
+        self.is_batch() || self.follows()
+    }
+
+    /// Whether it says, or the configuration does, that an object is followed over chips.
+    fn follows(&self) -> bool {
+        let follows = |item: &PromptItem| item.stitch.is_some_and(|most| most > 1);
+        match &self.request.batch {
+            Some(items) => items.iter().any(follows),
+            None => self.address.verb.decodes() && follows(&self.request.item),
+        }
+    }
+
+    /// Whether an object may be followed over chips: also where its session was asked so before.
+    pub fn may_follow(&self) -> bool {
+        self.follows() || self.request.session.is_some() && self.address.verb.decodes()
     }
 
     /// Whether it is answered step by step, when nothing else wants the decoder.

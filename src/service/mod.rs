@@ -19,6 +19,7 @@
 
 mod admission;
 mod announce;
+mod aside;
 mod attempts;
 mod bus_thread;
 mod clerk;

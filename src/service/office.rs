@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::admission::{IntakeRules, Receptions};
 use super::announce::{Announcer, Facts};
+use super::aside::breathe;
 use super::attempts::{Attempts, MOST_ENDS};
 use super::clerk::{Backlog, Clerk, Found, Input};
 use super::context::{AnswerBounds, Context};
@@ -68,7 +69,10 @@ pub(super) fn furnish<C: BusClient>(
     let engine = open_engine(&sender)?;
     let beating = Arc::clone(&pulse);
     // An object over many chips, a batch: each decode is a sign of life.
-    engine.on_step(move || beating.beat(Organ::Decoder));
+    engine.on_step(move || {
+        beating.beat(Organ::Decoder);
+        breathe();
+    });
     let context = Arc::new(Context {
         engine,
         served: ServedFolders::default(),

@@ -63,6 +63,13 @@ impl Performed {
         Self { keep: true, ..Self::answer(response) }
     }
 
+    /// The answer to a request that met a fault of ours.
+    pub fn failed_inside(job: &Job) -> Self {
+        tracing::error!(client = job.address.client, verb = %job.address.verb, "a request failed inside");
+        let text = "the request failed inside the program; please report it with its log";
+        Self::answer(Response::error(job.id(), ErrorCode::Internal, text))
+    }
+
     /// The answer to a preview that a newer one has displaced.
     pub fn superseded(job: &Job) -> Self {
         let text = "a newer preview of this client took its place";
@@ -75,7 +82,11 @@ impl Performed {
             true => "the request was taken back by its client; what it has found is in the layer",
             false => "the request was taken back by its client",
         };
-        Self::answer(Response::error(job.id(), ErrorCode::Cancelled, text))
+        // What changes nothing may be asked again, as after any other refusal of its kind.
+        Self {
+            keep: job.changes_state(),
+            ..Self::answer(Response::error(job.id(), ErrorCode::Cancelled, text))
+        }
     }
 
     /// An answer with a list that is written already, its items joined by commas: nothing of it is held twice.

@@ -40,6 +40,11 @@ const DEFERRED: usize = 8;
 /// each connection comes a little after its begin: that there is nothing to be sent proves nothing before.
 const CALM: Duration = Duration::from_secs(10);
 
+/// How long nothing is sent to a topic that the broker ends connections on.
+const FORBIDDEN: Duration = Duration::from_secs(600);
+/// Topics that are remembered as forbidden.
+const SILENCED: usize = 256;
+
 /// A packet that no broker is known to find too large.
 const HARMLESS: usize = 1024;
 
@@ -88,6 +93,8 @@ pub(super) struct Publisher<C> {
     passing: VecDeque<OutgoingMessage>,
     /// Topics that the broker ends connections on.
     silenced: BTreeSet<String>,
+    /// Of what stands in the outbox: until when nothing goes to these.
+    forbidden: BTreeMap<String, Instant>,
     /// Connections in a row that ended with nothing under way that we would hear of.
     unheard_losses: u32,
     /// Delivered, and not yet out of the store.
@@ -141,6 +148,7 @@ impl<C: BusClient> Publisher<C> {
             bytes_in_flight: 0,
             passing: VecDeque::new(),
             silenced: BTreeSet::new(),
+            forbidden: BTreeMap::new(),
             unheard_losses: 0,
             acked: BTreeSet::new(),
             discarded: BTreeSet::new(),
@@ -271,6 +279,11 @@ impl<C: BusClient> Publisher<C> {
                     }
                     self.canary_at = Some(now + DEFERRAL);
                 }
+                if self.is_forbidden(&entry.message.topic, now) {
+                    undelivered.push(self.give_up(entry, Cause::OnForbiddenTopic));
+                    self.cursor = seq;
+                    continue;
+                }
                 let message = outgoing(&entry.message);
                 let packet = message.packet_bytes(self.session.protocol);
                 if self.is_in_doubt(seq, packet) {
@@ -319,10 +332,29 @@ impl<C: BusClient> Publisher<C> {
             self.doomed.pop();
             // It may have been dropped from a full outbox meanwhile.
             if let Some(entry) = entries.into_iter().find(|entry| entry.seq == seq) {
+                self.forbid(&entry.message.topic, &cause);
                 undelivered.push(self.give_up(entry, cause));
             }
         }
         Ok(undelivered)
+    }
+
+    /// A topic on which the broker has ended connections, with a message of a size that it takes elsewhere, gets none for a while:
+    /// each new one would cost as many connections again.
+    fn forbid(&mut self, topic: &str, cause: &Cause) {
+        let Cause::EndsConnections { bytes, .. } = cause else { return };
+        if self.packets.is_unproven(*bytes) {
+            return;
+        }
+        let now = self.clock.now();
+        self.forbidden.retain(|_, until| *until > now);
+        if self.forbidden.len() < SILENCED {
+            self.forbidden.insert(topic.to_owned(), now + FORBIDDEN);
+        }
+    }
+
+    fn is_forbidden(&self, topic: &str, now: Instant) -> bool {
+        self.forbidden.get(topic).is_some_and(|until| *until > now)
     }
 
     /// Publishes through the trait of `embedded_svc` what it can say, and the rest, which has MQTT 5 properties, through

@@ -105,7 +105,7 @@ impl RequestQueue {
             if job.is_background() {
                 state.schedule.background_over();
             }
-            if job.is_batch() {
+            if job.is_long() {
                 state.schedule.batch_over();
             }
             drop(state);
@@ -206,8 +206,8 @@ fn ticket(job: Box<Job>) -> Ticket<Box<Job>> {
         volatile: if job.seq.is_none() { job.bytes } else { 0 },
         deadline: job.deadline(),
         background: job.is_background(),
-        batch: job.is_batch(),
-        begun: job.is_batch() && job.under_way,
+        batch: job.is_long(),
+        begun: job.is_in_pieces() && !job.is_background() && job.under_way,
         not_before: None,
         work: job,
     }

@@ -67,9 +67,17 @@ pub(super) fn clash(properties: &Map<String, Value>) -> Option<&str> {
     properties.keys().map(String::as_str).find(|key| OWN.contains(key))
 }
 
-/// Takes out what would take the place of our own.
-pub(super) fn leave_out_own(properties: &mut Map<String, Value>) {
-    properties.retain(|name, _| !OWN.contains(&name.as_str()));
+/// Gives what would take the place of our own another name, as GDAL does: `id_2`. Layers of other programs have fields of any name.
+pub(super) fn beside_own(properties: Map<String, Value>) -> Map<String, Value> {
+    let (clashing, mut kept): (Map<String, Value>, Map<String, Value>) =
+        properties.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
+    for (name, value) in clashing {
+        let mut numbered = (2..).map(|number| format!("{name}_{number}"));
+        if let Some(free) = numbered.find(|free| !kept.contains_key(free)) {
+            kept.insert(free, value);
+        }
+    }
+    kept
 }
 
 /// The Feature of an object that was segmented.

@@ -13,8 +13,8 @@
 //!    Hahne 1998).
 //! 6. A request whose deadline has passed is taken out and answered without being run.
 //! 7. What is worked on in the background runs when nothing else can, one at a time, and comes back after each step: prompts go first.
-//! 8. A batch gives way to other clients between its prompts: it comes back in front of its client's line,
-//!    at the end of the lines.
+//! 8. A batch gives way to other clients between its prompts, and an object that is followed over chips between these: it comes
+//!    back in front of its client's line, at the end of the lines.
 //!    A few of them are under way at a time, since each holds what it has found.
 //! 9. While nothing can be made durable, what would have to be is held, and the rest goes on.
 
@@ -49,9 +49,9 @@ pub struct Ticket<T> {
     pub deadline: Option<Instant>,
     /// Whether it is worked on step by step in the background.
     pub background: bool,
-    /// Whether it has many prompts, and may give way between them.
+    /// Whether it has many prompts, or is followed over many chips, and is one of the few of that kind that are under way.
     pub batch: bool,
-    /// Of a batch: whether it has had a turn.
+    /// Of one that gives way: whether it has had a turn.
     pub begun: bool,
     /// When its next step may be tried.
     pub not_before: Option<Instant>,
@@ -183,7 +183,7 @@ impl<T> Schedule<T> {
         }
         let older = self.previews.iter().position(|t| t.client == ticket.client);
         let displaced = older.and_then(|position| self.previews.remove(position));
-        self.batches -= usize::from(displaced.as_ref().is_some_and(|ticket| ticket.begun));
+        self.batches -= usize::from(displaced.as_ref().is_some_and(|ticket| ticket.begun && ticket.batch));
         self.previews.push_back(ticket);
         displaced
     }
@@ -248,7 +248,7 @@ impl<T> Schedule<T> {
     pub fn pause(&mut self, ticket: Ticket<T>) -> Option<Ticket<T>> {
         self.finished(&ticket.client, ticket.serial.as_deref(), ticket.alone);
         if ticket.preview && self.previews.iter().any(|newer| newer.client == ticket.client) {
-            self.batch_over();
+            self.batches -= usize::from(ticket.batch);
             return Some(ticket);
         }
         if ticket.preview {
@@ -334,7 +334,7 @@ impl<T> Schedule<T> {
             cancelled.extend(out);
         }
         self.lines.retain(|line| !line.is_empty());
-        self.batches -= cancelled.iter().filter(|ticket| ticket.begun).count();
+        self.batches -= cancelled.iter().filter(|ticket| ticket.begun && ticket.batch).count();
         cancelled
     }
 }

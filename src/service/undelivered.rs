@@ -26,6 +26,8 @@ pub(super) enum Cause {
     Refused { reason: String },
     /// The broker ended so many connections in a row with it under way.
     EndsConnections { connections: u32, bytes: usize },
+    /// The broker has ended connections on its topic lately, with a message of a size that it takes elsewhere.
+    OnForbiddenTopic,
     /// The broker could not take it now, so many times, and took others meanwhile.
     Deferred { times: u32, reason: String },
     /// It cannot be said in MQTT.
@@ -69,6 +71,9 @@ impl std::fmt::Display for Cause {
                 f,
                 "the broker ended {connections} connections in a row on it ({bytes} bytes): its topic or its size \
                  may be forbidden"
+            ),
+            Self::OnForbiddenTopic => f.write_str(
+                "the broker has ended connections on this topic in the last minutes: nothing is sent there for a while",
             ),
             Self::Deferred { times, reason } => {
                 write!(f, "the broker could not take it {times} times, though it took others: {reason}")

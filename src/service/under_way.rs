@@ -1,12 +1,14 @@
 //! Requests that are worked on piece by piece and are under way: what is in memory of them between their turns, and
 //! whether their clients have taken them back. What of a search must outlast a restart is in the store, as rows of its
-//! request; a batch, and the search of one chip, change nothing before their end, and begin anew after a restart.
+//! request; a batch, the search of one chip, and what is followed over chips change nothing before their end, and begin anew after a
+//! restart.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::admission::Cancellation;
+use super::aside::Aside;
 use super::job::Job;
 use super::verbs::Batch;
 use crate::api::RequestId;
@@ -18,6 +20,8 @@ pub(super) enum Work {
     Batch(Box<Batch>),
     /// One chip of a search.
     Chip(Box<Survey>),
+    /// An object that is followed over chips.
+    Aside(Aside),
 }
 
 /// A search between two steps.
@@ -62,6 +66,16 @@ impl UnderWay {
         if let Some(entry) = self.entries().get_mut(&job.number) {
             entry.work = Some(work);
         }
+    }
+
+    /// How many threads wait for their next turn.
+    pub fn asides(&self) -> usize {
+        self.entries().values().filter(|entry| matches!(entry.work, Some(Work::Aside(_)))).count()
+    }
+
+    /// Lets go of all that is in memory: the service ends.
+    pub fn let_go(&self) {
+        self.entries().values_mut().for_each(|entry| entry.work = None);
     }
 
     /// Forgets a request that is over; says whether its client has taken it back, which it cannot any more from now on.

@@ -16,6 +16,7 @@ mod simplified;
 pub(super) use batch::Batch;
 pub(super) use everything::MOST_PROPERTIES;
 pub(super) use pieces::{Slice, Stepped};
+pub(super) use segment::MOST_CHIPS;
 
 use super::context::Context;
 use super::job::Job;
@@ -35,7 +36,7 @@ impl Context {
     pub fn perform(&self, job: &Job) -> Performed {
         let done = match job.address.verb {
             // Workers run it piece by piece.
-            _ if job.is_in_pieces() => {
+            _ if job.is_background() || job.is_batch() => {
                 let text = format!("{} is not run as a whole", job.address.verb);
                 Err(Refusal(ErrorCode::Internal, text))
             }

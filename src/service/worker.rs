@@ -1,6 +1,7 @@
 //! A worker: takes requests from the queue, runs them, gives the outcome to the clerk.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -23,11 +24,15 @@ const fn on_its_way(bytes: usize) -> Duration {
 }
 
 /// Works until the queue says stop or the clerk is gone.
-pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk: &Sender<Input>) {
+pub(super) fn work(queue: &RequestQueue, context: &Arc<Context>, pulse: &Pulse, clerk: &Sender<Input>) {
     loop {
         pulse.beat(Organ::Decoder);
         let (job, performed) = match queue.next(Duration::from_secs(1)) {
-            Turn::Stop => return,
+            Turn::Stop => {
+                // What waits between two of its turns is begun anew after the next start.
+                context.under_way.let_go();
+                return;
+            }
             Turn::Idle => continue,
             Turn::Expired(job) => {
                 // It may have had a turn, and given way.
@@ -40,9 +45,13 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
                 let running = context.attempts.begin(job.seq);
                 let start = Instant::now();
                 let slice = go_on(context, &job, &|| queue.is_wanted(&job));
+                let worked = start.elapsed();
+                if worked >= SLOW && !job.is_background() {
+                    tell_slow(&job, worked);
+                }
                 let over =
                     if let Slice::Over(performed) = &slice { Some(performed.answer.len()) } else { None };
-                queue.worked(&job, start.elapsed() + on_its_way(over.unwrap_or_default()));
+                queue.worked(&job, worked + on_its_way(over.unwrap_or_default()));
                 if let Some(bytes) = over {
                     queue.made(&job, bytes);
                 }
@@ -87,11 +96,11 @@ pub(super) fn work(queue: &RequestQueue, context: &Context, pulse: &Pulse, clerk
 }
 
 /// A turn of a request that is worked on piece by piece, with the same care.
-fn go_on(context: &Context, job: &Job, wanted: &dyn Fn() -> bool) -> Slice {
+fn go_on(context: &Arc<Context>, job: &Job, wanted: &dyn Fn() -> bool) -> Slice {
     let run = std::panic::catch_unwind(AssertUnwindSafe(|| context.go_on(job, wanted)));
     run.unwrap_or_else(|_| {
         context.under_way.forget(job);
-        Slice::Over(Box::new(failed_inside(job)))
+        Slice::Over(Box::new(Performed::failed_inside(job)))
     })
 }
 
@@ -99,7 +108,7 @@ fn go_on(context: &Context, job: &Job, wanted: &dyn Fn() -> bool) -> Slice {
 fn perform(context: &Context, job: &Job) -> Performed {
     // Locks inside are recovered where they are taken; nothing else outlives the call half changed.
     let run = std::panic::catch_unwind(AssertUnwindSafe(|| context.perform(job)));
-    run.unwrap_or_else(|_| failed_inside(job))
+    run.unwrap_or_else(|_| Performed::failed_inside(job))
 }
 
 fn tell_slow(job: &Job, worked: Duration) {
@@ -110,10 +119,4 @@ fn tell_slow(job: &Job, worked: Duration) {
         ms = worked.as_millis() as u64,
         "a request held the decoder for long; its answer has the times of its parts, if it is a mask"
     );
-}
-
-fn failed_inside(job: &Job) -> Performed {
-    tracing::error!(client = job.address.client, verb = %job.address.verb, "a request failed inside");
-    let text = "the request failed inside the program; please report it with its log";
-    Performed::answer(Response::error(job.id(), ErrorCode::Internal, text))
 }

@@ -121,7 +121,15 @@ impl SessionTable {
             ended.push(oldest);
         }
         while self.entries.len() > self.limits.sessions.max(1) {
-            let Some(oldest) = self.oldest(|k| *k != key) else { break };
+            // The client that has most makes room, so that a crowd pushes out itself; first what is empty, whosever it is.
+            let mut held: BTreeMap<&str, usize> = BTreeMap::new();
+            self.entries.keys().for_each(|key| *held.entry(key.client.as_str()).or_default() += 1);
+            let most = held.values().copied().max().unwrap_or_default();
+            let makes_room = |k: &SessionKey| {
+                let is_empty = self.entries.get(k).is_some_and(|entry| entry.session.is_empty());
+                is_empty || held.get(k.client.as_str()) == Some(&most)
+            };
+            let Some(oldest) = self.oldest(|k| *k != key && makes_room(k)) else { break };
             self.entries.remove(&oldest);
             ended.push(oldest);
         }

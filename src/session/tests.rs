@@ -22,6 +22,7 @@ fn item(points: &[([f64; 2], bool)], bbox: Option<[f64; 4]>) -> PromptItem {
         stitch: None,
         refine: false,
         properties: None,
+        problem: None,
     }
 }
 

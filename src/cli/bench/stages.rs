@@ -98,6 +98,7 @@ fn prompt(folder: &ServedFolder, chip: usize) -> Result<PromptItem, EngineError>
         stitch: None,
         refine: false,
         properties: None,
+        problem: None,
     })
 }
 

@@ -23,6 +23,9 @@ const BOX: [&[&str]; 4] = [
 const WKT: &[&str] = &["wkt", "wkt_geom"];
 const GEOMETRY: &[&str] = &["geometry", "geom", "the_geom"];
 
+/// What R, pandas and databases write where there is no value: no object is called so.
+const MISSING: &[&str] = &["NA", "N/A", "<NA>", "NaN", "nan", "NULL", "null", "None"];
+
 pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
     if text.contains(&0) {
         let told = "is no text, and no format that is read here; save it as GeoJSON or CSV";
@@ -171,11 +174,20 @@ impl Columns {
                 (&used[..], json!({"type": "Polygon", "coordinates": [ring]}))
             }
         };
+        let text = |column: usize| row.get(column).map(text_of).unwrap_or_default();
+        // Who writes coordinates so writes all numbers so.
+        let decimal_commas = delimiter != b','
+            && !matches!(self, Self::Wkt(_))
+            && used.iter().any(|&column| text(column).contains(','));
         let mut properties = Map::new();
         for (column, name) in header.iter().enumerate().filter(|(column, _)| !used.contains(column)) {
-            let lower = name.to_ascii_lowercase();
-            let name = if matches!(lower.as_str(), "label" | "object") { &lower } else { name };
-            properties.insert(name.clone(), value_of(&row.get(column).map(text_of).unwrap_or_default()));
+            let (text, lower) = (text(column), name.to_ascii_lowercase());
+            let is_ours = matches!(lower.as_str(), "label" | "object");
+            let value = match is_ours && MISSING.contains(&text.trim()) {
+                true => Value::Null,
+                false => value_of(&text, decimal_commas),
+            };
+            properties.insert(if is_ours { lower } else { name.clone() }, value);
         }
         let mut tree = json!({"type": "Feature", "geometry": geometry, "properties": properties});
         if let Some(crs) = crs {
@@ -201,11 +213,16 @@ fn text_of(field: &[u8]) -> String {
     String::from_utf8_lossy(field).into_owned()
 }
 
-/// A field as a value: a number where it is written as JSON would write it (so that `007` stays a text), else a text.
-fn value_of(text: &str) -> Value {
-    match serde_json::from_str::<Value>(text) {
+/// A field as a value: a number where it is written as JSON would write it (so that `007` stays a text), but for a comma in place of
+/// the point where the table has such; else a text.
+fn value_of(text: &str, decimal_commas: bool) -> Value {
+    let written = match decimal_commas && !text.contains('.') {
+        true => text.replacen(',', ".", 1),
+        false => text.to_owned(),
+    };
+    match serde_json::from_str::<Value>(&written) {
         _ if text.is_empty() => Value::Null,
-        Ok(Value::Number(number)) if number.to_string() == text => Value::Number(number),
+        Ok(Value::Number(number)) if number.to_string() == written => Value::Number(number),
         _ => Value::String(text.to_owned()),
     }
 }
@@ -251,6 +268,35 @@ mod tests {
                 (&feature["properties"]["name"], &feature["properties"]["label"]),
                 (&json!("A"), &json!(0))
             );
+        }
+    }
+
+    #[test]
+    fn all_numbers_have_commas_where_the_coordinates_have_them() {
+        let [first, second] = features(
+            "lon;lat;label;object;height;note\n9,5;47,25;1,0;2,0;420,5;1,2,3\n9,5;47,25;;2,0;421;a,b\n",
+        )
+        .try_into()
+        .unwrap();
+        let (first, second) = (first.unwrap()["properties"].take(), second.unwrap()["properties"].take());
+        assert_eq!(first, json!({"label": 1.0, "object": 2.0, "height": 420.5, "note": "1,2,3"}));
+        assert_eq!(second, json!({"label": null, "object": 2.0, "height": 421, "note": "a,b"}));
+        // A text in a table with points stays one.
+        let plain = features("lon;lat;sizes\n9.5;47.25;3,4\n").remove(0).unwrap();
+        assert_eq!(plain["properties"]["sizes"], "3,4");
+    }
+
+    #[test]
+    fn what_programs_write_for_no_value_is_no_object() {
+        for missing in ["", "NA", "nan", "NULL", "<NA>"] {
+            let feature =
+                features(&format!("lon,lat,object,label,kind\n9,47,{missing},{missing},{missing}\n"))
+                    .remove(0)
+                    .unwrap();
+            let properties = &feature["properties"];
+            assert!(properties["object"].is_null() && properties["label"].is_null(), "{properties}");
+            // What other columns mean is not ours to say.
+            assert_eq!(properties["kind"].as_str().unwrap_or_default(), missing);
         }
     }
 

@@ -71,8 +71,11 @@ fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 fn crs_of(header: &Header<'_>) -> Result<Option<Value>, String> {
     let Some(crs) = header.crs() else { return Ok(None) };
     match (crs.org().unwrap_or("EPSG"), crs.code()) {
-        (_, 0) if crs.wkt().is_none() => Ok(None),
-        (_, 0) => Err("has a CRS without a code; save it in EPSG:4326".to_owned()),
+        (_, 0) => match crs.wkt() {
+            None => Ok(None),
+            // Of a CRS with heights the horizontal part counts, which has one.
+            Some(wkt) => Ok(Some(json!({"type": "name", "properties": {"name": wkt}}))),
+        },
         ("EPSG", 4326) => Ok(None),
         (authority, code) => Ok(Some(
             json!({"type": "name", "properties": {"name": format!("urn:ogc:def:crs:{authority}::{code}")}}),

@@ -125,14 +125,38 @@ fn nothing_in(bytes: &[u8], is_piped: bool) -> &'static str {
     }
 }
 
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+fn is_spreadsheet(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    ["xlsx", "xlsm", "ods"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// Whether XML begins as GPX does.
+fn is_gpx(text: &[u8]) -> bool {
+    text.windows(4).take(1024).any(|window| window == b"<gpx")
+}
+
 /// The features of a file's bytes.
 pub(super) fn features(path: &Path, bytes: &[u8]) -> Result<Drawn, PromptsError> {
+    let name = quoted(path);
+    let refuse = |told: String| Err(PromptsError::unreadable(path, told));
     let convert = |what: &str| {
-        let told = format!(
-            "is {what}, which is not read; write it anew: ogr2ogr -t_srs EPSG:4326 prompts.geojson {}",
-            path.display()
-        );
-        Err(PromptsError::unreadable(path, told))
+        refuse(format!(
+            "is {what}, which is not read; write it anew: ogr2ogr -t_srs EPSG:4326 prompts.geojson {name}"
+        ))
+    };
+    // GeoJSON has one layer.
+    let pick = |what: &str, layer: &str| {
+        refuse(format!(
+            "is {what}, which is not read; write the layer with your prompts anew (ogrinfo -q {name} lists them): ogr2ogr -t_srs \
+             EPSG:4326 prompts.geojson {name} {layer}"
+        ))
     };
     if let Some(text) = encoding::utf16(path, bytes)? {
         return features(path, text.as_bytes());
@@ -140,14 +164,19 @@ pub(super) fn features(path: &Path, bytes: &[u8]) -> Result<Drawn, PromptsError>
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match text.trim_ascii_start() {
         [b'f', b'g', b'b', ..] => flatgeobuf(path, bytes),
-        [b'S', b'Q', b'L', b'i', b't', b'e', b' ', ..] => convert("a GeoPackage"),
+        [b'S', b'Q', b'L', b'i', b't', b'e', b' ', ..] => pick("a GeoPackage", "LAYER"),
+        [0x1F, 0x8B, ..] => refuse(format!("is compressed by gzip; unpack it first: gunzip -k {name}")),
         [0, 0, 0x27, 0x0A, ..] => convert("a Shapefile"),
         [b'P', b'A', b'R', b'1', ..] => convert("a Parquet file"),
         [3, ..] if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dbf")) => {
             convert("the table of a Shapefile")
         }
+        [b'P', b'K', 3, 4, ..] if is_spreadsheet(path) => {
+            refuse("is a spreadsheet; save it as CSV UTF-8, with columns lon and lat".to_owned())
+        }
         [b'P', b'K', 3, 4, ..] => convert("a ZIP archive (of a Shapefile, or KMZ)"),
-        [b'<', ..] => convert("XML (KML or GPX)"),
+        [b'<', ..] if is_gpx(text) => pick("GPX", "waypoints"),
+        [b'<', ..] => pick("XML (KML)", "LAYER"),
         [] => Ok(Drawn::default()),
         [first, ..] => {
             encoding::check(path, text)?;

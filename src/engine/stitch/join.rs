@@ -16,6 +16,9 @@ pub(super) struct Joined {
     pub open: Mask,
 }
 
+/// Rows of a part that are joined at a breath.
+const ROWS: usize = 64;
+
 /// Shape of a chip's features: in pixels, and of the encoder's frame.
 pub(super) type Shapes = ((usize, usize), (usize, usize));
 
@@ -33,7 +36,8 @@ impl Object {
         (width.saturating_add(66)).saturating_mul(height.saturating_add(2)) <= Mask::MAX_PIXELS as i64
     }
 
-    /// Joins the parts. `shapes` tells the shapes of a part's chip.
+    /// Joins the parts. `shapes` tells the shapes of a part's chip; `breathe` is called every few rows, since many parts over each
+    /// other take long.
     ///
     /// # Errors
     /// A mask that is too large; not where [`Object::has_room_for`] was asked.
@@ -41,6 +45,7 @@ impl Object {
         &self,
         ends: &[BorderRun],
         shapes: impl Fn(&Window) -> Shapes,
+        breathe: &dyn Fn(),
     ) -> Result<Joined, EngineError> {
         let bounds = self.parts.iter().filter_map(bounds);
         let around = bounds.reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]);
@@ -62,8 +67,15 @@ impl Object {
                 .filter(|&other| other != index && self.parts[other].window.shared(&own).is_some())
                 .collect();
             for row in 0..part.mask.height() {
+                if row % ROWS == 0 {
+                    breathe();
+                }
                 for col in part.mask.set_columns(row) {
                     let (c, r) = (own.col + col as i64, own.row + row as i64);
+                    if mask.get((r - origin.1) as usize, (c - origin.0) as usize) {
+                        // Others have been heard on it.
+                        continue;
+                    }
                     let mut heard = others.iter().filter(|&&other| voices[other].0.contains(c, r)).peekable();
                     let is_set = heard.peek().is_none() || {
                         let voices = heard.chain([&index]).map(|&i| said(&voices[i], c, r));

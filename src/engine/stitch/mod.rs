@@ -118,7 +118,7 @@ impl Engine {
         let (load, decode) = (asker.load, asker.decode);
         let score = asker.scores.first().copied().unwrap_or_default();
         let start = Instant::now();
-        let Drawn { mask, polygons, affine } = draw(&folder, &grid, &object, &ends)?;
+        let Drawn { mask, polygons, affine } = draw(&folder, &grid, &object, &ends, &|| self.breathe())?;
         let drawn = match &object.parts[..] {
             [_] => DrawnMask::of(score, &mask, polygons),
             _ => DrawnMask { score, pixels: mask.count(), polygons, cut_at: Vec::new() },
@@ -161,7 +161,13 @@ struct Drawn {
     affine: Affine,
 }
 
-fn draw(folder: &ServedFolder, grid: &Grid<'_>, object: &Object, ends: &Ends) -> Result<Drawn, EngineError> {
+fn draw(
+    folder: &ServedFolder,
+    grid: &Grid<'_>,
+    object: &Object,
+    ends: &Ends,
+    breathe: &dyn Fn(),
+) -> Result<Drawn, EngineError> {
     if let [only] = &object.parts[..] {
         // In the chip's own pixels, so that the answer is that of a request without stitching.
         let affine = folder.chip(only.window.chip)?.affine;
@@ -171,7 +177,7 @@ fn draw(folder: &ServedFolder, grid: &Grid<'_>, object: &Object, ends: &Ends) ->
         // Windows are made of chips.
         folder.chip(window.chip).map_or(((1, 1), (1, 1)), |chip| (chip.shape, chip.dst_shape))
     };
-    let Joined { mask, origin, open } = object.join(&ends.runs, shapes)?;
+    let Joined { mask, origin, open } = object.join(&ends.runs, shapes, breathe)?;
     let mut polygons = polygonize(&mask);
     for polygon in &mut polygons {
         // The first corner of a region is that of its first pixel in reading order.

@@ -52,7 +52,7 @@ impl World {
         let mut object = Object { parts: vec![Part { window, logits, mask, asked: 1 }] };
         let ends = grow(self, &mut object, max_chips).unwrap();
         let shapes = |_: &Window| -> Shapes { ((64, 64), (64, 64)) };
-        let joined = object.join(&ends.runs, shapes).unwrap();
+        let joined = object.join(&ends.runs, shapes, &|| {}).unwrap();
         // In the picture's own place.
         let mut whole = Mask::blank(self.picture.height(), self.picture.width()).unwrap();
         for row in 0..joined.mask.height() {

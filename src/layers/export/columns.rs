@@ -1,6 +1,6 @@
 //! One table for features that each have properties of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use geojson::Feature;
 use serde_json::Value;
@@ -27,6 +27,22 @@ pub(super) const MAX_COLUMNS: usize = 1024;
 
 /// The column of a feature's own id, unless a property has that name.
 const ID: &str = "id";
+
+/// Names for columns of which readers that do not tell case apart see each: one that is `taken` (in lower case), or that another has,
+/// gets a number.
+pub(super) fn told_apart<'a>(names: impl Iterator<Item = &'a str>, taken: &[&str]) -> Vec<String> {
+    let mut taken: HashSet<String> = taken.iter().map(|&name| name.to_owned()).collect();
+    let unique = |name: &str| {
+        let mut unique = name.to_owned();
+        let mut number = 2;
+        while !taken.insert(unique.to_lowercase()) {
+            unique = format!("{name}_{number}");
+            number += 1;
+        }
+        unique
+    };
+    names.map(unique).collect()
+}
 
 /// The columns of all features, in order of their names, `id` first.
 #[derive(Debug, Default)]

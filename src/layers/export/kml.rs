@@ -14,7 +14,7 @@ use geojson::{Feature, Position};
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 use serde_json::Value;
 
-use super::columns::{Columns, Kind, MAX_COLUMNS};
+use super::columns::{Columns, Kind, MAX_COLUMNS, told_apart};
 use super::objects::{Piece, name, part_name, pieces};
 use super::xml::escape;
 use super::{ExportError, Exported, Failure, Source, colour};
@@ -23,6 +23,8 @@ use super::{ExportError, Exported, Failure, Source, colour};
 const STYLE: &str = "object";
 /// The one schema of a file.
 const SCHEMA: &str = "properties";
+/// Names of whole numbers of KML's own: GDAL takes properties of these names for those.
+const OWN: [&str; 4] = ["visibility", "tessellate", "extrude", "draworder"];
 
 pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<Exported, Failure> {
     document(source, "KML", out)
@@ -67,7 +69,8 @@ fn document(source: &mut Source, format: &'static str, out: &mut dyn Write) -> R
     if is_empty && skipped > 0 {
         return Err(ExportError::Empty { layer, format, skipped }.into());
     }
-    head(&layer, &columns, out)?;
+    let names = told_apart(columns.list().into_iter().map(|(name, _)| name), &OWN);
+    head(&layer, &columns, &names, out)?;
     if is_empty {
         writeln!(out, "<Folder><name>{layer}</name></Folder>")?;
     }
@@ -75,14 +78,15 @@ fn document(source: &mut Source, format: &'static str, out: &mut dyn Write) -> R
     let mut features = source.lines()?;
     while let Some(feature) = features.next_feature()? {
         exported.features += 1;
-        placemarks(&feature, &columns, &name(&feature, &layer, exported.features), out)?;
+        let data = extended_data(&feature, &columns, &names);
+        placemarks(&feature, &data, &name(&feature, &layer, exported.features), out)?;
     }
     out.write_all(b"</Document>\n</kml>\n")?;
     Ok(exported)
 }
 
 /// A layer's name has no character that XML escapes. Colours are alpha, blue, green, red.
-fn head(layer: &str, columns: &Columns, out: &mut dyn Write) -> io::Result<()> {
+fn head(layer: &str, columns: &Columns, names: &[String], out: &mut dyn Write) -> io::Result<()> {
     let [red, green, blue] = colour::of_layer(layer);
     let filled = colour::FILLED;
     write!(
@@ -97,7 +101,7 @@ fn head(layer: &str, columns: &Columns, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out, "<Schema name=\"{layer}\" id=\"{SCHEMA}\">")?;
-    for (name, kind) in fields {
+    for (name, (_, kind)) in names.iter().zip(fields) {
         let kind = match kind {
             Kind::Integer => "int",
             Kind::Float => "double",
@@ -109,21 +113,21 @@ fn head(layer: &str, columns: &Columns, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"</Schema>\n")
 }
 
-fn placemarks(feature: &Feature, columns: &Columns, object: &str, out: &mut dyn Write) -> io::Result<()> {
-    let data = extended_data(feature, columns);
+fn placemarks(feature: &Feature, data: &str, object: &str, out: &mut dyn Write) -> io::Result<()> {
     let pieces = feature.geometry.as_ref().map_or_else(Vec::new, |geometry| pieces(&geometry.value));
     if pieces.is_empty() {
-        return placemark(object, &data, None, out);
+        return placemark(object, data, None, out);
     }
     for (index, piece) in pieces.iter().enumerate() {
-        placemark(&part_name(object, index, pieces.len()), &data, Some(piece), out)?;
+        placemark(&part_name(object, index, pieces.len()), data, Some(piece), out)?;
     }
     Ok(())
 }
 
-fn extended_data(feature: &Feature, columns: &Columns) -> String {
+fn extended_data(feature: &Feature, columns: &Columns, names: &[String]) -> String {
     let mut data = String::new();
-    for (_, name, kind, value) in columns.cells(feature) {
+    for (column, name, kind, value) in columns.cells(feature) {
+        let name = names.get(column).map_or(name, String::as_str);
         let value = match value {
             Value::String(text) if kind != Kind::Json => escape(&text),
             other => escape(&other.to_string()),

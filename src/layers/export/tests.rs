@@ -115,6 +115,17 @@ fn kml_fields_have_the_type_of_all_their_values() {
 }
 
 #[test]
+fn kml_properties_that_readers_would_merge_are_told_apart() {
+    let line =
+        r#"{"type":"Feature","geometry":null,"properties":{"Owner":"A","owner":"B","visibility":true}}"#;
+    let text = String::from_utf8(exported(&[line], Format::Kml).0).unwrap();
+    for (name, value) in [("Owner", "A"), ("owner_2", "B"), ("visibility_2", "true")] {
+        assert!(text.contains(&format!("<SimpleField type=\"string\" name=\"{name}\">")), "{text}");
+        assert!(text.contains(&format!("<SimpleData name=\"{name}\">{value}<")), "{text}");
+    }
+}
+
+#[test]
 fn kmz_holds_the_same_document() {
     use std::io::Read as _;
     let (kmz, _) = exported(&[HOLED, SPLIT], Format::Kmz);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::probe::Shown;
-use super::{Deferral, Flight, Item, Publisher, TOO_LARGE};
+use super::{Deferral, Flight, Item, Publisher, SILENCED, TOO_LARGE};
 use crate::bus::{BrokerSession, BusClient, LossCause, PublishOutcome, PublishToken};
 use crate::service::suspects::CONNECTIONS;
 use crate::service::undelivered::Cause;
@@ -13,8 +13,6 @@ use crate::service::undelivered::Cause;
 pub(super) const DEFERRAL: Duration = Duration::from_secs(5);
 /// How often a message may be put off while others are taken.
 const DEFERRALS: u32 = 12;
-/// Topics that are remembered as forbidden.
-const SILENCED: usize = 256;
 
 impl<C: BusClient> Publisher<C> {
     /// There is a connection: whatever is not on its way on it is sent again. Events lag behind the bus, so

@@ -202,3 +202,32 @@ fn what_is_told_a_little_after_each_connection_and_ends_it_is_found_out() {
     assert_eq!(connects, 4);
     assert_eq!(scene.broker.retained("good/state").as_deref(), Some(&b"online"[..]));
 }
+
+#[test]
+fn a_topic_on_which_connections_end_costs_three_of_them_and_not_three_a_message() {
+    let mut scene = Scene::new(OverLimit::Refuse);
+    let send = |scene: &mut Scene, topic: &str, text: &str| {
+        let message = OutboxMessage::new(Class::Saved, topic, text.as_bytes());
+        scene.store.commit(vec![Change::Publish(message)]).unwrap();
+    };
+    scene.broker.connect(true);
+    // Of this size are those that the broker takes elsewhere.
+    send(&mut scene, "good/1", &"x".repeat(200));
+    assert_eq!(scene.finish(), 0);
+    let mut connects = 0;
+    for message in 0..10 {
+        send(&mut scene, "bad/1", &format!("bad {message}"));
+        send(&mut scene, "good/2", &format!("good {message}"));
+        connects += scene.finish();
+    }
+    assert_eq!(connects, 3);
+    assert_eq!(scene.handed_back.len(), 10);
+    assert!(scene.handed_back.values().skip(1).all(|causes| *causes == [Cause::OnForbiddenTopic]));
+    let arrived = scene.broker.published();
+    assert_eq!(arrived.iter().filter(|message| message.topic == "good/2").count(), 10);
+    // A size that none has arrived with may be to blame itself.
+    send(&mut scene, "bad/2", &"x".repeat(1500));
+    assert_eq!(scene.finish(), 3);
+    send(&mut scene, "bad/2", "small");
+    assert_eq!(scene.finish(), 3);
+}

@@ -66,6 +66,7 @@ impl Context {
             stitch,
             refine: false,
             properties: None,
+            problem: None,
         })
     }
 

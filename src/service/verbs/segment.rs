@@ -12,6 +12,9 @@ use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal};
 use crate::store::{Class, OutboxMessage};
 
+/// Chips that one object is followed over at the most, whatever its request says: each holds 0.4 MB until it is answered.
+pub(in crate::service) const MOST_CHIPS: u16 = 128;
+
 impl Context {
     pub(super) fn segment(&self, job: &Job) -> Performed {
         let item = &self.bounded(&job.request.item, 1);
@@ -69,11 +72,15 @@ impl Context {
         input: MaskInput<'_>,
     ) -> Result<Segmentation, Refusal> {
         let view = self.ready_view(item)?;
+        let item = &PromptItem { stitch: item.stitch.map(|most| most.min(MOST_CHIPS)), ..item.clone() };
         self.segmented(&view, item, input).map_err(|error| explained(&view, item, &error))
     }
 
     /// The folders, where those that an item may be answered from are ready.
     pub(super) fn ready_view(&self, item: &PromptItem) -> Result<Arc<FolderView>, Refusal> {
+        if let Some(problem) = &item.problem {
+            return Err(Refusal(ErrorCode::BadRequest, problem.clone()));
+        }
         let view = self.served.view();
         match not_ready(&view, item) {
             Some(refusal) => Err(refusal),

@@ -1,10 +1,8 @@
 //! Names of tables and columns: SQLite does not tell case apart, and some names are taken.
 
-use std::collections::HashSet;
-
 use super::FORMAT;
 use crate::layers::export::ExportError;
-use crate::layers::export::columns::Kind;
+use crate::layers::export::columns::{Kind, told_apart};
 
 /// The row's own number.
 pub(super) const KEY: &str = "fid";
@@ -39,20 +37,14 @@ pub(super) struct Names {
 impl Names {
     /// Names that no two columns share, with those of key and geometry taken: others get a number.
     pub fn of(list: &[(&str, Kind)]) -> Self {
-        let mut taken = HashSet::from([KEY.to_owned(), GEOMETRY.to_owned()]);
-        let unique = |&(name, kind): &(&str, Kind)| {
+        let plain = |name: &str| -> String {
             let plain: String = name.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
-            let plain = if plain.is_empty() { "_".to_owned() } else { plain };
-            let mut unique = plain.clone();
-            let mut number = 2;
-            // SQLite folds ASCII alone; what more is folded here does no harm.
-            while !taken.insert(unique.to_lowercase()) {
-                unique = format!("{plain}_{number}");
-                number += 1;
-            }
-            (unique, kind)
+            if plain.is_empty() { "_".to_owned() } else { plain }
         };
-        Self { columns: list.iter().map(unique).collect() }
+        let plain: Vec<String> = list.iter().map(|(name, _)| plain(name)).collect();
+        // SQLite folds ASCII alone; what more is folded here does no harm.
+        let names = told_apart(plain.iter().map(String::as_str), &[KEY, GEOMETRY]);
+        Self { columns: names.into_iter().zip(list).map(|(name, (_, kind))| (name, *kind)).collect() }
     }
 
     /// `"name" TYPE, ...`, with a comma before each.

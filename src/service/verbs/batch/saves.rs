@@ -1,5 +1,7 @@
 //! A batch of `save`: each object is saved or refused by itself, and all at once when the last is drawn.
 
+use serde_json::json;
+
 use super::{Chips, answer, append};
 use crate::ErrorCode;
 use crate::api::{PromptItem, Response};
@@ -55,7 +57,11 @@ impl Context {
         let item = &batch.chips.bound(item.clone());
         let mut properties = job.request.properties.clone();
         properties.extend(item.properties.clone().unwrap_or_default());
-        saved_feature::leave_out_own(&mut properties);
+        let mut properties = saved_feature::beside_own(properties);
+        if let Some(id) = item.id.as_ref().filter(|_| job.request.said.has("objects")) {
+            // What a drawn Feature was called, by which its layer is joined with this one.
+            properties.entry("feature_id").or_insert_with(|| json!(id));
+        }
         let id = format!("{}-{index}", Self::object_id(job));
         let saved = self.object(job, id, (item, MaskInput::None), item.output, &properties).and_then(|object| {
             batch.bytes += object.line.len();

@@ -104,6 +104,13 @@ struct Up {
     at_work: Vec<(Box<Job>, Performed)>,
 }
 
+impl Drop for Up {
+    fn drop(&mut self) {
+        // Threads of requests hold what the process would end with.
+        self.context.under_way.let_go();
+    }
+}
+
 pub(super) struct World {
     dir: TempDir,
     pub card: Arc<Card>,
