@@ -142,11 +142,26 @@ fn beyond_the_bounds_the_session_unused_for_longest_ends() {
     assert!(table.put(key("b", "2"), with_one_point(), 3).is_empty());
     // A client's share first: others are not touched by it.
     assert_eq!(table.put(key("b", "3"), with_one_point(), 4), [key("b", "1")]);
-    assert_eq!(table.put(key("c", "1"), with_one_point(), 5), [key("a", "1")]);
+    // Beyond that the client that has most makes room.
+    assert_eq!(table.put(key("c", "1"), with_one_point(), 5), [key("b", "2")]);
     assert_eq!(table.len(), 3);
-    // Use counts, not age.
-    assert!(table.put(key("b", "2"), with_one_point(), 6).is_empty());
+    // Of equals use counts, not age.
+    assert!(table.put(key("a", "1"), with_one_point(), 6).is_empty());
     assert_eq!(table.put(key("d", "1"), with_one_point(), 7), [key("b", "3")]);
+    // What is empty goes first, whosever it is.
+    assert!(table.put(key("c", "1"), Session::new(), 8).is_empty());
+    assert_eq!(table.put(key("a", "2"), with_one_point(), 9), [key("c", "1")]);
+}
+
+#[test]
+fn a_crowd_of_sessions_pushes_out_its_own() {
+    let mut table = SessionTable::new(SessionLimits { sessions: 20, per_client: 8, ..LIMITS });
+    table.put(key("quiet", "1"), with_one_point(), 0);
+    for at in 1..100u64 {
+        let ended = table.put(key(&format!("crowd{}", at % 3), &at.to_string()), with_one_point(), at);
+        assert!(!ended.contains(&key("quiet", "1")), "at {at}");
+    }
+    assert_eq!(table.len(), 20);
 }
 
 #[test]
