@@ -75,7 +75,8 @@ pub(crate) fn properties_of<'a>(features: impl Iterator<Item = &'a Value>) -> Ma
 
 /// A feature without what the interface would take for a part of the prompt or refuse.
 pub(crate) fn bare_feature(mut feature: Value) -> Value {
-    let mut bare = json!({"type": "Feature", "geometry": feature["geometry"].take()});
+    let geometry = feature.get_mut("geometry").map(Value::take).unwrap_or_default();
+    let mut bare = json!({"type": "Feature", "geometry": geometry});
     let label = &feature["properties"][LABEL];
     // Other programs keep numbers as they like: 1.0, "1", true; in tables, "1.0" and TRUE.
     let label = match label {
@@ -147,10 +148,17 @@ pub(super) fn parse(
         let first = group.features.first().copied().unwrap_or(0);
         let key = || format!("features[{first}]");
         let id = own.iter().find_map(|feature| feature.get("id").filter(|id| !id.is_null()));
-        let id = id
-            .map(id_from)
-            .transpose()
-            .map_err(|error| RequestError::bad(key(), format!("has an id that cannot be echoed: {error}")))?;
+        let id = match id.map(id_from).transpose() {
+            Ok(id) => id.flatten(),
+            Err(error) => {
+                batch.push(refused(&key(), &format!("its id cannot be echoed: {error}")));
+                continue;
+            }
+        };
+        if own.iter().any(|feature| feature.get("type").is_none_or(|kind| kind != "Feature")) {
+            batch.push(refused(&key(), "it is no Feature"));
+            continue;
+        }
         let tree = json!({
             "type": "FeatureCollection",
             "crs": crs,
@@ -168,7 +176,7 @@ pub(super) fn parse(
             Err(error) => refused(&key(), &in_the_whole(&error.to_string(), &group.features)),
         };
         let properties = Some(properties_of(own.into_iter()));
-        batch.push(PromptItem { id: id.flatten(), properties, ..item });
+        batch.push(PromptItem { id, properties, ..item });
     }
     request.batch = Some(batch);
     // As it stands in `geosam`: the verbs that take no batch refuse it by that name.

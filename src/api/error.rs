@@ -8,6 +8,9 @@ use crate::geo::GeoError;
 /// Why a request is refused. The message names the key.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
+    /// A fault of ours.
+    #[error("the request cannot be read, by a fault of the program; please report it with the request")]
+    Fault,
     /// Not JSON, too long or too deep.
     #[error(transparent)]
     Json(#[from] JsonError),
@@ -65,6 +68,7 @@ impl RequestError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::UnknownCrs { .. } => ErrorCode::UnknownCrs,
+            Self::Fault => ErrorCode::Internal,
             _ => ErrorCode::BadRequest,
         }
     }

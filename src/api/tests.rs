@@ -330,6 +330,27 @@ fn a_collection_of_objects_of_which_one_is_none_says_which() {
         let (code, text) = refused(&request);
         assert!(code == ErrorCode::BadRequest && text.contains(word), "{word}: {text}");
     }
+    for junk in [
+        json!("text"),
+        json!(null),
+        json!(5),
+        json!([]),
+        json!({}),
+        json!({"type": "Point", "coordinates": [1, 2]}),
+        json!({"type": 5}),
+    ] {
+        for features in [json!([junk]), json!([point, junk, point])] {
+            let batch = parsed(&with(features.clone(), json!("each"))).batch.unwrap();
+            let problems: Vec<_> = batch.iter().filter_map(|item| item.problem.as_deref()).collect();
+            assert!(
+                problems.len() == 1 && problems[0].ends_with("it is no Feature"),
+                "{features}: {problems:?}"
+            );
+        }
+        // Where they are one prompt, they are refused as one.
+        let together = json!({"type": "FeatureCollection", "features": [point, junk]});
+        assert_eq!(refused(&together).0, ErrorCode::BadRequest, "{junk}");
+    }
     // One of many is refused by itself.
     let unlocated = json!({"type": "Feature", "geometry": null});
     let parts = json!([point, line, unlocated, unlocated, line, point]);

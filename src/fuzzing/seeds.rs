@@ -61,7 +61,8 @@ fn requests() -> Vec<Value> {
             "vectorization": "simplified", "tolerance": 0.5, "largest_only": true, "max_bytes": 65536,
             "finish": {"fill_holes_m2": 3, "right_angles": true}}}),
         json!({"id": "d", "type": "Feature", "geometry": polygon, "properties": {"name": "pond"}}),
-        json!({"id": "e", "type": "FeatureCollection", "features": [point], "geosam": {"objects": "each"}}),
+        json!({"id": "e", "type": "FeatureCollection", "features": [point, 7, {"type": "Feature", "geometry": null}],
+            "geosam": {"objects": "each"}}),
         json!({"id": "f", "session": "s", "points": [[9.0, 47.0]], "refine": true}),
         json!({"id": "g", "session": "s", "layer": "ponds", "properties": {"kind": "pond"}}),
         json!({"id": "h", "layer": "ponds", "ids": ["x"], "properties": {"kind": null}, "to_layer": "lakes"}),
@@ -78,6 +79,93 @@ fn requests_are_read() {
     keep("request", &seeds, |bytes| {
         parse_request(bytes, &Limits::default()).inspect_err(|(_, error)| println!("{error}")).is_ok()
     });
+}
+
+/// Each part of a tree with something else in its place, of every kind that JSON has; and without it.
+fn with_each_part_replaced(tree: &Value) -> Vec<Value> {
+    fn places(tree: &Value, path: String, found: &mut Vec<String>) {
+        match tree {
+            Value::Object(members) => {
+                for (name, part) in members {
+                    places(part, format!("{path}/{name}"), found);
+                }
+            }
+            Value::Array(parts) => {
+                for (index, part) in parts.iter().enumerate() {
+                    places(part, format!("{path}/{index}"), found);
+                }
+            }
+            _ => {}
+        }
+        found.push(path);
+    }
+    let mut found = Vec::new();
+    places(tree, String::new(), &mut found);
+    let others = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e300),
+        json!("text"),
+        json!([]),
+        json!({}),
+        json!([[]]),
+        json!([5]),
+        json!({"type": 5}),
+        json!({"type": "Feature"}),
+        json!({"type": "FeatureCollection", "features": [7]}),
+    ];
+    let mut all = Vec::new();
+    for path in &found {
+        for other in &others {
+            let mut changed = tree.clone();
+            if let Some(part) = changed.pointer_mut(path) {
+                *part = other.clone();
+                all.push(changed);
+            }
+        }
+        let Some((above, name)) = path.rsplit_once('/') else { continue };
+        let mut without = tree.clone();
+        match without.pointer_mut(above) {
+            Some(Value::Object(members)) => drop(members.remove(name)),
+            Some(Value::Array(parts)) => drop(parts.remove(name.parse().unwrap())),
+            _ => {}
+        }
+        all.push(without);
+    }
+    all
+}
+
+#[test]
+fn requests_with_anything_in_place_of_any_part_are_taken_or_refused_by_every_verb() {
+    let verbs = [
+        "segment",
+        "add",
+        "undo",
+        "clear",
+        "save",
+        "unsave",
+        "update",
+        "delete",
+        "list",
+        "fetch",
+        "everything",
+        "cancel",
+    ];
+    let mut judged = 0;
+    for request in requests() {
+        for changed in with_each_part_replaced(&request) {
+            let payload = changed.to_string();
+            for verb in verbs {
+                let topic = format!("geosam/edge/request/alice/{verb}");
+                let bytes = message(1, &topic, b"c", "geosam/edge/response/alice/mine", payload.as_bytes());
+                // It asserts that what is taken can be read again, and what is refused has an answer.
+                let taken = matches!(super::judged(super::message(&bytes).unwrap()), Judged::Taken(_));
+                judged += 1 + usize::from(taken);
+            }
+        }
+    }
+    assert!(judged > 20_000, "{judged}");
 }
 
 /// The bytes of which [`super::message`] makes a message.

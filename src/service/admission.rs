@@ -1,6 +1,7 @@
 //! What an incoming message means: a request to keep, one to run from memory, one to refuse, or nothing of
 //! ours. Pure: no store, no schedule, no bus.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -231,7 +232,12 @@ impl IntakeRules {
 
     /// The request in a payload, or its id and the reason why it is none.
     fn parse(&self, message: &IncomingMessage) -> Result<Request, (Option<RequestId>, RequestError)> {
-        parse_request_with(&message.payload, &self.limits, &self.unsaid)
+        let read = || parse_request_with(&message.payload, &self.limits, &self.unsaid);
+        // Reading changes nothing. A message that nobody can read must not end the appliance: it would come again after each start.
+        std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+            tracing::error!(topic = message.topic, "a request cannot be read, by a fault of the program");
+            Err((None, RequestError::Fault))
+        })
     }
 
     fn reply_to(&self, address: &RequestAddress, message: &IncomingMessage) -> ReplyTo {

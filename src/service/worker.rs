@@ -44,7 +44,12 @@ pub(super) fn work(queue: &RequestQueue, context: &Arc<Context>, pulse: &Pulse, 
             Turn::Run(job) if job.is_in_pieces() => {
                 let running = context.attempts.begin(job.seq);
                 let start = Instant::now();
-                let slice = go_on(context, &job, &|| queue.is_wanted(&job));
+                let wanted = || {
+                    // Whoever asks goes on.
+                    pulse.beat(Organ::Decoder);
+                    queue.is_wanted(&job)
+                };
+                let slice = go_on(context, &job, &wanted);
                 let worked = start.elapsed();
                 if worked >= SLOW && !job.is_background() {
                     tell_slow(&job, worked);
