@@ -100,6 +100,7 @@ fn prompts(c: &mut Criterion) {
         stitch: None,
         refine: false,
         properties: None,
+        problem: None,
     };
     let decoder = engine.decoders().for_folder(&served.folder).expect("the demo's decoder");
     let features = read_chip(&path, Crc::Skip).expect("a sound chip");

@@ -218,7 +218,10 @@ fn files_that_are_no_prompts_are_refused_by_name_before_anything_is_written() {
         ("lon,lat,name\n", "in.file: has names of columns and no rows"),
         ("a,b\n1,2\n", "in.file: has no columns lon and lat; its columns are a, b"),
         ("lon,name\n1,x\n", "in.file: has no column lat"),
-        ("SQLite format 3\0", "is a GeoPackage, which is not read; write the layer with your prompts anew (ogrinfo -q in.file"),
+        (
+            "SQLite format 3\0",
+            "is a GeoPackage, which is not read; write the layer with your prompts anew (ogrinfo -q in.file",
+        ),
         ("PAR1\0", "is a Parquet file, which is not read; write it anew: ogr2ogr"),
         ("PK\u{3}\u{4}", "is a ZIP archive"),
         ("\u{1F}\u{8B}\u{8}", "gunzip -k in.file"),

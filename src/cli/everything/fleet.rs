@@ -216,7 +216,7 @@ impl FleetArgs {
 impl Fleet {
     /// Goes on to the end of the next chip, which a board has asked, or nobody but this machine.
     pub fn advance(&mut self, engine: &Engine, survey: &mut Survey) -> Result<Step, CliError> {
-        if let Some(step) = engine.give_out(survey, &|| false)? {
+        if let Some(step) = survey.give_out(&|| false)? {
             return Ok(step);
         }
         if survey.progress().0 == survey.progress().1 {

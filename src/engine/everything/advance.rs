@@ -66,7 +66,7 @@ impl Engine {
     /// # Errors
     /// What lies in the card, the model or the decoder. The step may be tried again.
     pub fn advance(&self, survey: &mut Survey, pause: &dyn Fn() -> bool) -> Result<Step, EngineError> {
-        if let Some(step) = self.give_out(survey, pause)? {
+        if let Some(step) = survey.give_out(pause)? {
             return Ok(step);
         }
         if survey.joining.is_some() {
@@ -134,7 +134,7 @@ impl Engine {
     }
 
     /// Goes on with the next chip, whose masks have been asked for: here, or by another board
-    /// ([`Engine::ask_chip`]). The result is the same. What is owed ([`Engine::give_out`]) is to be taken before.
+    /// ([`Engine::ask_chip`]). The result is the same. What is owed ([`Survey::give_out`]) is to be taken before.
     ///
     /// # Errors
     /// As [`Engine::advance`].
@@ -206,44 +206,36 @@ impl Engine {
         }
         survey.place += 1;
         survey.finished = survey.finished_objects();
-        Ok(self.give_out(survey, pause)?.unwrap_or_else(|| Step::Chip(Vec::new())))
-    }
-
-    /// Objects that are done and were too many for the last step; `None` where there are none.
-    ///
-    /// # Errors
-    /// An object that cannot be written.
-    #[expect(
-        clippy::unused_self,
-        reason = "what draws objects may come to need the engine, as all other steps do"
-    )]
-    pub fn give_out(
-        &self,
-        survey: &mut Survey,
-        pause: &dyn Fn() -> bool,
-    ) -> Result<Option<Step>, EngineError> {
-        if survey.finished.is_empty() && survey.drawn.objects.is_empty() {
-            return Ok(None);
-        }
-        while let Some(object) = survey.finished.pop_front() {
-            let pieces = survey.sheet.take(object);
-            if let Some(found) = survey.write(&pieces)? {
-                survey.drawn.bytes += written_bytes(&found.object.geometry);
-                survey.drawn.objects.push(found);
-            }
-            let Drawn { objects, bytes } = &survey.drawn;
-            if objects.len() >= survey.most_given.0 || *bytes >= survey.most_given.1 {
-                break;
-            }
-            if !survey.finished.is_empty() && pause() {
-                return Ok(Some(Step::Paused));
-            }
-        }
-        Ok(Some(Step::Chip(std::mem::take(&mut survey.drawn).objects)))
+        Ok(survey.give_out(pause)?.unwrap_or_else(|| Step::Chip(Vec::new())))
     }
 }
 
 impl Survey {
+    /// Objects that are done and were too many for the last step; `None` where there are none.
+    ///
+    /// # Errors
+    /// An object that cannot be written.
+    pub fn give_out(&mut self, pause: &dyn Fn() -> bool) -> Result<Option<Step>, EngineError> {
+        if self.finished.is_empty() && self.drawn.objects.is_empty() {
+            return Ok(None);
+        }
+        while let Some(object) = self.finished.pop_front() {
+            let pieces = self.sheet.take(object);
+            if let Some(found) = self.write(&pieces)? {
+                self.drawn.bytes += written_bytes(&found.object.geometry);
+                self.drawn.objects.push(found);
+            }
+            let Drawn { objects, bytes } = &self.drawn;
+            if objects.len() >= self.most_given.0 || *bytes >= self.most_given.1 {
+                break;
+            }
+            if !self.finished.is_empty() && pause() {
+                return Ok(Some(Step::Paused));
+            }
+        }
+        Ok(Some(Step::Chip(std::mem::take(&mut self.drawn).objects)))
+    }
+
     /// Is to find out which of its pieces are of one object, after a restart, before it goes on.
     pub(super) fn relate_all(&mut self, owed: BTreeSet<u64>) {
         let mut to_relate = VecDeque::new();

@@ -86,3 +86,76 @@ fn a_batch_that_was_under_way_at_the_end_is_run_again_and_saves_each_object_once
     assert_eq!(objects(&scene.dir, "ponds"), saved);
     scene.service.stop();
 }
+
+/// An object over both chips of the folder.
+const WIDE: &str = r#""folder":"folder_sam","crs":"EPSG:32633","bbox":[458000,5427000,458480,5427300],"stitch":true,"output":{"vectorization":"simplified","tolerance":30,"largest_only":true,"max_bytes":4000000}"#;
+
+#[test]
+fn an_object_that_is_followed_over_chips_gives_way_between_them_and_is_the_same() {
+    let scene = scene();
+    let alone = scene.served("segment", "alone", WIDE);
+    assert_eq!(alone["chips"].as_array().map(Vec::len), Some(2), "{alone}");
+    // The other's request may come too late to be seen between two decodes.
+    let gave_way = (0..20).any(|number| {
+        let (wide, one) = (format!("w{number}"), format!("o{number}"));
+        scene.tell("c1", "segment", &format!(r#"{{"id":"{wide}",{WIDE}}}"#));
+        scene.tell("c2", "segment", &format!(r#"{{"id":"{one}",{POINT}}}"#));
+        let place = |client: &str, id: &str| {
+            let heard = scene.heard(client, "segment");
+            heard.into_iter().find(|(_, answer)| answer["id"] == id)
+        };
+        scene.until("both", || place("c1", &wide).is_some() && place("c2", &one).is_some());
+        let ((at, answer), (other, _)) = (place("c1", &wide).unwrap(), place("c2", &one).unwrap());
+        assert_eq!((&answer["result"], &answer["masks"]), (&alone["result"], &alone["masks"]));
+        other < at
+    });
+    assert!(gave_way);
+    scene.service.stop();
+}
+
+#[test]
+fn objects_that_are_being_followed_at_the_end_are_answered_after_the_next_start() {
+    let scene = scene();
+    scene.tell("c0", "segment", &format!(r#"{{"id":"first",{POINT}}}"#));
+    for number in 0..6 {
+        let (verb, more) = if number < 3 { ("segment", "") } else { ("add", r#","session":"s""#) };
+        scene.tell(&format!("c{number}"), verb, &format!(r#"{{"id":"w",{WIDE}{more}}}"#));
+    }
+    scene.until("one of them", || !scene.heard("c0", "segment").is_empty());
+    scene.service.stop();
+    let scene = scene_in(scene.dir, ServiceOptions::default());
+    for number in 0..6 {
+        let (client, verb) = (format!("c{number}"), if number < 3 { "segment" } else { "add" });
+        let answered = || scene.heard(&client, verb).into_iter().find(|(_, answer)| answer["id"] == "w");
+        // Some were answered before.
+        scene.tell(
+            &client,
+            verb,
+            &match verb {
+                "segment" => format!(r#"{{"id":"w",{WIDE}}}"#),
+                _ => format!(r#"{{"id":"w",{WIDE},"session":"s"}}"#),
+            },
+        );
+        scene.until("the rest", || answered().is_some());
+        assert_eq!(answered().unwrap().1["status"], "ok");
+    }
+    scene.service.stop();
+}
+
+#[test]
+fn an_object_that_is_being_followed_is_taken_back_at_once_and_leaves_nothing() {
+    let scene = scene();
+    let cancelled = (0..20).any(|number| {
+        let id = format!("w{number}");
+        scene.tell("c1", "save", &format!(r#"{{"id":"{id}",{WIDE},"layer":"ponds"}}"#));
+        scene.tell("c2", "segment", &format!(r#"{{"id":"{id}",{POINT}}}"#));
+        scene.tell("c1", "cancel", &format!(r#"{{"id":"x{number}","request_id":"{id}"}}"#));
+        let answer = || scene.heard("c1", "save").into_iter().map(|(_, a)| a).find(|a| a["id"] == id);
+        scene.until("the answer", || answer().is_some());
+        answer().unwrap()["error"]["code"] == "CANCELLED"
+    });
+    assert!(cancelled);
+    let saved = scene.heard("c1", "save").into_iter().filter(|(_, answer)| answer["status"] == "ok").count();
+    scene.service.stop();
+    assert_eq!(objects(&scene.dir, "ponds").len(), saved);
+}
