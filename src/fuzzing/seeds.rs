@@ -9,7 +9,7 @@ use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde_json::{Value, json};
 
 use crate::api::{Limits, RequestId, parse_request};
-use crate::bus::{Inbound, Topics};
+use crate::bus::{Inbound, Topics, Verb};
 use crate::catalog::testing::{ManifestBuilder, grid_rows, polygon_wkb, square_ring};
 use crate::catalog::{check_manifest, read_polygon};
 use crate::features::torch::testing::{Py, PyTensor, TorchFile, pair, pickle, text};
@@ -138,25 +138,11 @@ fn with_each_part_replaced(tree: &Value) -> Vec<Value> {
 
 #[test]
 fn requests_with_anything_in_place_of_any_part_are_taken_or_refused_by_every_verb() {
-    let verbs = [
-        "segment",
-        "add",
-        "undo",
-        "clear",
-        "save",
-        "unsave",
-        "update",
-        "delete",
-        "list",
-        "fetch",
-        "everything",
-        "cancel",
-    ];
     let mut judged = 0;
     for request in requests() {
         for changed in with_each_part_replaced(&request) {
             let payload = changed.to_string();
-            for verb in verbs {
+            for verb in Verb::ALL {
                 let topic = format!("geosam/edge/request/alice/{verb}");
                 let bytes = message(1, &topic, b"c", "geosam/edge/response/alice/mine", payload.as_bytes());
                 // It asserts that what is taken can be read again, and what is refused has an answer.
