@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::packets::Packets;
 use super::suspects::Suspects;
-use super::undelivered::Cause;
+use super::undelivered::{Cause, replacement};
 use crate::bus::{
     BrokerSession, BusClient, BusError, OutgoingMessage, Properties, Protocol, PublishToken, QoS,
 };
@@ -332,7 +332,7 @@ impl<C: BusClient> Publisher<C> {
             self.doomed.pop();
             // It may have been dropped from a full outbox meanwhile.
             if let Some(entry) = entries.into_iter().find(|entry| entry.seq == seq) {
-                self.forbid(&entry.message.topic, &cause);
+                self.forbid(&entry.message, &cause);
                 undelivered.push(self.give_up(entry, cause));
             }
         }
@@ -340,16 +340,18 @@ impl<C: BusClient> Publisher<C> {
     }
 
     /// A topic on which the broker has ended connections, with a message of a size that it takes elsewhere, gets none for a while:
-    /// each new one would cost as many connections again.
-    fn forbid(&mut self, topic: &str, cause: &Cause) {
+    /// each new one would cost as many connections again. An answer that is replaced by a small error on the same topic does not
+    /// speak against that: the small one does.
+    fn forbid(&mut self, message: &OutboxMessage, cause: &Cause) {
         let Cause::EndsConnections { bytes, .. } = cause else { return };
-        if self.packets.is_unproven(*bytes) {
+        let comes_again = replacement(message, cause).is_some_and(|small| small.topic == message.topic);
+        if comes_again || self.packets.is_unproven(*bytes) {
             return;
         }
         let now = self.clock.now();
         self.forbidden.retain(|_, until| *until > now);
         if self.forbidden.len() < SILENCED {
-            self.forbidden.insert(topic.to_owned(), now + FORBIDDEN);
+            self.forbidden.insert(message.topic.clone(), now + FORBIDDEN);
         }
     }
 

@@ -230,4 +230,18 @@ fn a_topic_on_which_connections_end_costs_three_of_them_and_not_three_a_message(
     assert_eq!(scene.finish(), 3);
     send(&mut scene, "bad/2", "small");
     assert_eq!(scene.finish(), 3);
+    // An answer that comes again as a small error is not to blame for its topic.
+    let answer = format!("{{\"id\":\"a\",\"status\":\"ok\",\"masks\":\"{}\"}}", "x".repeat(100));
+    let message = OutboxMessage::new(Class::Answer, "bad/answers", answer.as_bytes());
+    for _ in 0..2 {
+        scene.store.commit(vec![Change::Publish(message.clone())]).unwrap();
+        assert_eq!(scene.finish(), 3);
+    }
+    let error =
+        br#"{"id":"a","status":"error","error":{"code":"UNDELIVERABLE","message":"m","retryable":false}}"#;
+    for connects in [3, 0] {
+        let message = OutboxMessage::new(Class::Answer, "bad/answers", &error[..]);
+        scene.store.commit(vec![Change::Publish(message)]).unwrap();
+        assert_eq!(scene.finish(), connects);
+    }
 }
