@@ -1,7 +1,5 @@
 //! The decoder's part: masks of points, and pieces followed into the chips beside them.
 
-use std::collections::HashMap;
-
 use ndarray::Axis;
 
 use super::super::stitch::{BorderRun, Side, Window, agrees, border_runs, hangs_together, seeds};
@@ -149,9 +147,9 @@ fn open_toward(survey: &Survey, piece: u64, to: usize) -> Option<(Window, Vec<Bo
     if own.place == to || !reaches_border(own) {
         return None;
     }
-    let others: Vec<&Piece> = survey.sheet.object(object).filter(|part| part.id != piece).collect();
+    let shares = Shares::beside(own, survey.sheet.object(object));
     let mut runs: Vec<BorderRun> =
-        open_runs(own, &others).into_iter().flat_map(|run| part_within(&run, &target)).collect();
+        open_runs(own, &shares).into_iter().flat_map(|run| part_within(&run, &target)).collect();
     runs.retain(|run| run.length >= SHORTEST);
     (!runs.is_empty()).then_some((target, runs))
 }
@@ -165,23 +163,40 @@ pub(super) fn reaches_border(piece: &Piece) -> bool {
         || bounds.max_y as usize == height
 }
 
-/// The stretches of a piece's border that no other piece of its object goes on from.
-pub(super) fn open_runs(own: &Piece, others: &[&Piece]) -> Vec<BorderRun> {
-    let around = own.window.grown(SLIP + 1);
-    let near: Vec<&&Piece> = others.iter().filter(|other| around.shared(&other.window).is_some()).collect();
-    let masks: HashMap<u64, Mask> =
-        near.iter().filter_map(|piece| Some((piece.id, piece.runs.to_mask().ok()?))).collect();
+/// What an object has on each of the chips beside one, all pieces in one mask: it may have thousands.
+pub(super) struct Shares(Vec<(usize, Window, Mask)>);
+
+impl Shares {
+    /// Of the pieces of one object, those on chips near that of `own`. Those of its own chip lie within its border.
+    pub fn beside<'a>(own: &Piece, pieces: impl Iterator<Item = &'a Piece>) -> Self {
+        let around = own.window.grown(SLIP + 1);
+        let are_near = |piece: &&Piece| piece.place != own.place && around.shared(&piece.window).is_some();
+        let mut shares: Vec<(usize, Window, Mask)> = Vec::new();
+        for piece in pieces.filter(are_near) {
+            let known = shares.iter_mut().find(|(place, ..)| *place == piece.place);
+            match known {
+                Some((_, _, mask)) => piece.runs.draw(mask),
+                // What was made of a mask can be made one again.
+                None => {
+                    shares.extend(piece.runs.to_mask().ok().map(|mask| (piece.place, piece.window, mask)))
+                }
+            }
+        }
+        Self(shares)
+    }
+}
+
+/// The stretches of a piece's border that no other piece of its object, whose shares beside it are given, goes on from.
+pub(super) fn open_runs(own: &Piece, Shares(shares): &Shares) -> Vec<BorderRun> {
     let Ok(mask) = own.runs.to_mask() else { return Vec::new() };
     let has = |window: &Window, mask: &Mask, col: i64, row: i64| {
         window.contains(col, row) && mask.get((row - window.row) as usize, (col - window.col) as usize)
     };
     let is_met = |(col, row): (i64, i64), side: Side| {
-        near.iter().any(|other| {
-            masks.get(&other.id).is_some_and(|mask| {
-                (-SLIP..=SLIP).any(|k| match side {
-                    Side::Top | Side::Bottom => has(&other.window, mask, col + k, row),
-                    Side::Left | Side::Right => has(&other.window, mask, col, row + k),
-                })
+        shares.iter().any(|(_, window, mask)| {
+            (-SLIP..=SLIP).any(|k| match side {
+                Side::Top | Side::Bottom => has(window, mask, col + k, row),
+                Side::Left | Side::Right => has(window, mask, col, row + k),
             })
         })
     };

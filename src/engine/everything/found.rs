@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::{Map, Value, json};
 
 use super::Survey;
-use super::ask::{open_runs, reaches_border};
+use super::ask::{Shares, open_runs, reaches_border};
 use super::sheet::Piece;
 use crate::api::{Incomplete, StitchReport};
 use crate::catalog::Folder;
@@ -122,16 +122,24 @@ impl Survey {
     fn ends(&self, pieces: &[Piece]) -> BTreeSet<Incomplete> {
         let folder = &self.folder.folder;
         let mut because = BTreeSet::new();
+        let mut on_borders: BTreeMap<usize, Vec<&Piece>> = BTreeMap::new();
         for piece in pieces.iter().filter(|piece| reaches_border(piece)) {
-            let others: Vec<&Piece> = pieces.iter().filter(|other| other.id != piece.id).collect();
-            for run in open_runs(piece, &others) {
-                because.extend(self.end(folder, piece, &others, &run));
+            on_borders.entry(piece.place).or_default().push(piece);
+        }
+        for own in on_borders.into_values() {
+            let Some(first) = own.first() else { continue };
+            // Chip by chip: an object may lie on hundreds.
+            let shares = Shares::beside(first, pieces.iter());
+            for piece in own {
+                for run in open_runs(piece, &shares) {
+                    because.extend(self.end(folder, piece, pieces, &run));
+                }
             }
         }
         because
     }
 
-    fn end(&self, folder: &Folder, piece: &Piece, others: &[&Piece], run: &BorderRun) -> Option<Incomplete> {
+    fn end(&self, folder: &Folder, piece: &Piece, pieces: &[Piece], run: &BorderRun) -> Option<Incomplete> {
         let (col, row) = run.middle();
         let grid = self.plan.grid(folder, piece.place)?;
         let beyond: Vec<Window> =
@@ -143,10 +151,12 @@ impl Survey {
             return Some(Incomplete::Area);
         }
         let (dc, dr) = run.side.outward();
-        let overlaps = |other: &&&Piece| {
-            other.window.contains(col, row) && other.window.contains(col - NARROW * dc, row - NARROW * dr)
+        let overlaps = |other: &Piece| {
+            other.id != piece.id
+                && other.window.contains(col, row)
+                && other.window.contains(col - NARROW * dc, row - NARROW * dr)
         };
-        let is_seen_otherwise = others.iter().any(|other| overlaps(&other));
+        let is_seen_otherwise = pieces.iter().any(overlaps);
         (run.length >= UNMET && !is_seen_otherwise).then_some(Incomplete::Disagreement)
     }
 }

@@ -13,7 +13,7 @@ use crate::service::performed::{Performed, Refusal};
 use crate::store::{Class, OutboxMessage};
 
 /// Chips that one object is followed over at the most, whatever its request says: each holds 0.4 MB until it is answered.
-pub(in crate::service) const MOST_CHIPS: u16 = 128;
+pub(in crate::service) const MOST_CHIPS: u16 = 64;
 
 impl Context {
     pub(super) fn segment(&self, job: &Job) -> Performed {
