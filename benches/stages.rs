@@ -103,7 +103,7 @@ fn prompts(c: &mut Criterion) {
         problem: None,
     };
     let decoder = engine.decoders().for_folder(&served.folder).expect("the demo's decoder");
-    let features = read_chip(&path, Crc::Skip).expect("a sound chip");
+    let features = read_chip(&path, Crc::Verify).expect("a sound chip");
     let prepared = decoder.prepare(&features).expect("a chip of this family");
     let point = FramePoint { x: 512.0, y: 512.0, foreground: true };
     let frame = FramePrompt { points: vec![point], ..FramePrompt::default() };
@@ -111,7 +111,7 @@ fn prompts(c: &mut Criterion) {
     let mut group = c.benchmark_group("demo");
     group.sample_size(20);
     group.bench_function("choose", |b| b.iter(|| served.folder.choose(black_box(&prompt))));
-    group.bench_function("read", |b| b.iter(|| read_chip(black_box(&path), Crc::Skip)));
+    group.bench_function("read", |b| b.iter(|| read_chip(black_box(&path), Crc::Verify)));
     group.bench_function("prepare", |b| b.iter(|| decoder.prepare(black_box(&features))));
     group.bench_function("decode", |b| b.iter(|| decoder.decode(black_box(&prepared), &frame)));
     group.bench_function("hot prompt", |b| {

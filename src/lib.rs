@@ -31,6 +31,7 @@ pub mod engine;
 pub mod error_code;
 pub mod family;
 pub mod features;
+mod free_name;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -146,6 +146,11 @@ impl MemoryBroker {
         self.inner.state().set_packet_limit(limit);
     }
 
+    /// The version of MQTT that it speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.inner.state().protocol()
+    }
+
     /// The version of MQTT from the next connection on.
     pub fn set_protocol(&self, protocol: Protocol) {
         self.inner.state().set_protocol(protocol);

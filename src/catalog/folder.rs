@@ -18,6 +18,7 @@ use super::prompt::PromptGeometry;
 use super::{CatalogError, v1};
 use crate::Family;
 use crate::geo::Bounds;
+use crate::regular_file;
 
 /// An open feature folder. Its manifest is in memory; chips' files are looked at when they are used.
 #[derive(Debug)]
@@ -61,8 +62,8 @@ fn at_once(source: FolderSource) -> Result<FolderSource, CatalogError> {
     let manifest = source.manifest();
     match manifest.metadata() {
         Ok(there) if !there.is_file() && !there.is_dir() => {
-            let error = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
-            Err(CatalogError::Io { path: manifest.to_owned(), action: "open the manifest", source: error })
+            let (path, source) = (manifest.to_owned(), regular_file::refusal());
+            Err(CatalogError::Io { path, action: "open the manifest", source })
         }
         // What is not there, or cannot be looked at, is told by who opens it.
         _ => Ok(source),

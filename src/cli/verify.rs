@@ -10,7 +10,6 @@ use super::info::rotation_warning;
 use super::output::{note, say};
 use crate::catalog::Folder;
 use crate::engine::ServedFolder;
-use crate::features::Crc;
 
 const EXAMPLES: &str = "\
 Example, after copying a folder onto a card:
@@ -43,7 +42,7 @@ impl Args {
             let folder = ServedFolder::new(folder.name().to_owned(), folder);
             bar.set_message(folder.name.clone());
             for index in 0..folder.folder.len() {
-                if let Err(error) = folder.read_features(index, Crc::Verify) {
+                if let Err(error) = folder.read_features(index) {
                     bad += 1;
                     bar.suspend(|| report(&error));
                 } else if !folder.has_checksums(index).unwrap_or(true) {

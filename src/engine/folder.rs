@@ -78,14 +78,14 @@ impl ServedFolder {
         self.folder.chip(index).ok_or_else(|| EngineError::NoSuchChip { folder: self.name.clone(), index })
     }
 
-    /// Reads a chip's features, and checks that they are those that the manifest lists.
+    /// Reads a chip's features, and checks that they are as they were written, and those that the manifest lists.
     ///
     /// # Errors
     /// A file that is missing, damaged, or of another chip or model.
-    pub fn read_features(&self, index: usize, crc: Crc) -> Result<ChipFeatures, EngineError> {
+    pub fn read_features(&self, index: usize) -> Result<ChipFeatures, EngineError> {
         let chip = self.chip(index)?;
         let path = chip.file()?;
-        let features = if self.folder.is_v1() { read_v1_chip(&path) } else { read_chip(&path, crc) }?;
+        let features = if self.folder.is_v1() { read_v1_chip(&path) } else { read_chip(&path, Crc::Verify) }?;
         let ChipFeatures { family, checkpoint, src_shape, dst_shape, .. } = &features;
         check_against_manifest(*src_shape, *dst_shape, checkpoint, *family, &chip)?;
         Ok(features)

@@ -21,7 +21,6 @@ use crate::decoder::{
     SelectedMask,
 };
 use crate::family::Family;
-use crate::features::Crc;
 use crate::mask::Mask;
 use crate::models::ModelStore;
 
@@ -346,12 +345,12 @@ impl Engine {
         let start = Instant::now();
         // Card and decoder are independent: the first prompt reads one while it builds the other.
         let (features, decoder) = std::thread::scope(|scope| {
-            let read = || folder.read_features(chip, Crc::Verify);
+            let read = || folder.read_features(chip);
             // Where no thread can be started, one after the other.
             let reading = std::thread::Builder::new().spawn_scoped(scope, read).ok();
             let decoder = self.decoders.decoder(pick);
             let features = reading.map_or_else(
-                || folder.read_features(chip, Crc::Verify),
+                || folder.read_features(chip),
                 |reading| reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             );
             (features, decoder)

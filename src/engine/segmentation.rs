@@ -202,10 +202,15 @@ impl Segmentation {
         self.response(id, tolerance, result)
     }
 
-    /// Bytes of the polygons as they stand in a response, and of all that stands around them.
-    pub fn response_bytes(&self, id: Option<RequestId>) -> (usize, usize) {
+    /// Bytes of the polygons as they stand in a response.
+    pub fn polygon_bytes(&self) -> usize {
+        written_bytes(&self.collection)
+    }
+
+    /// Bytes of all that stands around them there.
+    pub fn bytes_around(&self, id: Option<RequestId>) -> usize {
         let without = written_bytes(&self.response(id, self.tolerance(), no_polygons()));
-        (written_bytes(&self.collection), without - written_bytes(&no_polygons()))
+        without - written_bytes(&no_polygons())
     }
 
     fn response(&self, id: Option<RequestId>, tolerance: Option<f64>, result: FeatureCollection) -> Response {

@@ -67,10 +67,9 @@ pub fn rasters_beside(root: &Path, chip: &ChipRef<'_>, wanted: Wanted<'_>) -> Fo
     let mut found = Found::default();
     let mut elsewhere = Vec::new();
     for path in paths.into_iter().take(HEADERS) {
-        let is_wanted = is_named(&path, wanted);
-        match candidate(path.clone(), chip, wanted) {
+        match candidate(&path, chip, wanted) {
             Ok(Some(candidate)) => found.candidates.push(candidate),
-            Ok(None) if is_wanted => elsewhere.push(lies_elsewhere(&path, chip)),
+            Ok(None) if is_named(&path, wanted) => elsewhere.push(lies_elsewhere(&path, chip)),
             Ok(None) => {}
             Err(problem) => found.problems.push(problem),
         }
@@ -104,21 +103,17 @@ fn lies_elsewhere(path: &Path, chip: &ChipRef<'_>) -> RasterError {
     RasterError::Elsewhere { path: path.to_owned(), detail }
 }
 
-fn candidate(
-    path: PathBuf,
-    chip: &ChipRef<'_>,
-    wanted: Wanted<'_>,
-) -> Result<Option<Candidate>, RasterError> {
-    let header = read_header(&path)?;
-    let is_named = is_named(&path, wanted);
+fn candidate(path: &Path, chip: &ChipRef<'_>, wanted: Wanted<'_>) -> Result<Option<Candidate>, RasterError> {
+    let header = read_header(path)?;
+    let is_named = is_named(path, wanted);
     let ratio = (header.affine.pixel_area() / chip.affine.pixel_area()).sqrt();
     let is_like = is_named || (1.0 / PIXEL_RATIO..=PIXEL_RATIO).contains(&ratio);
     if header.bands == V1_BANDS {
         return Ok(None);
     }
-    check_crs(&path, &header, wanted.epsg)?;
+    check_crs(path, &header, wanted.epsg)?;
     let covered = coverage(&header, chip).filter(|_| is_like);
-    Ok(covered.map(|coverage| Candidate { path, header, coverage, is_named }))
+    Ok(covered.map(|coverage| Candidate { path: path.to_owned(), header, coverage, is_named }))
 }
 
 fn check_crs(path: &Path, header: &RasterHeader, epsg: Option<u32>) -> Result<(), RasterError> {

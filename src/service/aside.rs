@@ -3,7 +3,6 @@
 //! with later, or given up.
 //! What it does is not here; it is as any other request's.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -79,12 +78,12 @@ impl Aside {
             }
             GATE.replace(Some(Gate { come: come.clone(), go: may_go }));
             // As in a worker: locks inside are recovered where they are taken.
-            let done = catch_unwind(AssertUnwindSafe(|| context.whole(&job)));
-            let performed = done.unwrap_or_else(|cause: Box<dyn Any + Send>| match cause.is::<GivenUp>() {
-                true => Performed::cancelled(&job),
-                false => Performed::failed_inside(&job),
-            });
-            // Who has given it up wants no answer.
+            let performed = match catch_unwind(AssertUnwindSafe(|| context.whole(&job))) {
+                Ok(performed) => performed,
+                Err(cause) if cause.is::<GivenUp>() => return,
+                Err(_) => Performed::failed_inside(&job),
+            };
+            // Who has given it up meanwhile wants no answer.
             let _ = come.send(Came::Over(Box::new(performed)));
         };
         let thread = std::thread::Builder::new().name("aside".to_owned()).spawn(run)?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::ErrorCode;
+use crate::catalog::CatalogError;
 use crate::engine::{Engine, EngineError, ServedFolder};
 
 /// Why a folder is not ready.
@@ -18,6 +19,12 @@ pub(super) struct FolderProblem {
 
 impl From<EngineError> for FolderProblem {
     fn from(error: EngineError) -> Self {
+        Self { code: error.code(), message: error.to_string() }
+    }
+}
+
+impl From<CatalogError> for FolderProblem {
+    fn from(error: CatalogError) -> Self {
         Self { code: error.code(), message: error.to_string() }
     }
 }

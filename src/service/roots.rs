@@ -217,10 +217,7 @@ impl Candidate {
             Ok(source) => source.directory().to_owned(),
             Err(_) => key.to_owned(),
         };
-        let folder = self.source.and_then(|source| {
-            Folder::open(&source)
-                .map_err(|error| FolderProblem { code: error.code(), message: error.to_string() })
-        });
+        let folder = self.source.and_then(|source| Ok(Folder::open(&source)?));
         let opened = folder.map(|folder| Arc::new(ServedFolder::new(folder.name().to_owned(), folder)));
         Found { directory: self.directory, path, device, opened, stamps: self.stamps }
     }
@@ -250,11 +247,10 @@ fn candidates(root: &Path, find: Find) -> std::io::Result<(u64, BTreeMap<PathBuf
                 found.insert(key, Candidate { stamps, directory, source: Ok(source) });
             }
             Err(error) => {
-                let problem = FolderProblem { code: error.code(), message: error.to_string() };
                 let key = error.path().map_or_else(|| root.to_owned(), Path::to_owned);
                 let above = key.parent().filter(|_| !key.is_dir());
                 let directory = above.unwrap_or(&key).to_owned();
-                found.insert(key, Candidate { stamps: Vec::new(), directory, source: Err(problem) });
+                found.insert(key, Candidate { stamps: Vec::new(), directory, source: Err(error.into()) });
             }
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::PromptItem;
 use crate::engine::{MaskObject, Segmentation};
+use crate::free_name::free_name;
 
 /// Properties that we write ourselves; a client's own may not take their place.
 const OWN: &[&str] = &[
@@ -72,10 +73,8 @@ pub(super) fn beside_own(properties: Map<String, Value>) -> Map<String, Value> {
     let (clashing, mut kept): (Map<String, Value>, Map<String, Value>) =
         properties.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
     for (name, value) in clashing {
-        let mut numbered = (2..).map(|number| format!("{name}_{number}"));
-        if let Some(free) = numbered.find(|free| !kept.contains_key(free)) {
-            kept.insert(free, value);
-        }
+        let is_free = |free: &str| !OWN.contains(&free) && !kept.contains_key(free);
+        kept.insert(free_name(&name, '_', is_free), value);
     }
     kept
 }

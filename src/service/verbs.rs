@@ -28,6 +28,11 @@ use crate::bus::Verb;
 /// Bytes that an answer needs beside its features.
 pub(super) const ENVELOPE: usize = 1024;
 
+/// Bytes that an answer of so many sets aside for that: a small one less.
+fn set_aside(bytes: usize) -> usize {
+    ENVELOPE.min(bytes / 4)
+}
+
 /// Bytes by which a text may differ from one of the same object drawn again: times and tolerance.
 const SLACK: usize = 64;
 

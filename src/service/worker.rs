@@ -50,16 +50,8 @@ pub(super) fn work(queue: &RequestQueue, context: &Arc<Context>, pulse: &Pulse, 
                     queue.is_wanted(&job)
                 };
                 let slice = go_on(context, &job, &wanted);
-                let worked = start.elapsed();
-                if worked >= SLOW && !job.is_background() {
-                    tell_slow(&job, worked);
-                }
-                let over =
-                    if let Slice::Over(performed) = &slice { Some(performed.answer.len()) } else { None };
-                queue.worked(&job, worked + on_its_way(over.unwrap_or_default()));
-                if let Some(bytes) = over {
-                    queue.made(&job, bytes);
-                }
+                let performed = if let Slice::Over(performed) = &slice { Some(&**performed) } else { None };
+                account(queue, &job, start.elapsed(), performed);
                 let input = match slice {
                     Slice::Paused => {
                         running.pause();
@@ -85,18 +77,25 @@ pub(super) fn work(queue: &RequestQueue, context: &Arc<Context>, pulse: &Pulse, 
                 let _running = context.attempts.begin(job.seq);
                 let start = Instant::now();
                 let performed = perform(context, &job);
-                let worked = start.elapsed();
-                queue.worked(&job, worked + on_its_way(performed.answer.len()));
-                queue.made(&job, performed.answer.len());
-                if worked >= SLOW {
-                    tell_slow(&job, worked);
-                }
+                account(queue, &job, start.elapsed(), Some(&performed));
                 (job, performed)
             }
         };
         if clerk.send(Input::Performed(job, Box::new(performed))).is_err() {
             return;
         }
+    }
+}
+
+/// A turn is over, and the request with it if there is an answer: what it has cost, and what is on its way now.
+fn account(queue: &RequestQueue, job: &Job, worked: Duration, performed: Option<&Performed>) {
+    let bytes = performed.map(|performed| performed.answer.len());
+    queue.worked(job, worked + on_its_way(bytes.unwrap_or_default()));
+    if let Some(bytes) = bytes {
+        queue.made(job, bytes);
+    }
+    if worked >= SLOW && !job.is_background() {
+        tell_slow(job, worked);
     }
 }
 

@@ -424,6 +424,10 @@ impl BrokerState {
         self.packet_limit = limit;
     }
 
+    pub(super) const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     pub(super) const fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
     }

@@ -10,7 +10,6 @@ use super::{CliError, Stage};
 use crate::api::{CrsChoice, OutputOptions, PromptItem, PromptSet};
 use crate::decoder::{FramePoint, FramePrompt};
 use crate::engine::{Engine, EngineError, EngineOptions, ServedFolder};
-use crate::features::Crc;
 use crate::mask::{letterbox_gain, polygonize, upscale};
 
 /// No more than a few chips: more would only tell how large the cache is.
@@ -128,7 +127,7 @@ fn one_by_one(
     let frame_prompt = FramePrompt { points: vec![point], ..FramePrompt::default() };
     let segmentation = engine.segment(std::slice::from_ref(folder), &prompt(folder, index)?)?;
     for _ in 0..rounds {
-        let features = time(&mut times.read, || folder.read_features(index, Crc::Skip))?;
+        let features = time(&mut times.read, || folder.read_features(index))?;
         let prepared = time(&mut times.prepare, || decoder.prepare(&features)).map_err(EngineError::from)?;
         let decoded = time(&mut times.decode, || decoder.decode(&prepared, &frame_prompt))
             .map_err(EngineError::from)?;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::read::{Drawn, DrawnFeature, PromptsError};
 use super::wkt;
+use crate::free_name::free_name;
 
 /// Names of the columns, as people and programs write them (GDAL's `AS_XY` writes X and Y).
 const LON: &[&str] = &["lon", "longitude", "lng", "long", "x", "easting"];
@@ -201,9 +202,8 @@ impl Columns {
 fn told_apart(header: Vec<String>) -> Vec<String> {
     let mut names: Vec<String> = Vec::with_capacity(header.len());
     for name in header {
-        let numbered = (2..).map(|number| format!("{name}_{number}"));
-        let free = std::iter::once(name.clone()).chain(numbered).find(|free| !names.contains(free));
-        names.push(free.filter(|_| !name.is_empty()).unwrap_or(name));
+        let is_free = |free: &str| name.is_empty() || !names.iter().any(|taken| taken == free);
+        names.push(free_name(&name, '_', is_free));
     }
     names
 }

@@ -39,9 +39,5 @@ fn free_name(own: &Map<String, Value>, name: String) -> String {
     if !own.contains_key(&name) {
         return name;
     }
-    let ours = format!("geosam_{name}");
-    let numbered = (2..).map(|number| format!("{ours}_{number}"));
-    // There are more numbers than properties.
-    let free = std::iter::once(ours.clone()).chain(numbered).find(|free| !own.contains_key(free));
-    free.unwrap_or(ours)
+    crate::free_name::free_name(&format!("geosam_{name}"), '_', |free| !own.contains_key(free))
 }

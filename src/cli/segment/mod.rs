@@ -126,9 +126,7 @@ impl Asker<'_> {
     /// The name, with a number behind it where an answer of that name has been dumped: ids of requests may repeat.
     fn free_name(&self, name: &str) -> String {
         let mut dumped = self.dumped.borrow_mut();
-        let numbered = (2..).map(|number| format!("{name}-{number}"));
-        let mut names = std::iter::once(name.to_owned()).chain(numbered);
-        let free = names.find(|free| dumped.insert(free.clone())).unwrap_or_else(|| name.to_owned());
+        let free = crate::free_name::free_name(name, '-', |free| dumped.insert(free.to_owned()));
         if free != name {
             note(&format_args!("warning: several answers are called {name}; this one is dumped as {free}"));
         }

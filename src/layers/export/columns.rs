@@ -6,6 +6,7 @@ use geojson::Feature;
 use serde_json::Value;
 
 use super::id_text;
+use crate::free_name::free_name;
 
 /// What a column holds: the narrowest type that all its values fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,16 +33,7 @@ const ID: &str = "id";
 /// gets a number.
 pub(super) fn told_apart<'a>(names: impl Iterator<Item = &'a str>, taken: &[&str]) -> Vec<String> {
     let mut taken: HashSet<String> = taken.iter().map(|&name| name.to_owned()).collect();
-    let unique = |name: &str| {
-        let mut unique = name.to_owned();
-        let mut number = 2;
-        while !taken.insert(unique.to_lowercase()) {
-            unique = format!("{name}_{number}");
-            number += 1;
-        }
-        unique
-    };
-    names.map(unique).collect()
+    names.map(|name| free_name(name, '_', |free| taken.insert(free.to_lowercase()))).collect()
 }
 
 /// The columns of all features, in order of their names, `id` first.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ENVELOPE, SLACK};
+use super::{SLACK, set_aside};
 use crate::ErrorCode;
 use crate::api::{CrsChoice, OutputOptions, PromptItem, Response};
 use crate::engine::{EngineError, MaskInput, Segmentation};
@@ -40,7 +40,8 @@ impl Context {
     /// An item whose answer is bounded, as one of so many that share the bound.
     pub(super) fn bounded(&self, item: &PromptItem, of: usize) -> PromptItem {
         let limit = self.answers.of(&item.output);
-        let share = (limit / of.max(1)).saturating_sub(ENVELOPE.min(limit / of.max(1) / 4));
+        let own = limit / of.max(1);
+        let share = own.saturating_sub(set_aside(own));
         let output = OutputOptions { max_bytes: Some(share.max(1)), ..item.output };
         PromptItem { output, ..item.clone() }
     }
@@ -54,9 +55,10 @@ impl Context {
         drawn: Segmentation,
     ) -> Result<Segmentation, Refusal> {
         let limit = self.answers.of(asked);
-        let (polygons, around) = drawn.response_bytes(job.id());
-        let room = limit.saturating_sub(around + SLACK);
-        if polygons <= room {
+        let around = drawn.bytes_around(job.id()) + SLACK;
+        let room = limit.saturating_sub(around);
+        // Polygons are measured only where more stands around them than was set aside.
+        if around <= set_aside(limit) || drawn.polygon_bytes() <= room {
             return Ok(drawn);
         }
         Ok(drawn.drawn(&OutputOptions { max_bytes: Some(room.max(1)), ..*asked })?)

@@ -13,7 +13,7 @@ use crate::service::job::Job;
 use crate::service::performed::{Performed, Refusal, set_queue_time, to_bytes};
 use crate::service::schedule::MOST_BATCHES;
 use crate::service::verbs::simplified::Simplified;
-use crate::service::verbs::{ENVELOPE, SLACK};
+use crate::service::verbs::{SLACK, set_aside};
 use crate::store::OutboxMessage;
 
 /// What of the objects that may have to be drawn again is kept, by the bytes of their texts, which are several times those of
@@ -56,7 +56,7 @@ impl Context {
     pub(super) fn begin_segments(&self, items: &[PromptItem]) -> SegmentBatch {
         // Entries inherit the request's bound; the whole answer may have what the largest of them may.
         let limit = items.iter().map(|item| self.answers.of(&item.output)).max().unwrap_or_default();
-        let room = limit.saturating_sub(ENVELOPE.min(limit / 4) + items.len());
+        let room = limit.saturating_sub(set_aside(limit) + items.len());
         SegmentBatch {
             room,
             entries: Vec::new(),
@@ -106,7 +106,7 @@ impl Context {
     /// An item that may have all the room, as far as its own bound allows.
     fn alone(&self, item: &PromptItem, room: usize) -> PromptItem {
         let most = self.answers.of(&item.output).min(room);
-        let own = most.saturating_sub(ENVELOPE.min(most / 4)).max(1);
+        let own = most.saturating_sub(set_aside(most)).max(1);
         PromptItem { output: OutputOptions { max_bytes: Some(own), ..item.output }, ..item.clone() }
     }
 

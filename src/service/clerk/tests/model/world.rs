@@ -124,7 +124,6 @@ pub(super) struct World {
     options: ServiceOptions,
     /// Times that the broker may yet put messages off in this life: an answer that it puts off twelve times is given up.
     deferrals: u32,
-    may_defer: bool,
 }
 
 impl World {
@@ -142,18 +141,14 @@ impl World {
             }
             _ => {}
         }
-        // A broker of 3.1.1 has no way to say that it cannot take a message now.
-        let mut may_defer = true;
         if random.once_in(3) {
             broker.set_protocol(Protocol::V311);
-            may_defer = false;
         }
         let over = [OverLimit::Announced, OverLimit::HangUp, OverLimit::Refuse, OverLimit::SwallowAndHangUp];
         broker.set_packet_limit(match random.below(6) as usize {
             // A broker of 3.1.1 only acknowledges what it throws away.
             3 => {
                 broker.set_protocol(Protocol::V311);
-                may_defer = false;
                 Some((PACKET, over[3]))
             }
             at => over.get(at).map(|over| (PACKET, *over)),
@@ -167,7 +162,7 @@ impl World {
             ..ServiceOptions::default()
         };
         let (books, tally, up) = (Books::default(), Tally::default(), None);
-        Self { dir, card, random, books, tally, broker, client, events, up, options, deferrals: 0, may_defer }
+        Self { dir, card, random, books, tally, broker, client, events, up, options, deferrals: 0 }
     }
 
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
@@ -344,7 +339,8 @@ impl World {
             2 => self.broker.set_policy(PublishPolicy::Hold),
             3 => self.broker.set_policy(PublishPolicy::LoseAck),
             4 => self.broker.set_policy(PublishPolicy::LoseMessage),
-            5 if self.deferrals > 0 && self.may_defer => {
+            // A broker of 3.1.1 has no way to say that it cannot take a message now.
+            5 if self.deferrals > 0 && self.broker.protocol() == Protocol::V5 => {
                 self.deferrals -= 1;
                 self.broker.set_policy(PublishPolicy::Defer("QuotaExceeded".to_owned()));
             }
