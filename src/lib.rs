@@ -36,6 +36,7 @@ mod free_name;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod geo;
+pub mod huge_pages;
 pub mod layers;
 pub mod machine;
 pub mod mask;
@@ -44,6 +45,7 @@ pub mod outline;
 pub mod picture;
 pub mod program;
 mod regular_file;
+mod rfc3339;
 pub mod service;
 pub mod session;
 pub mod store;

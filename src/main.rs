@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use geosam_edge::cli::{self, Cli, CliError};
 
+#[global_allocator]
+static ALLOCATOR: geosam_edge::huge_pages::HugePages = geosam_edge::huge_pages::HugePages;
+
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(true) => ExitCode::SUCCESS,

@@ -201,6 +201,80 @@ fn a_missing_model_says_which_checkpoint_to_import_and_how() {
     assert!(message.contains("geosam-edge import-model"), "{message}");
 }
 
+/// A card of both fixtures' folders and the demo's, with the models that are named.
+fn card_of_several(models: &[&str]) -> tempfile::TempDir {
+    let card = tempfile::tempdir().unwrap();
+    let link = |from: &Path, name: &str| std::os::unix::fs::symlink(from, card.path().join(name)).unwrap();
+    link(&fixtures().join("folder_sam"), "folder_sam");
+    link(&fixtures().join("folder_sam2"), "folder_sam2");
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
+    link(&demo.join("features"), "valley");
+    std::fs::create_dir(card.path().join("models")).unwrap();
+    for model in models {
+        let from =
+            if *model == "demo" { demo.join("models/demo") } else { fixtures().join("models").join(model) };
+        link(&from, &format!("models/{model}"));
+    }
+    card
+}
+
+#[test]
+fn a_folder_without_its_model_is_passed_over_where_another_can_answer_as_in_the_service() {
+    let card = card_of_several(&["sam2_t"]);
+    let card = card.path().to_str().unwrap();
+    let ask = |request: Value| -> Value {
+        let output = run_with_input(&["segment", card, "--request", "-"], &request.to_string());
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    // Both folders cover it; that of sam comes first.
+    let point = json!({"points": [[458_120, 5_427_215]], "crs": "EPSG:32633"});
+    let told = ask(point.clone());
+    assert_eq!(told["result"]["features"][0]["properties"]["folder"], "folder_sam2", "{told}");
+    let mut named = point;
+    named["folder"] = json!("folder_sam");
+    assert_eq!(ask(named)["error"]["code"], "MODEL_MISSING");
+    // Only a folder without a model covers it.
+    let pond = json!({"points": [[9.172_119_53, 47.652_812_08]]});
+    assert_eq!(ask(pond)["error"]["code"], "MODEL_MISSING");
+    assert_eq!(ask(json!({"points": [[0, 0]]}))["error"]["code"], "NO_CHIP_COVERS");
+}
+
+#[test]
+fn answers_of_folders_in_several_crss_are_not_put_into_one_file_in_their_own() {
+    let card = card_of_several(&["mobile_sam", "demo"]);
+    let drawn = r#"{"type":"FeatureCollection","features":[
+        {"type":"Feature","properties":{},"geometry":{"type":"Point","coordinates":[14.42745907,48.99641348]}},
+        {"type":"Feature","properties":{},"geometry":{"type":"Point","coordinates":[9.17211953,47.65281208]}}]}"#;
+    let prompts = card.path().join("prompts.geojson");
+    std::fs::write(&prompts, drawn).unwrap();
+    let found = card.path().join("found.geojson");
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let segment = |crs: &str| {
+        let words = [
+            "segment",
+            &path(card.path()),
+            "--prompts",
+            &path(&prompts),
+            "--output",
+            &path(&found),
+            "--output-crs",
+            crs,
+        ];
+        run(&words)
+    };
+    let refused = segment("source");
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    for named in ["several CRSs", "folder_sam is in EPSG:32633", "valley is in EPSG:32632", "--output-crs"] {
+        assert!(message.contains(named), "{named}: {message}");
+    }
+    assert!(!found.exists());
+    let answered = segment("EPSG:3857");
+    assert!(answered.status.success(), "{}", String::from_utf8_lossy(&answered.stderr));
+    let found: Value = serde_json::from_slice(&std::fs::read(&found).unwrap()).unwrap();
+    assert_eq!(found["features"].as_array().unwrap().len(), 2);
+}
+
 /// The answer to one request line.
 fn answer(request: &str) -> Value {
     let folder = fixtures().join("folder_sam");

@@ -381,3 +381,22 @@ fn polygons_in_a_directory_are_all_there_or_none() {
     assert_eq!(run(work.path(), &words).status.code(), Some(2), "it is not empty");
     assert_eq!(names(work.path()), ["polygons", "state"]);
 }
+
+#[test]
+fn an_export_of_a_layer_with_lines_that_are_no_objects_fails_and_writes_the_others() {
+    let work = tempfile::tempdir().unwrap();
+    state(work.path());
+    let layer = work.path().join("state/layers/ponds.geojsonl");
+    let line = fs::read_to_string(&layer).unwrap();
+    let words = ["export", "ponds", "--state", "state", "--output", "out.geojson"];
+    fs::write(&layer, format!("{{\n\"features\": [\n{line}]\n}}\n")).unwrap();
+    let output = run(work.path(), &words);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("line 1, ") && told.contains("ogr2ogr -f GeoJSONSeq"), "{told}");
+    assert!(told.contains("1 object of ponds written to out.geojson"), "{told}");
+    let written = fs::read(work.path().join("out.geojson")).unwrap();
+    fs::write(&layer, "{\"type\":\"FeatureCollection\",\"features\":[]}\n").unwrap();
+    assert_eq!(run(work.path(), &words).status.code(), Some(1));
+    assert_eq!(fs::read(work.path().join("out.geojson")).unwrap(), written, "the earlier export stays");
+}

@@ -13,6 +13,37 @@ fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo")
 }
 
+#[test]
+fn info_says_of_a_raster_that_cannot_be_shown_what_the_overlay_says() {
+    let card = tempfile::tempdir().unwrap();
+    let folder = card.path().join("valley");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["manifest.parquet", "features"] {
+        std::os::unix::fs::symlink(demo().join("features").join(name), folder.join(name)).unwrap();
+    }
+    // TIFF's entry of the compression, one short, as that of ZSTD.
+    let mut raster = std::fs::read(demo().join("scene.tif")).unwrap();
+    let entry = [3, 1, 3, 0, 1, 0, 0, 0];
+    let at = raster.windows(entry.len()).position(|part| part == entry).unwrap() + entry.len();
+    raster[at..at + 2].copy_from_slice(&50_000_u16.to_le_bytes());
+    std::fs::write(card.path().join("scene.tif"), raster).unwrap();
+
+    let folder = folder.to_str().unwrap();
+    let told = "its compression ZSTD is not read; it can be rewritten with: gdal_translate";
+    let text = stdout_of(&run(&["info", folder]));
+    assert!(text.contains("none that can be shown: ") && text.contains(told), "{text}");
+    let reports: Value = serde_json::from_str(&stdout_of(&run(&["info", folder, "--json"]))).unwrap();
+    let raster = &reports[0]["raster"];
+    assert!(raster["path"].is_null() && raster["problems"][0].as_str().unwrap().contains(told), "{raster}");
+    let picture = card.path().join("a.png");
+    let models = demo().join("models");
+    let point = ponds()[0];
+    let words =
+        ["segment", folder, "--models", models.to_str().unwrap(), "--overlay", picture.to_str().unwrap()];
+    let output = run(&[&words[..], &["--point", &format!("{},{}", point.0, point.1)]].concat());
+    assert!(String::from_utf8_lossy(&output.stderr).contains(told));
+}
+
 struct Picture {
     width: usize,
     pixels: Vec<u8>,

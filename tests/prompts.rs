@@ -438,6 +438,29 @@ fn requests_go_over_lines_and_are_counted_at_the_end() {
 }
 
 #[test]
+fn requests_in_utf_16_are_told_once() {
+    let work = tempfile::tempdir().unwrap();
+    let line = json!({"points": [POND]}).to_string();
+    let text = format!("{line}\r\n{line}\r\n{line}\r\n");
+    let marked = |text: &str| format!("\u{FEFF}{text}");
+    for text in [text.clone(), marked(&text)] {
+        for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+            let bytes: Vec<u8> = text.encode_utf16().flat_map(bytes).collect();
+            fs::write(work.path().join("requests"), bytes).unwrap();
+            let answer = segment(work.path(), &["--request", "requests"]);
+            let stdout = String::from_utf8_lossy(&answer.stdout).into_owned();
+            let told = lines(&stdout);
+            assert_eq!((told.len(), answer.status.code()), (1, Some(1)), "{stdout}");
+            let message = told[0]["error"]["message"].as_str().unwrap();
+            assert!(
+                message.starts_with("line 1: this is UTF-16") && message.contains("as UTF-8"),
+                "{message}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_collection_of_several_objects_as_one_request_says_what_to_do() {
     let collection = as_gdal(&[point(POND, &json!({})), point(NOWHERE, &json!({}))]);
     let answer = run_with_input(&["segment", &features(), "--request", "-"], &collection);

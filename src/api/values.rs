@@ -8,6 +8,7 @@ use super::error::{Parsed, RequestError};
 use super::names::check_name;
 use super::request::{CrsChoice, RequestId};
 use crate::geo::GeoError;
+use crate::rfc3339;
 
 /// A CRS: a text, a bare code, PROJJSON, or the named CRS of GeoJSON 2008.
 pub(super) fn crs_from(value: &Value, key: &str) -> Parsed<CrsChoice> {
@@ -70,11 +71,11 @@ pub(super) fn whole_number(object: &Map<String, Value>, key: &str) -> Parsed<Opt
     given(object, key).map(number).transpose()
 }
 
-/// A time of day and date, in UTC.
+/// A date and time of day, in UTC or with an offset from it.
 pub(super) fn instant(object: &Map<String, Value>, key: &str) -> Parsed<Option<SystemTime>> {
-    let wanted = "a time in UTC, such as \"2026-05-01T12:00:00Z\"";
+    let wanted = "a time such as \"2026-05-01T12:00:00Z\" or \"2026-05-01T14:00:00+02:00\"";
     let time = |value: &Value| {
-        let time = value.as_str().and_then(|text| humantime::parse_rfc3339_weak(text).ok());
+        let time = value.as_str().and_then(rfc3339::time);
         time.ok_or_else(|| wrong_type("", key, value, wanted))
     };
     given(object, key).map(time).transpose()

@@ -11,7 +11,8 @@ use crate::geo::Crs;
 pub struct FolderCrs {
     /// As the manifest tells it: `EPSG:32618`, or a whole WKT.
     pub text: String,
-    /// The EPSG code of the horizontal part, from the text or from the GeoParquet metadata. To be preferred over the WKT.
+    /// The EPSG code of the horizontal part, from the text or from the GeoParquet metadata, or else by the parameters that one of
+    /// them tells. To be preferred over the WKT.
     pub epsg: Option<u32>,
     /// The text, where it is a WKT.
     #[serde(skip)]
@@ -122,12 +123,13 @@ impl FolderCrs {
             .as_deref()
             .is_some_and(|id| id.eq_ignore_ascii_case(text) || own_code == Crs::code_in(id));
         let epsg = if own_code.is_some() && !is_whole { own_code } else { metadata.epsg.or(own_code) };
+        let epsg = epsg.or_else(|| described_code(text, metadata.definition.as_deref()));
         let wkt = (own_code.is_none() && text.contains('[')).then(|| text.to_owned());
         let unit = metadata
             .unit
             .clone()
             .or_else(|| wkt.as_deref().and_then(wkt_unit))
-            .or_else(|| epsg.and_then(well_known_unit).map(str::to_owned));
+            .or_else(|| epsg.and_then(Crs::unit_of).map(str::to_owned));
         let text = match (text.is_empty(), &metadata.id, epsg) {
             (true, Some(id), _) => id.clone(),
             (true, None, Some(code)) => format!("EPSG:{code}"),
@@ -180,12 +182,10 @@ fn wkt_unit(wkt: &str) -> Option<String> {
     Some(short_unit(unit.split('"').next()?).to_owned())
 }
 
-fn well_known_unit(epsg: u32) -> Option<&'static str> {
-    match epsg {
-        4326 => Some("degrees"),
-        3857 | 32601..=32660 | 32701..=32760 => Some("m"),
-        _ => None,
-    }
+/// The code of a CRS without one, where its parameters are those of a well-known code. As a prompt's CRS is read: the text decides,
+/// the metadata where the text tells nothing that is supported.
+fn described_code(text: &str, definition: Option<&str>) -> Option<u32> {
+    Crs::parse(text).ok().or_else(|| Crs::parse(definition?).ok())?.epsg()
 }
 
 #[cfg(test)]
@@ -270,5 +270,105 @@ mod tests {
             "the footprints decide"
         );
         assert_eq!(FolderCrs::new("", &metadata).text, "ESRI:102003");
+    }
+
+    const UTM_32N: &str = r#"PROJCS["WGS 84 / UTM zone 32N",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],PARAMETER["latitude_of_origin",0],PARAMETER["central_meridian",9],PARAMETER["scale_factor",0.9996],PARAMETER["false_easting",500000],PARAMETER["false_northing",0],UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]"#;
+    const ESRI_ETRS89_32N: &str = r#"PROJCS["ETRS_1989_UTM_Zone_32N",GEOGCS["GCS_ETRS_1989",DATUM["D_ETRS_1989",SPHEROID["GRS_1980",6378137.0,298.257222101]],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],PARAMETER["False_Easting",500000.0],PARAMETER["False_Northing",0.0],PARAMETER["Central_Meridian",9.0],PARAMETER["Scale_Factor",0.9996],PARAMETER["Latitude_Of_Origin",0.0],UNIT["Meter",1.0]]"#;
+    const ESRI_WGS84: &str = r#"GEOGCS["GCS_WGS_1984",DATUM["D_WGS_1984",SPHEROID["WGS_1984",6378137.0,298.257223563]],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]]"#;
+
+    #[test]
+    fn a_wkt_without_a_code_gets_that_of_its_parameters() {
+        let nad83 =
+            ESRI_ETRS89_32N.replace("D_ETRS_1989", "D_North_American_1983").replace(",9.0]", ",-75.0]");
+        let mercator = format!(
+            r#"PROJCS["WGS_1984_Web_Mercator_Auxiliary_Sphere",{ESRI_WGS84},PROJECTION["Mercator_Auxiliary_Sphere"],PARAMETER["False_Easting",0.0],PARAMETER["False_Northing",0.0],PARAMETER["Central_Meridian",0.0],PARAMETER["Standard_Parallel_1",0.0],PARAMETER["Auxiliary_Sphere_Type",0.0],UNIT["Meter",1.0]]"#
+        );
+        for (wkt, code, unit) in [
+            (UTM_32N, 32632, "m"),
+            (ESRI_ETRS89_32N, 25832, "m"),
+            (&nad83, 26918, "m"),
+            (ESRI_WGS84, 4326, "degrees"),
+            (&mercator, 3857, "m"),
+        ] {
+            let crs = FolderCrs::new(wkt, &GeoMetadata::default());
+            assert_eq!((crs.epsg, crs.unit.as_deref()), (Some(code), Some(unit)), "{wkt}");
+            assert_eq!((crs.text.as_str(), crs.short()), (wkt, format!("EPSG:{code}")));
+            assert!(crs.is_called(code));
+        }
+    }
+
+    #[test]
+    fn a_wkt_that_differs_from_a_code_does_not_get_it() {
+        for (of, from, to) in [
+            (UTM_32N, "500000", "400000"),
+            (UTM_32N, "false_northing\",0", "false_northing\",5"),
+            (UTM_32N, "0.9996", "1"),
+            (UTM_32N, "central_meridian\",9", "central_meridian\",9.5"),
+            (UTM_32N, "UNIT[\"metre\",1]", "UNIT[\"foot\",0.3048]"),
+            (UTM_32N, "\"WGS_1984\"", "\"Pulkovo_1942\""),
+            (UTM_32N, "298.257223563", "298.3"),
+            (UTM_32N, "]],PRIMEM", "],TOWGS84[1,2,3,0,0,0,0]],PRIMEM"),
+            (UTM_32N, "EAST],", "WEST],"),
+            (UTM_32N, "PRIMEM[\"Greenwich\",0]", "PRIMEM[\"Paris\",2.33722917]"),
+            (ESRI_WGS84, "PRIMEM[\"Greenwich\",0.0]", "PRIMEM[\"Paris\",2.33722917]"),
+            (ESRI_WGS84, "0.0174532925199433]", "0.0157079632679489]"),
+            (
+                ESRI_WGS84,
+                "0.0174532925199433]",
+                "0.0174532925199433],AXIS[\"Longitude\",WEST],AXIS[\"Latitude\",NORTH]",
+            ),
+        ] {
+            assert!(of.contains(from), "{from}");
+            let crs = FolderCrs::new(&of.replace(from, to), &GeoMetadata::default());
+            assert_eq!(crs.epsg, None, "{to}");
+        }
+    }
+
+    #[test]
+    fn a_definition_without_an_epsg_code_gets_that_of_its_parameters() {
+        // As PROJ writes it.
+        let degree = r#"{"type": "AngularUnit", "name": "Degree", "conversion_factor": 0.0174532925199433}"#;
+        let esri = r#"{"type": "ProjectedCRS", "name": "WGS_1984_Web_Mercator_Auxiliary_Sphere", "base_crs": {"name": "WGS 84",
+            "datum": {"type": "GeodeticReferenceFrame", "name": "World Geodetic System 1984",
+                "ellipsoid": {"name": "WGS 84", "semi_major_axis": 6378137, "inverse_flattening": 298.257223563}}},
+            "conversion": {"name": "x", "method": {"name": "Popular Visualisation Pseudo Mercator"}, "parameters": [
+                {"name": "Latitude of natural origin", "value": 0, "unit": DEGREE},
+                {"name": "Longitude of natural origin", "value": 0, "unit": DEGREE},
+                {"name": "False easting", "value": 0, "unit": "metre"}, {"name": "False northing", "value": 0, "unit": "metre"}]},
+            "coordinate_system": {"subtype": "Cartesian", "axis": [{"name": "Easting", "direction": "east", "unit": "metre"},
+                {"name": "Northing", "direction": "north", "unit": "metre"}]},
+            "id": {"authority": "ESRI", "code": 102100}}"#;
+        let metadata = with(&esri.replace("DEGREE", degree));
+        for text in ["ESRI:102100", ""] {
+            let crs = FolderCrs::new(text, &metadata);
+            assert_eq!(
+                (crs.text.as_str(), crs.epsg, crs.unit.as_deref()),
+                ("ESRI:102100", Some(3857), Some("m"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_code_tells_its_unit_whether_it_is_supported_or_not() {
+        // Units by PROJ 9.5.
+        for (code, unit) in [
+            (2056, Some("m")),
+            (2263, Some("US survey foot")),
+            (2222, Some("foot")),
+            (27700, Some("m")),
+            (3031, Some("m")),
+            (3034, Some("m")),
+            (5514, Some("m")),
+            (7415, Some("m")),
+            (4269, Some("degrees")),
+            // In grads, in kilometres and in yards.
+            (4807, None),
+            (22300, None),
+            (27291, None),
+            (99999, None),
+        ] {
+            let crs = FolderCrs::new(&format!("EPSG:{code}"), &GeoMetadata::default());
+            assert_eq!(crs.unit.as_deref(), unit, "{code}");
+        }
     }
 }

@@ -150,10 +150,23 @@ fn hint(path: &Path) -> String {
     found.map_or_else(String::new, |source| format!(", {}", source.directory().display()))
 }
 
-/// What a file is that holds others, by its first bytes.
-fn archive_kind(path: &Path) -> Option<&'static str> {
+/// The first bytes of a file, as far as it can be read.
+fn head_of(path: &Path) -> Vec<u8> {
     let mut head = Vec::new();
-    regular_file::open(path).ok()?.take(512).read_to_end(&mut head).ok()?;
+    if let Ok(file) = regular_file::open(path) {
+        let _ = file.take(512).read_to_end(&mut head);
+    }
+    head
+}
+
+/// Whether a file of this beginning is one that `torch.save` wrote: its first entry is the pickle.
+fn is_torch(head: &[u8]) -> bool {
+    const PICKLE: &[u8] = b"/data.pkl";
+    head.starts_with(b"PK\x03\x04") && head.windows(PICKLE.len()).any(|part| part == PICKLE)
+}
+
+/// What a file is that holds others, by its first bytes.
+fn archive_kind(head: &[u8]) -> Option<&'static str> {
     let known: [(usize, &[u8], &str); 5] = [
         (0, b"PK\x03\x04", "a ZIP archive"),
         (0, b"\x1F\x8B", "compressed by gzip"),
@@ -168,7 +181,11 @@ fn archive_kind(path: &Path) -> Option<&'static str> {
 }
 
 fn source_of_file(path: &Path) -> Result<FolderSource, CatalogError> {
-    if let Some(kind) = archive_kind(path) {
+    let head = head_of(path);
+    if is_torch(&head) {
+        return Err(CatalogError::TorchFile { path: path.to_owned(), hint: hint(parent(path)) });
+    }
+    if let Some(kind) = archive_kind(&head) {
         return Err(CatalogError::Archive { path: path.to_owned(), kind });
     }
     match extension(&path.file_name().unwrap_or_default().to_string_lossy()).as_str() {

@@ -66,6 +66,18 @@ pub enum CatalogError {
         /// What it is, as in `a ZIP archive`.
         kind: &'static str,
     },
+    /// A file of `torch.save`, which is a ZIP archive and no packed folder.
+    #[error(
+        "{path}: this is a chip or a checkpoint (a file of torch.save) and no folder; name the directory that holds \
+         manifest.parquet{hint}",
+        path = path.display()
+    )]
+    TorchFile {
+        /// The file.
+        path: PathBuf,
+        /// `, ` and where it is, if it is above.
+        hint: String,
+    },
     /// The manifest is not a Parquet file that can be read.
     #[error("{path}: not a readable Parquet file: {problem}", path = path.display())]
     NotParquet {
@@ -273,6 +285,7 @@ impl CatalogError {
             Self::SeveralManifests { .. }
             | Self::Pickle { .. }
             | Self::Archive { .. }
+            | Self::TorchFile { .. }
             | Self::NotParquet { .. }
             | Self::Unsupported { .. }
             | Self::MissingColumns { .. }
@@ -327,6 +340,8 @@ pub struct NoChipCovers {
     /// The prompt's first position with its coordinates exchanged, in the prompt's own CRS, where that prompt would be
     /// covered; filled in by who knows the prompt.
     pub swapped: Option<[f64; 2]>,
+    /// Other folders that could not be asked, since their own CRS is not supported; filled in by who knows them.
+    pub unasked: Vec<String>,
 }
 
 impl NoChipCovers {
@@ -335,6 +350,17 @@ impl NoChipCovers {
         match self.lies {
             Lies::Outside => ErrorCode::NoChipCovers,
             Lies::PartlyOutside | Lies::OnSeveralChips => ErrorCode::OutsideChip,
+        }
+    }
+
+    fn tell_unasked(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.unasked[..] {
+            [] => Ok(()),
+            names => write!(
+                f,
+                "; not asked, since a folder's own CRS is not supported: {} (its prompts name it as \"folder\", with \"crs\": \"source\")",
+                names.join(", ")
+            ),
         }
     }
 
@@ -364,12 +390,18 @@ impl std::fmt::Display for NoChipCovers {
                 "no chip of {folder} covers the prompt at ({x:.digits$}, {y:.digits$}) in {crs}: it lies \
                  {distance:.digits$} {unit} outside the nearest chip, {nearest}; "
             )?;
-            return match self.swapped {
+            match self.swapped {
                 Some([x, y]) => {
-                    write!(f, "{}, {} would be inside: longitude, or easting, comes first", Told(x), Told(y))
+                    write!(
+                        f,
+                        "{}, {} would be inside: longitude, or easting, comes first",
+                        Told(x),
+                        Told(y)
+                    )?;
                 }
-                None => write!(f, "check the prompt's CRS and that x comes before y"),
-            };
+                None => write!(f, "check the prompt's CRS and that x comes before y")?,
+            }
+            return self.tell_unasked(f);
         }
         write!(
             f,

@@ -272,6 +272,7 @@ impl Folder {
             crs: self.crs().short(),
             unit: self.crs().unit.clone(),
             swapped: None,
+            unasked: Vec::new(),
         }))
     }
 }

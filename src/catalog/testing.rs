@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::basic::{Compression, Type as PhysicalType};
-use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int32Type};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
@@ -41,6 +41,9 @@ pub(crate) fn polygon_wkb(ring: &[[f64; 2]]) -> Vec<u8> {
     bytes.extend(ring.iter().flatten().flat_map(|v| v.to_le_bytes()));
     bytes
 }
+
+/// A `crs` that is null.
+pub(crate) const NULL: &str = "(null)";
 
 /// One row of a manifest; a text that is `None` is null.
 #[derive(Debug, Clone)]
@@ -138,6 +141,10 @@ impl ManifestBuilder {
                     let levels = vec![1; numbers.len()];
                     let levels = field.is_optional().then_some(&levels[..]);
                     column.typed::<DoubleType>().write_batch(&numbers, levels, None).unwrap();
+                } else if field.get_physical_type() == PhysicalType::INT32 {
+                    // Arrow's column of nulls without a type.
+                    let levels = vec![0; rows.len()];
+                    column.typed::<Int32Type>().write_batch(&[], Some(&levels), None).unwrap();
                 } else {
                     let cells: Vec<_> = rows.iter().map(|row| cell(row, name)).collect();
                     let levels: Vec<i16> = cells.iter().map(|cell| cell.is_some().into()).collect();
@@ -177,7 +184,7 @@ fn cell(row: &Row, name: &str) -> Option<Vec<u8>> {
         "model_type" => text(&row.model_type),
         "transform" => text(&row.transform),
         "shape" => text(&row.shape),
-        "crs" => text(&row.crs),
+        "crs" => text(&row.crs).filter(|crs| crs != NULL.as_bytes()),
         "dst_shape" => text(&row.dst_shape),
         "geometry" => row.geometry.clone(),
         "chip_center_x" => text(&row.center[0].to_string()),

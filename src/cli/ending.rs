@@ -6,12 +6,14 @@ use super::CliError;
 use crate::layers::export::Format;
 
 /// Formats that people may want, and how they get them.
-const OTHERS: [(&[&str], &str); 5] = [
+const OTHERS: [(&[&str], &str); 7] = [
     (
         &["kml", "kmz", "fgb", "gpkg", "plan", "poly", "wpl", "cot"],
         "save the objects to a layer and `export` it, or write .geojson and convert it with ogr2ogr",
     ),
     (&["shp", "zip", "gml", "gpx", "dxf", "parquet"], "write .geojson and convert it with ogr2ogr"),
+    (&["topojson", "xml"], "write .geojson and convert it"),
+    (&["gz"], "write .geojson and compress it with gzip"),
     (&["csv", "txt", "xlsx", "ods"], "write .geojson and convert it with ogr2ogr"),
     (&["png", "jpg", "jpeg"], "a picture is drawn by --overlay"),
     (&["tif", "tiff", "npy", "svg", "pdf"], "masks as pixels are written by --dump"),
@@ -59,8 +61,9 @@ pub(super) fn layer_format(path: &Path) -> Result<Format, CliError> {
     }
     if OTHERS.iter().any(|(endings, _)| endings.contains(&ending.as_str())) {
         let path = path.display();
+        let way = if ending == "gz" { "compress" } else { "convert" };
         let message = format!(
-            "{path}: layers are not written as .{ending} (see --format); write .gpkg or .geojson and convert it"
+            "{path}: layers are not written as .{ending} (see --format); write .gpkg or .geojson and {way} it"
         );
         return Err(CliError::Usage(message));
     }

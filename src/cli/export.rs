@@ -29,7 +29,10 @@ Examples:
   geosam-edge export ponds --output card.gpkg --qgis-project card.qgs --folder /card/valley
   geosam-edge export ponds --inclusion false --output keep-out.plan
   geosam-edge export ponds --client tablet --since 2026-05-01 --output today.geojson
-  geosam-edge export ponds --format poly --output polygons";
+  geosam-edge export ponds --format poly --output polygons
+
+Exit status: 0 the layer is written, what the format cannot hold is told, 1 lines of its file are no objects (the others are
+written), or nothing is written, 2 the command line is wrong.";
 
 /// Write a layer of saved objects in a format that other programs read.
 ///
@@ -267,11 +270,25 @@ mod tests {
         assert!(error.to_string().contains("no layer roads"), "{error}");
         assert_eq!(fs::read(&out).unwrap(), b"old");
         let exported = run(dir.path(), &["ponds", "--format", "kml", "-o", path]).unwrap();
-        assert_eq!(exported, Exported { features: 1, skipped: 1, ..Exported::default() });
+        assert_eq!((exported.features, exported.skipped, exported.unread.len()), (1, 0, 1));
         assert!(fs::read_to_string(&out).unwrap().starts_with("<?xml"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing left over");
         let error = run(dir.path(), &["ponds", "-o", "/nowhere/out.geojson"]).unwrap_err().to_string();
         assert!(error.contains("cannot write /nowhere/out.geojson"), "{error}");
+    }
+
+    #[test]
+    fn a_layer_of_which_nothing_can_be_read_leaves_the_earlier_export() {
+        let dir = state("{\"type\":\"FeatureCollection\",\"features\":[]}\n");
+        for name in ["out.geojson", "out.geojsonl", "out.kml", "out.wpl"] {
+            let out = dir.path().join(name);
+            fs::write(&out, "old").unwrap();
+            let error = run(dir.path(), &["ponds", "-o", out.to_str().unwrap()]).unwrap_err();
+            let told = error.to_string();
+            assert!(told.contains("line 1, it is a FeatureCollection") && error.status() == 1, "{told}");
+            assert!(told.contains("ogr2ogr -f GeoJSONSeq") && told.contains("nothing is written"), "{told}");
+            assert_eq!(fs::read(&out).unwrap(), b"old");
+        }
     }
 
     #[test]
@@ -313,9 +330,13 @@ mod tests {
         for plain in ["a.geojson", "a.json", "a.out", "a"] {
             assert_eq!(head(plain), b"{\"type\":\"Featur", "{plain}");
         }
-        for (other, told) in
-            [("a.shp", "not written as .shp"), ("a.poly", "--format poly --output DIRECTORY")]
-        {
+        for (other, told) in [
+            ("a.shp", "not written as .shp"),
+            ("a.geojson.gz", "not written as .gz"),
+            ("a.topojson", "not written as .topojson"),
+            ("a.xml", "not written as .xml"),
+            ("a.poly", "--format poly --output DIRECTORY"),
+        ] {
             let path = dir.path().join(other);
             let error = run(dir.path(), &["ponds", "-o", path.to_str().unwrap()]).unwrap_err();
             assert!(error.to_string().contains(told) && error.status() == 2, "{error}");

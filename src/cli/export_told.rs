@@ -4,21 +4,32 @@ use std::path::Path;
 
 use super::export::ExportArgs;
 use super::output::note;
+use crate::layers::LayerProblem;
 use crate::layers::export::{Exported, Format};
 
 /// What was written, and what people should know of it.
 pub(super) fn tell(args: &ExportArgs, format: Format, exported: &Exported) {
-    let &Exported { features, skipped, holed, large, ref empty } = exported;
+    let &Exported { features, skipped, holed, large, ref unread, ref empty } = exported;
     let written: Vec<&str> =
         args.layers.iter().filter(|layer| !empty.contains(layer)).map(String::as_str).collect();
     let layers = written.join(", ");
     let name = format.name();
     for layer in empty {
-        note(&format_args!("warning: layer {layer} is left out: it has no object that was asked for"));
+        let of_layer = |problem: &LayerProblem| matches!(problem, LayerProblem::BadLines { layer: bad, .. } if bad == layer);
+        let why = if unread.iter().any(of_layer) {
+            "none of its lines can be read"
+        } else {
+            "it has no object that was asked for"
+        };
+        note(&format_args!("warning: layer {layer} is left out: {why}"));
+    }
+    for problem in unread {
+        note(&format_args!("warning: {problem}"));
     }
     if skipped > 0 {
+        let lines = if skipped == 1 { "line" } else { "lines" };
         note(&format_args!(
-            "warning: left out, since they are no objects that {name} can hold: {skipped} lines of {layers}"
+            "warning: left out, since they are no objects that {name} can hold: {skipped} {lines} of {layers}"
         ));
     }
     if holed > 0 {

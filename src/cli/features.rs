@@ -26,10 +26,20 @@ impl FeatureWriter {
         Ok(Self { output, is_collection, is_begun: false, crs: None })
     }
 
-    /// Writes the text of a Feature, whose coordinates are in a CRS; all are in the same one.
+    /// Writes the text of a Feature, whose coordinates are in a CRS.
+    ///
+    /// # Errors
+    /// One in another CRS than those before: a file has one.
     pub(super) fn write(&mut self, feature: &str, crs: Option<&LegacyCrs>) -> Result<(), CliError> {
         if !self.is_begun {
             self.begin(crs)?;
+        } else if self.crs.as_ref() != crs {
+            let told = |crs: Option<&LegacyCrs>| crs.map_or("EPSG:4326", |crs| &crs.name).to_owned();
+            return Err(CliError::Usage(format!(
+                "the answers are in several CRSs, {} and {}, and a file has one; give --output-crs another one than \"source\"",
+                told(self.crs.as_ref()),
+                told(crs)
+            )));
         }
         if self.is_collection {
             let comma = if self.is_begun { ",\n" } else { "\n" };

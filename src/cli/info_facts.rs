@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::catalog::Folder;
 use crate::engine::ServedFolder;
 use crate::models::ModelStore;
-use crate::picture::{Wanted, ground_distance, rasters_beside};
+use crate::picture::{Found, Wanted, check_pixels, ground_distance, rasters_beside};
 
 /// Whether a folder's model is there.
 #[derive(Debug, Serialize)]
@@ -58,8 +58,17 @@ impl RasterFact {
         let wanted = Wanted { epsg: folder.crs().epsg, names };
         let found =
             folder.chip(0).map(|chip| rasters_beside(folder.root(), &chip, wanted)).unwrap_or_default();
-        let path = found.candidates.first().map(|candidate| candidate.path.clone());
-        let problems = if path.is_some() { Vec::new() } else { found.problems };
+        let Found { candidates, mut problems } = found;
+        // As the overlay takes them: the best one whose pixels can be read.
+        let mut unreadable = Vec::new();
+        let path = candidates.into_iter().find_map(|candidate| {
+            let read = check_pixels(&candidate.path, &candidate.header);
+            read.map_err(|problem| unreadable.push(problem)).ok().map(|()| candidate.path)
+        });
+        problems.splice(..0, unreadable);
+        if path.is_some() {
+            problems.clear();
+        }
         Self {
             path,
             encoded: names.to_vec(),

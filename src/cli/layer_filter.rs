@@ -7,6 +7,7 @@ use super::segment_args::{bounds, checked_sides};
 use crate::api::CrsChoice;
 use crate::geo::Bounds;
 use crate::layers::Filter;
+use crate::rfc3339;
 
 /// Which saved objects; with several flags those that fit all of them.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -20,7 +21,8 @@ pub struct LayerFilterArgs {
     #[arg(long, value_name = "CLIENT")]
     client: Option<String>,
 
-    /// Those saved at this time or later (property `saved_at`): a date, or a time in UTC, as 2026-05-01T12:00:00Z.
+    /// Those saved at this time or later (property `saved_at`): a date, or a time, as 2026-05-01T12:00:00Z or
+    /// 2026-05-01T14:00:00+02:00; without an offset in UTC.
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<SystemTime>,
 
@@ -57,12 +59,13 @@ impl LayerFilterArgs {
     }
 }
 
-/// A time in UTC; a date alone is its first moment.
+/// A time, in UTC where it has no offset; a date alone is its first moment.
 fn time(text: &str) -> Result<SystemTime, String> {
     let midnight = format!("{text}T00:00:00Z");
-    let parsed = humantime::parse_rfc3339_weak(text).or_else(|_| humantime::parse_rfc3339_weak(&midnight));
-    parsed.map_err(|_| {
-        "give a date or a time in UTC, for example 2026-05-01 or 2026-05-01T12:00:00Z".to_owned()
+    let parsed = rfc3339::time(text).or_else(|| rfc3339::time(&midnight));
+    parsed.ok_or_else(|| {
+        "give a date or a time, for example 2026-05-01, 2026-05-01T12:00:00Z or 2026-05-01T14:00:00+02:00"
+            .to_owned()
     })
 }
 
@@ -93,6 +96,9 @@ mod tests {
         let by_time =
             filter(&["--since", "2026-05-01T00:00:00Z", "--until", "2026-05-02T00:00:00Z"]).unwrap();
         assert_eq!(by_date, by_time);
+        let elsewhere =
+            filter(&["--since", "2026-05-01T02:00:00+02:00", "--until", "2026-05-01T22:30:00.0-01:30"]);
+        assert_eq!(elsewhere.unwrap(), by_time);
         assert!(Line::try_parse_from(["export", "--since", "May"]).is_err());
     }
 

@@ -140,7 +140,7 @@ impl Cli {
             Command::Doctor(args) => args.run(),
             Command::EngineWorker(args) => args.run(),
             Command::Completions(args) => args.run(),
-            Command::Export(args) => Ok(args.run()?).map(|_| true),
+            Command::Export(args) => Ok(args.run()?.unread.is_empty()),
         }
     }
 }

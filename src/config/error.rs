@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::api::NotUtf8;
 use crate::bus::BusError;
 
 /// Errors of the configuration.
@@ -16,6 +17,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// The system's words.
         source: std::io::Error,
+    },
+    /// The file is in another encoding than TOML's.
+    #[error("{place}: {problem}; save the file as UTF-8")]
+    Encoding {
+        /// Where.
+        place: Place,
+        /// What it is in.
+        problem: String,
     },
     /// The file is not TOML.
     #[error("{place}: this is not TOML: {problem}")]
@@ -60,6 +69,25 @@ pub enum ConfigError {
     /// The bus refuses it, for example a certificate.
     #[error(transparent)]
     Bus(#[from] BusError),
+}
+
+/// The text of a configuration.
+///
+/// # Errors
+/// [`ConfigError::Encoding`].
+pub(super) fn decoded<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a str, ConfigError> {
+    std::str::from_utf8(bytes).ok().filter(|_| !is_utf16(bytes)).ok_or_else(|| {
+        let (line, problem) = match NotUtf8::find(bytes) {
+            Some(at) if !is_utf16(bytes) => (usize::try_from(at.line).ok(), at.to_string()),
+            _ => (None, "this is UTF-16, and TOML is UTF-8".to_owned()),
+        };
+        ConfigError::Encoding { place: Place::line(Some(path), line), problem }
+    })
+}
+
+/// By the mark, or by the zero beside the first letter.
+const fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, 1..=u8::MAX, ..] | [1..=u8::MAX, 0, ..])
 }
 
 /// Where something was said.

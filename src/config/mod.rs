@@ -226,9 +226,10 @@ impl Config {
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
         let surroundings = Surroundings::of_this_process();
         let Some(path) = path else { return Self::from_text("", None, overrides, &surroundings) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
-        Self::from_text(&text, Some(path), overrides, &surroundings)
+        let bytes =
+            std::fs::read(path).map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+        let text = error::decoded(&bytes, path)?;
+        Self::from_text(text, Some(path), overrides, &surroundings)
     }
 }
 

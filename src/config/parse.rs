@@ -97,11 +97,11 @@ impl Config {
             check(&root, "root", Topics::new(topic, "board", &[]))?;
             topic.clone_into(&mut self.root);
         }
-        if let Some(features) = root.texts("features")? {
+        if let Some(features) = root.paths("features")? {
             if features.is_empty() {
                 return Err(root.error("features", "is an empty list; name at least one directory"));
             }
-            self.features = features.into_iter().map(PathBuf::from).collect();
+            self.features = features;
         }
         self.models = root.path("models")?.unwrap_or_else(|| self.models.clone());
         self.state = root.path("state")?.unwrap_or_else(|| self.state.clone());

@@ -112,27 +112,47 @@ fn full(section: &str, key: &str) -> String {
     if section.is_empty() { key } else { format!("{section}.{key}") }
 }
 
-/// The nearest key: in the same section first, then anywhere, then under a name that others use for it.
+/// Names that other programs have for what is said here otherwise: the section, such keys, what to write.
+const OTHERS: [(&str, &[&str], &str); 8] = [
+    ("broker", &["host", "hostname", "address", "server", "port"], "broker.url = \"mqtt://HOST:PORT\""),
+    ("broker", &["tls", "ssl", "use_tls"], "broker.url = \"mqtts://HOST:PORT\""),
+    ("broker", &["user", "login"], "broker.username"),
+    ("web", &["host", "address", "bind", "port"], "web.listen = \"ADDRESS:PORT\""),
+    ("cot", &["host", "address", "server", "port", "url"], "cot.targets = [\"tcp://HOST:PORT\"]"),
+    ("", &["host", "hostname", "port", "url", "broker_url"], "[broker] with url = \"mqtt://HOST:PORT\""),
+    ("", &["mqtt"], "[broker]"),
+    ("", &["tak"], "[cot]"),
+];
+
+/// What others call so, else the nearest key: in the same section, then the same anywhere, then one that goes on.
 fn hint(known: &[(&'static str, &'static str)], section: &str, key: &str) -> String {
     if matches!(key, "password" | "pass") {
-        return "; a password never stands in this file: use broker.password_file or \
-                broker.password_env"
-            .to_owned();
+        let instead = match section {
+            "web" => "web.password_file",
+            _ => "broker.password_file or broker.password_env",
+        };
+        return format!("; a password never stands in this file: use {instead}");
     }
     let lower = key.to_ascii_lowercase().replace('-', "_");
-    let nearest = |candidates: &mut dyn Iterator<Item = (&'static str, &'static str)>| {
+    let is_other =
+        |(of, names, _): &&(&str, &[&str], &str)| *of == section && names.contains(&lower.as_str());
+    if let Some((_, _, instead)) = OTHERS.iter().find(is_other) {
+        return format!("; write {instead}");
+    }
+    let within = |part: usize, candidates: &mut dyn Iterator<Item = (&'static str, &'static str)>| {
         candidates
             .map(|(section, name)| (strsim::damerau_levenshtein(&lower, name), section, name))
+            .filter(|(distance, _, name)| *distance <= name.len() / part)
             .min()
-            .filter(|(distance, _, name)| *distance <= 1 + name.len() / 4)
     };
-    let here = nearest(&mut known.iter().copied().filter(|(s, _)| *s == section));
+    // A short name is near to everything.
+    let here = within(4, &mut known.iter().copied().filter(|(s, _)| *s == section));
     // A unit left out, or a key in the wrong section.
     let longer = || {
         let mut found = known.iter().filter(|(_, name)| name.starts_with(&format!("{lower}_")));
         found.next().map(|(section, name)| (0, *section, *name))
     };
-    let Some((_, section, name)) = here.or_else(|| nearest(&mut known.iter().copied())).or_else(longer)
+    let Some((_, section, name)) = here.or_else(|| within(8, &mut known.iter().copied())).or_else(longer)
     else {
         let names: Vec<&str> = known.iter().filter(|(s, _)| *s == section).map(|(_, name)| *name).collect();
         return format!("; known are {}", names.join(", "));
@@ -177,7 +197,21 @@ impl<'a> Section<'a> {
 
     /// A path.
     pub(super) fn path(&self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
-        Ok(self.text(key)?.map(PathBuf::from))
+        self.text(key)?.map(|text| self.path_of(key, text)).transpose()
+    }
+
+    /// A list of paths.
+    pub(super) fn paths(&self, key: &'static str) -> Result<Option<Vec<PathBuf>>, ConfigError> {
+        let Some(texts) = self.texts(key)? else { return Ok(None) };
+        texts.iter().map(|text| self.path_of(key, text)).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn path_of(&self, key: &str, text: &str) -> Result<PathBuf, ConfigError> {
+        if text.starts_with('~') {
+            let problem = "begins with ~, which shells alone replace by a home directory; write the path out, as /home/NAME";
+            return Err(self.error(key, problem));
+        }
+        Ok(PathBuf::from(text))
     }
 
     /// A list of texts, none of them empty.

@@ -177,8 +177,65 @@ fn an_unknown_key_is_refused_with_the_nearest_and_its_line() {
     ] {
         assert_eq!(message(text), expected);
     }
-    let password = message("[broker]\npassword = \"hunter2\"");
-    assert!(password.contains("broker.password_file") && !password.contains("hunter2"), "{password}");
+    for (section, key) in [("broker", "broker.password_file"), ("web", "web.password_file")] {
+        let password = message(&format!("[{section}]\npassword = \"hunter2\""));
+        assert!(password.contains(key) && !password.contains("hunter2"), "{password}");
+    }
+}
+
+#[test]
+fn a_name_that_others_use_leads_to_the_key_and_a_short_one_to_no_other() {
+    for (section, key, instead) in [
+        ("broker", "host", "write broker.url = \"mqtt://HOST:PORT\""),
+        ("broker", "port", "write broker.url = \"mqtt://HOST:PORT\""),
+        ("broker", "tls", "write broker.url = \"mqtts://HOST:PORT\""),
+        ("broker", "user", "write broker.username"),
+        ("web", "port", "write web.listen = \"ADDRESS:PORT\""),
+        ("web", "Host", "write web.listen = \"ADDRESS:PORT\""),
+        ("cot", "port", "write cot.targets = [\"tcp://HOST:PORT\"]"),
+        ("limits", "port", "known are "),
+    ] {
+        let told = message(&format!("[{section}]\n{key} = 1"));
+        assert!(told.contains(instead) && !told.contains("did you mean"), "{told}");
+    }
+    assert!(message("port = 1883").contains("write [broker] with url"), "{}", message("port = 1883"));
+}
+
+#[test]
+fn a_path_that_only_a_shell_would_expand_is_refused() {
+    for text in [
+        "state = \"~/state\"",
+        "models = \"~\"",
+        "features = [\"/card\", \"~me/card\"]",
+        "[broker]\nurl = \"mqtts://a\"\nca = \"~/ca.pem\"",
+        "[broker]\nusername = \"u\"\npassword_file = \"~/p\"",
+        "[web]\npassword_file = \"~/p\"",
+        "[cot]\ntargets = [\"tls://a\"]\nkey = \"~/k\"",
+        "[tensorrt]\nlibrary = \"~/l.so\"",
+    ] {
+        assert!(message(text).contains("begins with ~, which shells alone"), "{}", message(text));
+    }
+    assert_eq!(parse("state = \"./~state\"").unwrap().state, Path::new("./~state"));
+}
+
+#[test]
+fn a_file_that_is_not_utf_8_is_told_by_its_encoding() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("edge.toml");
+    let load = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        Config::load(Some(&path), &Overrides::default()).map_err(|error| error.to_string())
+    };
+    let text = "device = \"b\"\n";
+    let units = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let (little, big) = (units(u16::to_le_bytes), units(u16::to_be_bytes));
+    for bytes in [[&b"\xff\xfe"[..], &little].concat(), [&b"\xfe\xff"[..], &big].concat(), little, big] {
+        let told = load(&bytes).unwrap_err();
+        assert!(told.contains("edge.toml: this is UTF-16") && told.contains("as UTF-8"), "{told}");
+    }
+    let told = load(b"device = \"b\"\n[cot]\ncallsign = \"Tr\xe4ger\"\n").unwrap_err();
+    assert!(told.contains("edge.toml:3: byte 0xE4") && told.contains("save the file as UTF-8"), "{told}");
+    assert_eq!(load(text.as_bytes()).unwrap().device, "b");
 }
 
 #[test]

@@ -5,11 +5,13 @@
 //! reads it; here is which tags belong to an event. What cannot be read costs its event: reading goes on at the next start
 //! of one. At most a tag is held, and what is wanted of the event that it belongs to.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::parser::{ElementParser, Parser as _};
 use quick_xml::{Reader, XmlVersion};
+
+use crate::rfc3339;
 
 /// Bytes of an event. TAK's own have a few thousand.
 const MOST_EVENT: usize = 256 << 10;
@@ -231,7 +233,7 @@ impl Draft {
                 value.clone_into(&mut draft.kind);
             }
             "how" => is_set_by_a_person = value.starts_with("h-"),
-            "stale" => draft.stale = time(value),
+            "stale" => draft.stale = rfc3339::time(value),
             _ => {}
         })?;
         let fits = |name: &str| (1..=MOST_NAME).contains(&name.len());
@@ -288,21 +290,6 @@ fn each_attribute(tag: &BytesStart<'_>, mut look: impl FnMut(&str, &str)) -> Res
 fn degrees(text: &str, most: f64) -> Option<f64> {
     let degrees: f64 = text.trim().parse().ok()?;
     (degrees.is_finite() && degrees.abs() <= most).then_some(degrees)
-}
-
-/// A time of XML Schema, in UTC or with an offset from it.
-fn time(text: &str) -> Option<SystemTime> {
-    let text = text.trim();
-    // humantime passes over an offset behind a fraction of a second.
-    let (local, offset) = match text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) {
-        Some((local, offset)) if offset.starts_with(['+', '-']) && local.contains('T') => (local, offset),
-        _ => (text, "+00:00"),
-    };
-    let local = humantime::parse_rfc3339_weak(local).ok()?;
-    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
-    let offset_s = hours.parse::<u64>().ok()? * 3600 + minutes.parse::<u64>().ok()? * 60;
-    let distance = Duration::from_secs(offset_s);
-    if offset.starts_with('+') { local.checked_sub(distance) } else { local.checked_add(distance) }
 }
 
 /// Markers of a stream that comes in pieces of so many bytes, as (uid, longitude, latitude); and how many bytes are held

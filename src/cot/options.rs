@@ -75,7 +75,10 @@ impl CotTarget {
             return Ok(Self::Mqtt { level: rest.to_owned() });
         }
         let Some(address) = rest.strip_prefix("//") else {
-            return Err(format!("lacks the two slashes; write {scheme}://HOST:PORT"));
+            if matches!(scheme.as_str(), "udp" | "tcp" | "tls" | "ssl") {
+                return Err(format!("lacks the two slashes; write {scheme}://HOST:PORT"));
+            }
+            return Err(format!("has no scheme; write {}", with_scheme(text)));
         };
         match scheme.as_str() {
             "udp" => host_and_port(address, 6969).map(|(host, port)| Self::Udp { host, port }),
@@ -83,6 +86,19 @@ impl CotTarget {
             "tls" | "ssl" => host_and_port(address, 8089).map(|(host, port)| Self::Tls { host, port }),
             _ => Err("starts with another scheme than udp, tcp, tls or mqtt".to_owned()),
         }
+    }
+}
+
+/// An address that has none with the scheme that its port stands for, as far as it is an address.
+fn with_scheme(address: &str) -> String {
+    let scheme = match address.rsplit_once(':').map(|(_, port)| port) {
+        Some("6969") => "udp",
+        Some("8089") => "tls",
+        _ => "tcp",
+    };
+    match host_and_port(address, 8087) {
+        Ok(_) => format!("{scheme}://{address}"),
+        Err(_) => "udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT or mqtt:NAME".to_owned(),
     }
 }
 
@@ -256,7 +272,12 @@ mod tests {
         }
         for (text, expected) in [
             ("takserver", "is no target"),
-            ("tcp:takserver", "lacks the two slashes"),
+            ("tcp:takserver", "lacks the two slashes; write tcp://HOST:PORT"),
+            ("tak.lan:8087", "has no scheme; write tcp://tak.lan:8087"),
+            ("192.168.1.5:8087", "has no scheme; write tcp://192.168.1.5:8087"),
+            ("[fd00::5]:8089", "has no scheme; write tls://[fd00::5]:8089"),
+            ("239.2.3.1:6969", "has no scheme; write udp://239.2.3.1:6969"),
+            ("tak lan:x", "has no scheme; write udp://HOST:PORT, tcp://"),
             ("http://takserver", "another scheme"),
             ("tcp://", "has no host"),
             ("tcp://a b:1", "has no host"),

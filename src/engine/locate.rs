@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::leaning;
+use super::refusals::Refusals;
 use super::{EngineError, ServedFolder};
 use crate::api::PromptItem;
 use crate::catalog::{CatalogError, ChipRef, Lies, PromptGeometry};
@@ -10,7 +12,7 @@ use crate::geo::{Bounds, Crs, Transform, Turn};
 use crate::mask::letterbox_gain;
 
 /// Points an edge when a box is reprojected (GDAL's `transform_bounds`).
-const EDGE_POINTS: usize = 21;
+pub(super) const EDGE_POINTS: usize = 21;
 
 /// A prompt with the chip that answers it.
 pub(super) struct Located {
@@ -32,14 +34,14 @@ pub(super) fn locate(folders: &[Arc<ServedFolder>], item: &PromptItem) -> Result
         return locate_in(only, item);
     }
     let mut found: Vec<Located> = Vec::new();
-    let mut refusal: Option<EngineError> = None;
+    let mut refusals = Refusals::default();
     for folder in folders {
         match locate_in(folder, item) {
             Ok(located) => found.push(located),
-            Err(error) => refusal = Some(more_telling(refusal, error)),
+            Err(error) => refusals.add(folder, error),
         }
     }
-    match (best(found), refusal) {
+    match (best(found), refusals.most_telling()) {
         (Some(found), _) => Ok(found),
         (None, Some(error)) => Err(error),
         (None, None) => Err(EngineError::NoFolder),
@@ -107,8 +109,42 @@ fn unknown_folder(name: &str, folders: &[Arc<ServedFolder>]) -> EngineError {
 
 fn locate_in(folder: &Arc<ServedFolder>, item: &PromptItem) -> Result<Located, EngineError> {
     let prompt = prompt_in(folder, item)?;
-    let chip = folder.folder.choose(&prompt)?;
+    let (prompt, chip) = match folder.folder.choose(&prompt) {
+        Ok(chip) => (prompt, chip),
+        // With `stitch` the box is asked on all chips that it reaches.
+        Err(CatalogError::NoChipCovers(refusal))
+            if item.stitch.is_none() && refusal.lies != Lies::Outside =>
+        {
+            match leaning(folder, item, &prompt) {
+                Some(found) => found,
+                None => return Err(CatalogError::NoChipCovers(refusal).into()),
+            }
+        }
+        Err(error) => return Err(error.into()),
+    };
     Ok(Located { folder: Arc::clone(folder), chip, prompt })
+}
+
+/// The chip of a prompt whose box only leans out of it, being drawn in another CRS, and the prompt with the box cut off there.
+fn leaning(
+    folder: &ServedFolder,
+    item: &PromptItem,
+    prompt: &PromptGeometry,
+) -> Option<(PromptGeometry, usize)> {
+    let (drawn, outer) = (item.prompt.bbox?, prompt.bbox?);
+    let transform = folder.transform_from(item.crs).ok().flatten()?;
+    let kept =
+        leaning::upright(drawn, transform.bounds(drawn, EDGE_POINTS).ok()?, &transform).ok().flatten()?;
+    let mut upright = PromptGeometry { points: prompt.points.clone(), bbox: Some(kept) };
+    if let Some(turn) = folder.crs().ok().and_then(Crs::turn) {
+        bring_home(&mut upright, &folder.folder.extent(), turn);
+    }
+    let chip = folder.folder.choose(&upright).ok()?;
+    let footprint = folder.chip(chip).ok()?.footprint;
+    let cut = leaning::clipped(outer, upright.bbox?, footprint.bounds);
+    let clipped = PromptGeometry { bbox: Some(cut), ..upright.clone() };
+    // Of a turned chip the bounds are more than the chip.
+    Some((if footprint.covers(&clipped) { clipped } else { upright }, chip))
 }
 
 /// The prompt in the folder's CRS.
@@ -157,28 +193,6 @@ fn to_folder_crs(item: &PromptItem, transform: Option<&Transform>) -> Result<Pro
     Ok(PromptGeometry { points, bbox })
 }
 
-/// Of two folders that cannot answer: one without a chip there tells less than one that fails otherwise, one that the
-/// prompt lies outside of less than one that it lies on, and the nearer chip tells more than the farther.
-fn more_telling(before: Option<EngineError>, now: EngineError) -> EngineError {
-    /// Whether it lies outside, and how far, in units of its CRS: only a hint which of several refusals to show.
-    fn how_far(error: &EngineError) -> Option<(bool, f64)> {
-        match error {
-            EngineError::Catalog(CatalogError::NoChipCovers(nearest)) => {
-                Some((nearest.lies == Lies::Outside, nearest.distance))
-            }
-            _ => None,
-        }
-    }
-    match before {
-        None => now,
-        Some(before) => match (how_far(&before), how_far(&now)) {
-            (Some(far), Some(near)) if near < far => now,
-            (Some(_), None) => now,
-            _ => before,
-        },
-    }
-}
-
 /// Metres in a degree of a great circle.
 const METRES_PER_DEGREE: f64 = 111_195.0;
 
@@ -200,7 +214,7 @@ fn pixel_on_ground(found: &Located) -> f64 {
 }
 
 /// The distance of two near places in longitude and latitude.
-fn metres_between(a: (f64, f64), b: (f64, f64)) -> f64 {
+pub(super) fn metres_between(a: (f64, f64), b: (f64, f64)) -> f64 {
     let shrink = ((a.1 + b.1) / 2.0).to_radians().cos();
     // The shorter way round.
     let across = (a.0 - b.0 + 180.0).rem_euclid(360.0) - 180.0;

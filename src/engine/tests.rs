@@ -104,6 +104,75 @@ fn a_box_larger_than_the_imagery_is_told_as_too_large_and_not_as_outside() {
 }
 
 #[test]
+fn the_box_of_an_object_at_the_edge_is_taken_in_any_crs_that_answers_may_have() {
+    let card = tempfile::tempdir().unwrap();
+    // Where a zone ends, degrees are turned against it by two degrees: 6 m on these 160.
+    write(card.path(), "edge", chip(32632, 700_000.0, 5_300_000.0, 0.5, 1000));
+    let folders = served(card.path());
+    let object = crate::geo::Bounds::new(700_090.0, 5_300_150.0, 700_250.0, 5_300_250.0);
+    for crs in [4326, 3857, 3035, 32633] {
+        let from = crate::geo::Crs::from_epsg(32632).unwrap();
+        let out = crate::geo::Transform::new(&from, &crate::geo::Crs::from_epsg(crs).unwrap()).unwrap();
+        let sides: [f64; 4] = out.bounds(object, 21).unwrap().into();
+        let request = serde_json::json!({"crs": format!("EPSG:{crs}"), "bbox": sides});
+        let found =
+            locate(&folders, &item(&request.to_string())).unwrap_or_else(|error| panic!("{crs}: {error}"));
+        let chip = found.folder.chip(found.chip).unwrap();
+        let asked = found.prompt.bbox.unwrap();
+        // Cut off where the chip ends, and nowhere else.
+        assert_eq!(
+            (asked.max_x, asked.max_y),
+            (chip.footprint.bounds.max_x, chip.footprint.bounds.max_y),
+            "{crs}"
+        );
+        assert!(asked.min_x <= object.min_x && asked.min_y <= object.min_y, "{crs}: {asked:?}");
+        assert!(found.frame_prompt(&chip, &[]).unwrap().bbox.is_some());
+        // What reaches farther than that is still told, and in the folder's own CRS nothing leans.
+        let farther: [f64; 4] =
+            out.bounds(crate::geo::Bounds { max_x: object.max_x + 20.0, ..object }, 21).unwrap().into();
+        let request = serde_json::json!({"crs": format!("EPSG:{crs}"), "bbox": farther});
+        assert!(locate(&folders, &item(&request.to_string())).is_err(), "{crs}");
+    }
+    let own = r#"{"crs":"EPSG:32632","bbox":[700090,5300150,700250.1,5300250]}"#;
+    assert!(locate(&folders, &item(own)).is_err());
+}
+
+#[test]
+fn of_folders_in_other_units_the_one_that_is_nearer_on_the_ground_is_told() {
+    let card = tempfile::tempdir().unwrap();
+    write(card.path(), "metres", chip(32632, 500_000.0, 5_000_000.0, 0.5, 1000));
+    // 500 m to the east, 0.0044 degrees wide.
+    write(card.path(), "degrees", chip(4326, 9.0085, 45.153_5, 4.4e-6, 1000));
+    let folders = served(card.path());
+    let told = |x: f64| {
+        let request = format!(r#"{{"crs":"EPSG:32632","points":[[{x},5000000]]}}"#);
+        locate(&folders, &item(&request)).err().unwrap().to_string()
+    };
+    // The chip in metres ends at 500,250, the one in degrees begins at some 500,495.
+    assert!(told(500_270.0).starts_with("no chip of metres covers"), "{}", told(500_270.0));
+    assert!(told(500_480.0).starts_with("no chip of degrees covers"), "{}", told(500_480.0));
+}
+
+#[test]
+fn a_folder_whose_crs_is_not_supported_is_told_beside_the_nearest_chip() {
+    let card = tempfile::tempdir().unwrap();
+    write(card.path(), "good", chip(32632, 500_000.0, 5_000_000.0, 0.5, 1000));
+    // Krovak, of which the axes run to the south and west.
+    write(card.path(), "krovak", chip(5514, -500_000.0, -1_100_000.0, 0.5, 1000));
+    let folders = served(card.path());
+    let request = r#"{"crs":"EPSG:32632","points":[[500400,5000000]]}"#;
+    let error = locate(&folders, &item(request)).err().unwrap();
+    assert_eq!(error.code(), crate::ErrorCode::NoChipCovers);
+    let told = error.to_string();
+    assert!(
+        told.contains("150.00 m outside the nearest chip") && told.contains("not supported: krovak"),
+        "{told}"
+    );
+    let alone = r#"{"crs":"EPSG:32632","points":[[500400,5000000]],"folder":"krovak"}"#;
+    assert_eq!(locate(&folders, &item(alone)).err().unwrap().code(), crate::ErrorCode::UnknownCrs);
+}
+
+#[test]
 fn a_folder_is_asked_for_by_its_served_its_directorys_and_its_long_name() {
     let card = tempfile::tempdir().unwrap();
     write(card.path(), "Bei Lu He", grid_rows(2, 1));

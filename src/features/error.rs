@@ -26,6 +26,14 @@ pub enum FeaturesError {
         /// What is wrong with it.
         detail: String,
     },
+    /// The file is something else altogether, which is known by how it begins.
+    #[error("{} is {what}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        what: &'static str,
+    },
     /// The file was written by torch before 1.6, without a zip container.
     #[error(
         "{} is in torch's format from before version 1.6, which is not read here; convert it on a workstation: \

@@ -3,6 +3,11 @@
 /// One degree in radians.
 pub(super) const DEGREE: f64 = std::f64::consts::PI / 180.0;
 
+/// Whether a unit of so many radians is the degree, which texts write with more or fewer digits.
+pub(super) fn is_degree(radians: f64) -> bool {
+    (radians - DEGREE).abs() <= 1e-12
+}
+
 /// The shift of a CRS that is bound to another, as TOWGS84 has it: metres, arc-seconds, parts per million. Parameters
 /// are name, value and, where one is given, the factor of their unit to metres, radians or 1.
 pub(super) fn shift_to_wgs84<'a>(

@@ -58,11 +58,28 @@ impl Crs {
     #[cfg(test)]
     pub(super) fn untested(code: u32) -> Result<Self, GeoError> {
         let name = format!("EPSG:{code}");
-        let definition = u16::try_from(code).ok().and_then(crs_definitions::from_code);
-        let Some(definition) = definition else {
+        let Some(definition) = listed_definition(code) else {
             return Err(GeoError::unknown_crs(&name, UNTESTED));
         };
-        Self::from_proj4(definition.proj4.to_owned(), Some(code), name)
+        Self::from_proj4(definition.to_owned(), Some(code), name)
+    }
+
+    /// The unit of a code's coordinates, as far as it is known: `degrees`, `m`, or EPSG's name of a foot. A code that is not
+    /// supported has one, too.
+    pub fn unit_of(code: u32) -> Option<&'static str> {
+        let tested = tested_definition(code);
+        let definition = tested.or_else(|| listed_definition(code))?;
+        let value = |key| parameter_of(definition, key);
+        match value("+units") {
+            // Those on Greenwich count in degrees, others also in grads.
+            _ if value("+proj") == Some("longlat") => value("+pm").is_none().then_some("degrees"),
+            Some("m") => Some("m"),
+            Some("us-ft") => Some("US survey foot"),
+            Some("ft") => Some("foot"),
+            // PROJ's own default; an untested definition may have lost its unit.
+            None if tested.is_some() && value("+to_meter").is_none() => Some("m"),
+            _ => None,
+        }
     }
 
     /// The CRS of a PROJ.4 text made by ourselves, never by a user.
@@ -125,7 +142,7 @@ impl Crs {
 
     /// The value of a parameter of the definition, `+proj`.
     pub(super) fn parameter(&self, key: &str) -> Option<&str> {
-        self.proj4().split_ascii_whitespace().find_map(|p| p.strip_prefix(key)?.strip_prefix('='))
+        parameter_of(self.proj4(), key)
     }
 
     pub(super) fn proj(&self) -> &Proj {
@@ -140,12 +157,22 @@ fn tested_definition(code: u32) -> Option<&'static str> {
     let listed =
         after.checked_sub(1).and_then(|index| RANGES.get(index)).is_some_and(|&(_, last)| code <= last);
     if listed {
-        return crs_definitions::from_code(code).map(|definition| definition.proj4);
+        return listed_definition(u32::from(code));
     }
     DEFINITIONS.lines().find_map(|line| {
         let (number, definition) = line.split_once(' ')?;
         (number.parse() == Ok(code)).then_some(definition)
     })
+}
+
+/// What `crs-definitions` has for a code, tested or not.
+fn listed_definition(code: u32) -> Option<&'static str> {
+    let definition = crs_definitions::from_code(u16::try_from(code).ok()?)?;
+    Some(definition.proj4)
+}
+
+fn parameter_of<'a>(proj4: &'a str, key: &str) -> Option<&'a str> {
+    proj4.split_ascii_whitespace().find_map(|p| p.strip_prefix(key)?.strip_prefix('='))
 }
 
 /// Every code of the tested list, ascending within each of its two parts.

@@ -205,8 +205,8 @@ const WIDEST: i64 = 1_400_000_000;
 /// The polygons that a set of rings encloses: where an odd number of rings runs around a place. Within a window
 /// `[min x, max x]` if one is given. Exteriors come counter-clockwise and first, holes clockwise.
 ///
-/// In exact arithmetic on the lattice; where the rings span more than 140 degrees or 1400 km, on a lattice of one
-/// decimal less, and so on.
+/// In exact arithmetic on the lattice; where the rings span more than 140 degrees or 1400 km along an axis, on a lattice of
+/// one decimal less along it, and so on. Each axis has its own: around a pole a strip of millimetres may be as wide as the map.
 pub(super) fn enclosed(rings: &[LatticeRing], window: Option<[i64; 2]>) -> Vec<Vec<LatticeRing>> {
     enclosed_by(rings, window, FillRule::EvenOdd)
 }
@@ -233,18 +233,21 @@ pub(super) fn enclosed_by(
     let (min, max) = corners.fold((first, first), |(min, max), &[x, y]| {
         ([min[0].min(x), min[1].min(y)], [max[0].max(x), max[1].max(y)])
     });
-    let extent = (max[0] - min[0]).max(max[1] - min[1]);
-    let mut step = 1;
-    while extent / step > WIDEST {
-        step *= 10;
-    }
-    let coarse = |v: i64| (v + step / 2).div_euclid(step);
-    let origin = [0, 1].map(|axis| coarse(min[axis] + (max[axis] - min[axis]) / 2));
+    let steps = [0, 1].map(|axis| {
+        let mut step = 1;
+        while (max[axis] - min[axis]) / step > WIDEST {
+            step *= 10;
+        }
+        step
+    });
+    let coarse = |v: i64, axis: usize| (v + steps[axis] / 2).div_euclid(steps[axis]);
+    let origin = [0, 1].map(|axis| coarse(min[axis] + (max[axis] - min[axis]) / 2, axis));
     // Lossless: half the widest extent fits into 31 bits.
     let small =
-        |[x, y]: Corner| IntPoint::new((coarse(x) - origin[0]) as i32, (coarse(y) - origin[1]) as i32);
-    let large =
-        |point: IntPoint| [(i64::from(point.x) + origin[0]) * step, (i64::from(point.y) + origin[1]) * step];
+        |[x, y]: Corner| IntPoint::new((coarse(x, 0) - origin[0]) as i32, (coarse(y, 1) - origin[1]) as i32);
+    let large = |point: IntPoint| {
+        [(i64::from(point.x) + origin[0]) * steps[0], (i64::from(point.y) + origin[1]) * steps[1]]
+    };
     // Corners on a straight line in longitude and latitude still bend on the globe: they stay.
     let options = IntOverlayOptions {
         preserve_input_collinear: true,
@@ -272,4 +275,15 @@ pub(super) fn enclosed_by(
         .map(|polygon| polygon.into_iter().map(|ring| ring.into_iter().map(large).collect()).collect())
         .collect();
     nested(polygons).into_iter().map(oriented).collect()
+}
+
+/// The box from one corner to the other, at least one unit wide and high, not beyond the antimeridian.
+pub(super) fn smallest_box(min: Corner, max: Corner, half_turn: Option<i64>) -> LatticeRing {
+    let [mut west, mut south] = min;
+    let [mut east, mut north] = [max[0].max(west + 1), max[1].max(south + 1)];
+    if let Some(half_turn) = half_turn {
+        let (shift_x, shift_y) = ((east - half_turn).max(0), (north - half_turn / 2).max(0));
+        (west, east, south, north) = (west - shift_x, east - shift_x, south - shift_y, north - shift_y);
+    }
+    vec![[west, south], [east, south], [east, north], [west, north]]
 }

@@ -7,7 +7,7 @@ use super::crs::Crs;
 use super::cut::{align, cut, extremes, longitudes};
 use super::error::GeoError;
 use super::geometry::{Geometry, Ring};
-use super::lattice::{Corner, LatticeRing, Origin, are_sound, doubled_area, enclosed};
+use super::lattice::{Corner, LatticeRing, Origin, are_sound, doubled_area, enclosed, smallest_box};
 use super::measure::{per_degree, turn};
 use super::pixel_map::PixelMap;
 use super::seam::Seam;
@@ -322,15 +322,4 @@ fn origins(pixels: &[[i32; 2]], rounded: &[Corner]) -> Vec<Origin> {
         corners.pop();
     }
     corners
-}
-
-/// The box from one corner to the other, at least one unit wide and high, not beyond the antimeridian.
-fn smallest_box(min: Corner, max: Corner, half_turn: Option<i64>) -> LatticeRing {
-    let [mut west, mut south] = min;
-    let [mut east, mut north] = [max[0].max(west + 1), max[1].max(south + 1)];
-    if let Some(half_turn) = half_turn {
-        let (shift_x, shift_y) = ((east - half_turn).max(0), (north - half_turn / 2).max(0));
-        (west, east, south, north) = (west - shift_x, east - shift_x, south - shift_y, north - shift_y);
-    }
-    vec![[west, south], [east, south], [east, north], [west, north]]
 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::bound::{DEGREE, shift_to_wgs84};
+use super::bound::{DEGREE, is_degree, shift_to_wgs84};
 use super::crs::Crs;
 use super::described::{Described, Projection};
 use super::error::GeoError;
@@ -53,8 +53,9 @@ pub(super) fn crs_from_projjson(text: &str) -> Result<Crs, GeoError> {
     let datum =
         if geographic["datum"].is_object() { &geographic["datum"] } else { &geographic["datum_ensemble"] };
     let ellipsoid = &datum["ellipsoid"];
-    let shape = match (number(&ellipsoid["semi_major_axis"]), number(&ellipsoid["radius"])) {
-        (Some(a), _) => number(&ellipsoid["inverse_flattening"]).map(|flattening| (a, flattening)),
+    let length = |value: &Value| number(value, length_unit);
+    let shape = match (length(&ellipsoid["semi_major_axis"]), length(&ellipsoid["radius"])) {
+        (Some(a), _) => ellipsoid["inverse_flattening"].as_f64().map(|flattening| (a, flattening)),
         (None, radius) => radius.map(|radius| (radius, 0.0)),
     };
     let described = Described {
@@ -63,11 +64,14 @@ pub(super) fn crs_from_projjson(text: &str) -> Result<Crs, GeoError> {
         ellipsoid: shape,
         prime_meridian: match &datum["prime_meridian"]["longitude"] {
             Value::Null => 0.0,
-            longitude => number(longitude).unwrap_or(f64::NAN),
+            longitude => number(longitude, angle_unit).unwrap_or(f64::NAN),
         },
         to_wgs84: shift,
         projection: if projected { Some(projection(node).map_err(refuse)?) } else { None },
     };
+    if !projected {
+        check_degrees(node).map_err(refuse)?;
+    }
     described.into_crs()
 }
 
@@ -91,7 +95,7 @@ fn bound_shift(node: &Value) -> Result<Vec<f64>, String> {
         let unit = match &parameter["unit"] {
             Value::String(name) if name == "degree" => Some(DEGREE),
             Value::String(name) if name == "unity" => Some(1.0),
-            unit => unit["conversion_factor"].as_f64(),
+            unit => factor_of(unit),
         };
         let name = parameter["name"].as_str().unwrap_or_default();
         (name, parameter["value"].as_f64().unwrap_or(f64::NAN), unit)
@@ -100,33 +104,47 @@ fn bound_shift(node: &Value) -> Result<Vec<f64>, String> {
     shift_to_wgs84(target, operation["method"]["name"].as_str().unwrap_or_default(), parameters)
 }
 
-/// A number, or one with a unit of its own in the form `{"value": .., "unit": ..}`: only the base unit serves.
-fn number(value: &Value) -> Option<f64> {
+/// A number in the base unit, or one with a unit of its own in the form `{"value": .., "unit": ..}`.
+fn number(value: &Value, unit: fn(&Value) -> Option<f64>) -> Option<f64> {
     match value {
-        Value::Object(_) => {
-            let factor = match &value["unit"] {
-                Value::String(_) => 1.0,
-                unit => unit["conversion_factor"].as_f64()?,
-            };
-            Some(value["value"].as_f64()? * factor)
-        }
+        Value::Object(_) => Some(value["value"].as_f64()? * unit(&value["unit"])?),
         _ => value.as_f64(),
+    }
+}
+
+/// The first two axes of a CRS.
+fn axes(node: &Value) -> &[Value] {
+    let axes = node["coordinate_system"]["axis"].as_array().map_or(&[][..], Vec::as_slice);
+    &axes[..axes.len().min(2)]
+}
+
+/// Refuses axes that do not run east and north, save around the poles.
+fn check_directions(axes: &[Value], polar: bool) -> Result<(), String> {
+    let mut directions: Vec<&str> = axes.iter().filter_map(|axis| axis["direction"].as_str()).collect();
+    directions.sort_unstable();
+    match directions.as_slice() {
+        [] | ["east", "north"] => Ok(()),
+        ["north", "north"] | ["south", "south"] if polar => Ok(()),
+        other => Err(format!("its axes run {}", other.join(" and "))),
+    }
+}
+
+/// Refuses a geographic CRS whose axes do not run east and north in degrees.
+fn check_degrees(node: &Value) -> Result<(), String> {
+    let axes = axes(node);
+    check_directions(axes, false)?;
+    let in_degrees = |unit: &Value| unit.is_null() || angle_unit(unit) == Some(1.0);
+    match axes.iter().all(|axis| in_degrees(&axis["unit"])) {
+        true => Ok(()),
+        false => Err("its angles are not in degrees".to_owned()),
     }
 }
 
 fn projection(node: &Value) -> Result<Projection, String> {
     let mut unit = 1.0;
-    let axes = node["coordinate_system"]["axis"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut directions: Vec<&str> =
-        axes.iter().take(2).filter_map(|axis| axis["direction"].as_str()).collect();
-    directions.sort_unstable();
+    let axes = axes(node);
     let method = node["conversion"]["method"]["name"].as_str().unwrap_or_default();
-    let polar = method.contains("Stereographic") || method.contains("Azimuthal");
-    match directions.as_slice() {
-        [] | ["east", "north"] => {}
-        ["north", "north"] | ["south", "south"] if polar => {}
-        other => return Err(format!("its axes run {}", other.join(" and "))),
-    }
+    check_directions(axes, method.contains("Stereographic") || method.contains("Azimuthal"))?;
     if let Some(axis) = axes.first() {
         unit = length_unit(&axis["unit"]).ok_or("the unit of its axes is not understood")?;
     }
@@ -136,10 +154,8 @@ fn projection(node: &Value) -> Result<Projection, String> {
         .map(|parameter| {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
             let value = parameter["value"].as_f64();
-            let factor = match parameter["unit"].as_str() {
-                Some("degree" | "unity") => Some(1.0),
-                Some(_) | None => length_unit(&parameter["unit"]),
-            };
+            let unit = &parameter["unit"];
+            let factor = angle_unit(unit).or_else(|| length_unit(unit)).or_else(|| scale_unit(unit));
             match value.zip(factor) {
                 Some((value, factor)) => Ok((name, value * factor)),
                 None => Err(format!("its parameter {name} is not understood")),
@@ -149,10 +165,33 @@ fn projection(node: &Value) -> Result<Projection, String> {
     Ok(Projection { method: method.to_owned(), parameters, unit })
 }
 
+/// The factor of a unit that is written as an object, to metres, radians or 1.
+fn factor_of(unit: &Value) -> Option<f64> {
+    unit["conversion_factor"].as_f64()
+}
+
+/// The factor of a unit to the base of its kind: that has a short name, which PROJ does not write for every CRS (not for
+/// one that came from ESRI's WKT), and any unit of the kind may be an object.
+fn unit_of(unit: &Value, base: &str, kind: &str) -> Option<f64> {
+    match unit {
+        Value::String(name) => (name == base).then_some(1.0),
+        _ => factor_of(unit).filter(|_| unit["type"] == kind),
+    }
+}
+
 /// Metres in a unit of length.
 fn length_unit(unit: &Value) -> Option<f64> {
-    match unit {
-        Value::String(name) => (name == "metre").then_some(1.0),
-        _ => unit["conversion_factor"].as_f64().filter(|_| unit["type"] == "LinearUnit"),
+    unit_of(unit, "metre", "LinearUnit")
+}
+
+/// Degrees in a unit of angles.
+fn angle_unit(unit: &Value) -> Option<f64> {
+    match unit_of(unit, "degree", "AngularUnit")? {
+        radians if unit.is_object() => Some(if is_degree(radians) { 1.0 } else { radians / DEGREE }),
+        degrees => Some(degrees),
     }
+}
+
+fn scale_unit(unit: &Value) -> Option<f64> {
+    unit_of(unit, "unity", "ScaleUnit")
 }

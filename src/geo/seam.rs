@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use super::affine::Affine;
 use super::crs::Crs;
-use super::cut::{align, cut, longitudes};
+use super::cut::{align, cut, extremes, longitudes};
 use super::error::GeoError;
 use super::joined::united;
-use super::lattice::{Corner, LatticeRing, enclosed};
+use super::lattice::{Corner, LatticeRing, enclosed, smallest_box};
 use super::transform::Transform;
 
 /// Projections of the whole globe, or of all but a pole, whose map ends 180 degrees from the central meridian: cylinders,
@@ -91,6 +91,7 @@ impl Seam {
             );
         }
         let mut parts = Vec::new();
+        let mut vanished = Vec::new();
         for part in cut(&rounded, lattice.half_turn(), around_pole) {
             let mut written = Vec::with_capacity(part.len());
             for ring in &part {
@@ -101,7 +102,16 @@ impl Seam {
                 ring.dedup();
                 written.push(ring);
             }
-            parts.extend(enclosed(&written, None));
+            let found = enclosed(&written, None);
+            if found.is_empty() {
+                vanished.extend(written.first().map(|ring| extremes(ring)));
+            }
+            parts.extend(found);
+        }
+        if parts.is_empty() {
+            // Around a pole a region between two decimals is as wide as the map.
+            let widest = vanished.into_iter().max_by_key(|(min, max)| max[0] - min[0]);
+            parts.extend(widest.map(|(min, max)| vec![smallest_box(min, max, None)]));
         }
         // Parts that only met in a corner may have come nearer by rounding.
         Ok(Some(united(parts)))

@@ -1,7 +1,7 @@
 //! What a CRS in well-known text means: its own EPSG code if it carries one, else its parameters. The dialects are
 //! those that files carry: GDAL's WKT 1 (which geosam's manifests hold), ESRI's, and WKT 2 of 2015 and 2019.
 
-use super::bound::{DEGREE, shift_to_wgs84};
+use super::bound::{DEGREE, is_degree, shift_to_wgs84};
 use super::crs::Crs;
 use super::described::{Described, Projection};
 use super::error::GeoError;
@@ -86,10 +86,6 @@ fn bound_shift(node: &Node<'_>) -> Result<Vec<f64>, String> {
     shift_to_wgs84(target.map_or("", Node::name), method, parameters)
 }
 
-fn is_close(a: f64, b: f64, tolerance: f64) -> bool {
-    (a - b).abs() <= tolerance
-}
-
 /// The factor of a unit that stands directly in a node, to metres, radians or 1.
 fn unit_of(node: &Node<'_>) -> Option<f64> {
     node.child(UNITS)?.numbers().next()
@@ -149,7 +145,7 @@ fn describe(node: &Node<'_>) -> Result<Described, String> {
     // The angles of WKT 1 are in the unit of the geographic CRS.
     let angle =
         unit_of(geographic).or_else(|| geographic.child(&["AXIS"]).and_then(unit_of)).unwrap_or(DEGREE);
-    if !is_close(angle, DEGREE, 1e-12) {
+    if !is_degree(angle) {
         return Err("its angles are not in degrees".to_owned());
     }
     if let Some(extension) = node.child(&["EXTENSION"]) {
@@ -157,6 +153,8 @@ fn describe(node: &Node<'_>) -> Result<Described, String> {
     }
     if node.is(PROJECTED) {
         described.projection = Some(projection(node)?);
+    } else {
+        check_directions(&axes(node), false)?;
     }
     Ok(described)
 }
@@ -177,7 +175,7 @@ fn projection(node: &Node<'_>) -> Result<Projection, String> {
             Ok(match parameter.child(UNITS) {
                 Some(unit) if unit.is(&["ANGLEUNIT"]) => {
                     let factor = unit.numbers().next().unwrap_or(DEGREE);
-                    let value = if is_close(factor, DEGREE, 1e-12) { value } else { value * factor / DEGREE };
+                    let value = if is_degree(factor) { value } else { value * factor / DEGREE };
                     (name, value)
                 }
                 Some(unit) => (name, value * unit.numbers().next().unwrap_or(1.0)),
@@ -189,19 +187,28 @@ fn projection(node: &Node<'_>) -> Result<Projection, String> {
     Ok(Projection { method: method_name(node).to_owned(), parameters, unit })
 }
 
-/// Metres in one unit of the coordinates; refuses axes that do not run east and north, save around the poles.
-fn unit_of_coordinates(node: &Node<'_>) -> Result<f64, String> {
-    let axes: Vec<&Node<'_>> = node.children().filter(|child| child.is(&["AXIS"])).take(2).collect();
+/// The first two axes of a CRS.
+fn axes<'a>(node: &'a Node<'a>) -> Vec<&'a Node<'a>> {
+    node.children().filter(|child| child.is(&["AXIS"])).take(2).collect()
+}
+
+/// Refuses axes that do not run east and north, save around the poles.
+fn check_directions(axes: &[&Node<'_>], polar: bool) -> Result<(), String> {
     let mut directions: Vec<String> =
         axes.iter().filter_map(|axis| axis.words().next()).map(str::to_ascii_lowercase).collect();
     directions.sort();
-    let polar = method_name(node).to_ascii_lowercase().contains("stereographic")
-        || method_name(node).to_ascii_lowercase().contains("azimuthal");
     match directions.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] | ["east", "north"] => {}
-        ["north", "north"] | ["south", "south"] if polar => {}
-        other => return Err(format!("its axes run {}", other.join(" and "))),
+        [] | ["east", "north"] => Ok(()),
+        ["north", "north"] | ["south", "south"] if polar => Ok(()),
+        other => Err(format!("its axes run {}", other.join(" and "))),
     }
+}
+
+/// Metres in one unit of the coordinates.
+fn unit_of_coordinates(node: &Node<'_>) -> Result<f64, String> {
+    let axes = axes(node);
+    let method = method_name(node).to_ascii_lowercase();
+    check_directions(&axes, method.contains("stereographic") || method.contains("azimuthal"))?;
     let unit = unit_of(node).or_else(|| axes.first().copied().and_then(unit_of));
     Ok(unit.unwrap_or(1.0))
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Error as _, SeqAccess, Visitor};
 
 use crate::geo::Bounds;
+use crate::rfc3339;
 
 /// What a feature must be; the default is nothing in particular.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -72,7 +73,7 @@ impl Filter {
         }
         if since.is_some() || until.is_some() {
             let saved = told.and_then(|told| text(&told.saved_at));
-            let Some(saved) = saved.and_then(|text| humantime::parse_rfc3339_weak(&text).ok()) else {
+            let Some(saved) = saved.and_then(|text| rfc3339::time(&text)) else {
                 return false;
             };
             if since.is_some_and(|since| saved < since) || until.is_some_and(|until| saved >= until) {

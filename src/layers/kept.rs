@@ -21,8 +21,8 @@ pub(super) const WORTH: u64 = 1024 * 1024;
 /// Bytes before the end of what was read by which the file is recognised.
 const TAIL: u64 = 64 * 1024;
 
-/// The form of the file.
-const FORM: u32 = 1;
+/// The form of the file; of form 1 are those that count lines that are not UTF-8 as features.
+const FORM: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Kept {

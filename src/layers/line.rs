@@ -12,6 +12,15 @@ use serde::Deserialize;
 /// what an answer over MQTT may hold.
 pub const MAX_LINE: usize = 16 * 1024 * 1024;
 
+/// Of a line that is the beginning of JSON, as a line that was never finished is.
+pub(super) const BREAKS_OFF: &str = "the JSON breaks off";
+
+/// Of the line with which other programs begin a file of many lines.
+pub(super) const BEGINS: &str = "a JSON text of many lines begins";
+
+/// Of a line that is what other programs write as a whole file.
+pub(super) const COLLECTION: &str = "it is a FeatureCollection";
+
 /// What a line is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
@@ -82,13 +91,20 @@ pub(super) fn head(text: &[u8]) -> Result<Head, &'static str> {
     if text.len() > MAX_LINE {
         return Err("the line is longer than 16 MiB");
     }
+    // Members that are not looked at are not checked by the parser.
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(if error.error_len().is_none() { BREAKS_OFF } else { "it is not UTF-8" });
+    }
     let raw: RawHead = serde_json::from_slice(text).map_err(|e| match e.classify() {
-        serde_json::error::Category::Eof => "the JSON breaks off",
+        serde_json::error::Category::Eof if begins_text(text) => BEGINS,
+        serde_json::error::Category::Eof => BREAKS_OFF,
         serde_json::error::Category::Data => "the JSON is not an object with a \"type\" and an \"id\"",
         _ => "it is not JSON",
     })?;
-    if raw.kind.as_deref() != Some("Feature") {
-        return Err("its \"type\" is not \"Feature\"");
+    match raw.kind.as_deref() {
+        Some("Feature") => {}
+        Some("FeatureCollection") => return Err(COLLECTION),
+        _ => return Err("its \"type\" is not \"Feature\""),
     }
     // GDAL leaves out the ids of Features that have a property of that name; ours are the same in both places.
     let id = raw.id.or_else(|| serde_json::from_slice::<RawProperties>(text).ok()?.properties.id);
@@ -97,6 +113,13 @@ pub(super) fn head(text: &[u8]) -> Result<Head, &'static str> {
         Id::Number(number) => number.to_string(),
     });
     Ok(Head { id })
+}
+
+/// Whether this beginning of JSON is a line on purpose: an opening bracket alone, or a collection as far as its features.
+fn begins_text(text: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"FeatureCollection\"";
+    let is_bracket = matches!(text, b"{" | b"[");
+    is_bracket || text.get(..64).unwrap_or(text).windows(NAME.len()).any(|part| part == NAME)
 }
 
 #[derive(Deserialize)]
@@ -141,9 +164,27 @@ mod tests {
     fn blank_and_bad_lines_are_told_apart() {
         assert_eq!(classify(b" \r\n"), Line::Blank);
         for line in
-            [&b"{"[..], b"[1]", b"\0\0", b"{\"type\":\"Point\"}", b"{\"type\":\"Feature\"}}", b"hello"]
+            [&b"{\"a"[..], b"[1]", b"\0\0", b"{\"type\":\"Point\"}", b"{\"type\":\"Feature\"}}", b"hello"]
         {
             assert!(matches!(classify(line), Line::Bad(_)), "{line:?}");
         }
+        assert_eq!(classify(br#"{"type":"FeatureCollection","features":[]}"#), Line::Bad(COLLECTION));
+        for line in [&b"{\n"[..], b"{ \"type\": \"FeatureCollection\", \"features\": [\r\n"] {
+            assert_eq!(classify(line), Line::Bad(BEGINS), "{line:?}");
+        }
+        assert_eq!(classify(b"{\"type\":\"Feature\",\"id\":"), Line::Bad(BREAKS_OFF));
+    }
+
+    #[test]
+    fn a_line_that_is_not_utf_8_is_bad_wherever_its_fault_is() {
+        for line in [
+            &b"{\"type\":\"Feature\",\"id\":\"a\",\"properties\":{\"kind\":\"gro\xdf\"}}"[..],
+            b"{\"type\":\"Feature\",\"id\":\"\xdf\"}",
+            b"{\"type\":\"Feature\",\"k\xdf\":1}",
+        ] {
+            assert_eq!(classify(line), Line::Bad("it is not UTF-8"));
+        }
+        // Cut off within a letter.
+        assert_eq!(classify(b"{\"type\":\"Feature\",\"id\":\"\xc3"), Line::Bad(BREAKS_OFF));
     }
 }

@@ -9,7 +9,7 @@ use super::line::{Line, MAX_LINE, classify};
 pub(super) const MARK_EVERY: u64 = 64;
 
 /// Bad lines that are described; more are counted.
-const DESCRIBED: usize = 8;
+pub(super) const DESCRIBED: usize = 8;
 
 /// Hollow lines that are taken out at a time. A commit has fewer.
 const MOST_HOLLOW: usize = 4096;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::line::{BEGINS, COLLECTION};
+
 /// Problems that wait to be told; more are not noted.
 const PROBLEMS: usize = 64;
 
@@ -69,12 +71,27 @@ impl std::fmt::Display for LayerProblem {
                 )
             }
             Self::BadLines { layer, lines, first } => {
-                write!(f, "layer {layer}: {lines} lines are not GeoJSON Features and are skipped:")?;
+                match lines {
+                    1 => write!(f, "layer {layer}: 1 line is no GeoJSON Feature and is skipped:")?,
+                    _ => write!(f, "layer {layer}: {lines} lines are not GeoJSON Features and are skipped:")?,
+                }
                 for (number, problem) in first {
                     write!(f, " line {number}, {problem};")?;
+                }
+                if is_written_anew(first) {
+                    return write!(
+                        f,
+                        " another program has written the file anew, as one GeoJSON text; make lines of it again \
+                         (ogr2ogr -f GeoJSONSeq NEW.geojsonl {layer}.geojsonl), and put NEW.geojsonl into its place"
+                    );
                 }
                 f.write_str(" mend them or take them out")
             }
         }
     }
+}
+
+/// Whether the first line is how a GeoJSON text of one or of many lines begins.
+fn is_written_anew(first: &[(u64, &'static str)]) -> bool {
+    matches!(first, [(1, problem), ..] if [BEGINS, COLLECTION].contains(problem))
 }

@@ -224,7 +224,7 @@ impl ModelsError {
     /// The code for a response.
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::ModelMissing { .. } => ErrorCode::ModelMissing,
+            Self::ModelMissing { .. } | Self::NoDirectory { .. } => ErrorCode::ModelMissing,
             Self::FamilyMismatch { .. } | Self::Ambiguous { .. } => ErrorCode::ModelMismatch,
             _ => ErrorCode::Internal,
         }

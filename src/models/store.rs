@@ -74,6 +74,8 @@ pub struct ModelStore {
     dir: PathBuf,
     models: Vec<ModelInfo>,
     problems: Vec<ModelProblem>,
+    /// Where nothing is in it: what it is instead, looked at once, since a card may hang later.
+    instead: Option<String>,
 }
 
 impl ModelStore {
@@ -83,10 +85,17 @@ impl ModelStore {
     /// # Errors
     /// A directory that cannot be listed.
     pub fn open(dir: &Path) -> Result<Self, ModelsError> {
-        let mut store = Self { dir: dir.to_owned(), models: vec![], problems: vec![] };
+        let mut store = Self { dir: dir.to_owned(), models: vec![], problems: vec![], instead: None };
         let io = |source| ModelsError::Io { action: "list", path: dir.to_owned(), source };
         let entries = match fs::read_dir(dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(store),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                store.instead = Some("the directory is not there".to_owned());
+                return Ok(store);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                let problem = "is a file; name the directory that import-model writes to, which has a directory for each model";
+                return Err(ModelsError::NoDirectory { path: dir.to_owned(), problem });
+            }
             other => other.map_err(io)?,
         };
         for entry in entries {
@@ -97,6 +106,9 @@ impl ModelStore {
         }
         store.models.sort_by(|a, b| a.name.cmp(&b.name));
         store.problems.sort_by(|a, b| a.name.cmp(&b.name));
+        if store.models.is_empty() && store.problems.is_empty() {
+            store.instead = what_it_is_instead(dir);
+        }
         Ok(store)
     }
 
@@ -218,9 +230,20 @@ impl ModelStore {
         }
         let files: Vec<_> = self.models.iter().map(|m| m.source_file.as_str()).collect();
         match (files.is_empty(), self.problems.len()) {
-            (true, 0) => "it has no model at all".to_owned(),
+            (true, 0) => self.instead.clone().unwrap_or_else(|| "it has no model at all".to_owned()),
             (true, broken) => format!("it has {broken} that cannot be used, and no other"),
             (false, _) => format!("it has models of {}", files.join(", ")),
         }
     }
+}
+
+/// Where a directory without models stands to one with some, if somebody named the directory below or above.
+fn what_it_is_instead(dir: &Path) -> Option<String> {
+    let is_model = |dir: &Path| dir.join(disk::DESCRIPTION).is_file();
+    if is_model(dir) {
+        return Some("it is a model itself: name the directory that it lies in".to_owned());
+    }
+    let below = dir.join("models");
+    let has_models = fs::read_dir(&below).ok()?.flatten().any(|entry| is_model(&entry.path()));
+    has_models.then(|| format!("its models are in {}: name that directory", below.display()))
 }

@@ -382,6 +382,27 @@ fn a_folder_finds_its_model_by_file_name_and_family() {
 }
 
 #[test]
+fn a_place_beside_the_models_is_told_as_what_it_is() {
+    let place = Place::new();
+    place.import(&place.checkpoint("sam2.1_t.pt", &file_of(Family::Sam2, "sam_"))).unwrap();
+    let models = place.models();
+    let message = |dir: &Path| {
+        let error =
+            ModelStore::open(dir).and_then(|store| store.find("vit_h", Family::Sam).cloned()).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::ModelMissing);
+        error.to_string()
+    };
+    assert!(message(&models.join("sam2.1_t")).contains("it is a model itself"));
+    assert!(message(&models.join("other")).contains("; the directory is not there"));
+    assert!(message(&models.join("sam2.1_t/model.toml")).contains("is a file; name the directory"));
+    let card = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(&models, card.path().join("models")).unwrap();
+    let told = message(card.path());
+    assert!(told.contains(&format!("its models are in {}", card.path().join("models").display())), "{told}");
+    assert!(message(tempfile::tempdir().unwrap().path()).contains("it has no model at all"));
+}
+
+#[test]
 fn two_models_of_one_name_and_different_weights_are_not_chosen_from() {
     let place = Place::new();
     let import =

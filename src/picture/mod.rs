@@ -23,7 +23,7 @@ mod tests;
 pub use canvas::{Canvas, Rgb};
 pub use header::{RasterHeader, read_header};
 pub use overlay::{Backdrop, Overlay};
-pub use raster::{RasterError, RasterWindow, read_window};
+pub use raster::{RasterError, RasterWindow, check_pixels, read_window};
 pub use scale::{ScaleBar, ground_distance, metres_per_pixel};
 pub use search::{Candidate, Found, Wanted, raster_at, rasters_beside};
 pub use tiles::{TILE, TileError, TilePlace, TiledRaster};

@@ -69,6 +69,16 @@ pub fn read_window(
     Ok(stretch.apply(samples))
 }
 
+/// Whether pixels of a raster can be read for a picture: the strip or tile in its middle is.
+///
+/// # Errors
+/// As [`read_window`].
+pub fn check_pixels(path: &Path, header: &RasterHeader) -> Result<(), RasterError> {
+    let middle = header.affine.apply(f64::from(header.width) / 2.0, f64::from(header.height) / 2.0);
+    let window = RasterWindow { width: 1, height: 1, to_world: &|_, _| middle };
+    read_samples(path, header, &window).map(drop)
+}
+
 /// The same before it is stretched to 8 bits.
 pub(super) fn read_samples(
     path: &Path,

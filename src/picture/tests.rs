@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tiff::encoder::{Compression, TiffEncoder, colortype};
 use tiff::tags::Tag;
 
-use super::{RasterWindow, Wanted, rasters_beside, read_header, read_window};
+use super::{RasterWindow, Wanted, check_pixels, rasters_beside, read_header, read_window};
 use crate::catalog::Folder;
 
 fn demo() -> PathBuf {
@@ -114,6 +114,33 @@ fn a_mask_beside_a_raster_that_cannot_be_one_is_told_by_its_name() {
     // Without it the raster is shown whole.
     std::fs::remove_file(&mask).unwrap();
     assert!(as_text(&raster).iter().all(|row| !row.contains('.')));
+}
+
+#[test]
+fn a_raster_whose_pixels_cannot_be_read_is_known_before_a_picture_in_the_same_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("raster.tif");
+    let gray = vec![9_u8; (SIDE * SIDE) as usize];
+    write::<colortype::Gray8>(&path, Compression::Uncompressed, &gray);
+    assert!(check_pixels(&path, &read_header(&path).unwrap()).is_ok());
+    let whole = std::fs::read(&path).unwrap();
+    // The compression, an entry of one short: that of ZSTD, of LERC, and nonsense.
+    let entry = [&259_u16.to_ne_bytes()[..], &3_u16.to_ne_bytes(), &1_u32.to_ne_bytes()].concat();
+    let at = whole.windows(entry.len()).position(|part| part == entry).unwrap() + entry.len();
+    for (method, told) in
+        [(50000_u16, "its compression ZSTD is not read"), (34887, "is not read"), (7777, "is not read")]
+    {
+        let mut bytes = whole.clone();
+        bytes[at..at + 2].copy_from_slice(&method.to_ne_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let header = read_header(&path).unwrap();
+        let to_world = |column: f64, row: f64| (100.0 + column, 200.0 - row);
+        let window = RasterWindow { width: 20, height: 20, to_world: &to_world };
+        let of_picture = read_window(&path, &header, &window).unwrap_err().to_string();
+        let before = check_pixels(&path, &header).unwrap_err().to_string();
+        assert_eq!(before, of_picture);
+        assert!(before.contains(told), "{before}");
+    }
 }
 
 #[test]

@@ -144,6 +144,10 @@ impl<C: BusClient> Clerk<C> {
         if found.backlog.is_behind() {
             deadlines.layers_failed(now);
         }
+        if found.backlog.has_done() {
+            // Struck soon also where nobody asks for anything that needs a commit.
+            deadlines.linger(now);
+        }
         Self {
             view: context.served.view(),
             context,

@@ -80,6 +80,8 @@ pub(super) struct Column {
     /// Values left in the page before one is missing, and in all.
     present: usize,
     left: usize,
+    /// The levels behind the first that is missing.
+    levels: Option<Runs>,
     dictionary: Vec<u8>,
     entries: Vec<(u32, u32)>,
     has_dictionary: bool,
@@ -98,13 +100,15 @@ impl Column {
             values: Values::Plain { position: 0 },
             present: 0,
             left: 0,
+            levels: None,
             dictionary: Vec::new(),
             entries: Vec::new(),
             has_dictionary: false,
         }
     }
 
-    /// The next value's bytes. `scratch` is free to be overwritten.
+    /// The next value's bytes. `scratch` is free to be overwritten. After [`ColumnError::Null`] the column stands behind the value
+    /// that is missing; after any other error it is not to be read on.
     pub(super) fn next<R: Read + Seek>(
         &mut self,
         file: &mut R,
@@ -114,6 +118,10 @@ impl Column {
             self.turn_page(file, scratch)?;
         }
         if self.present == 0 {
+            self.left -= 1;
+            if let Some(levels) = &mut self.levels {
+                self.present = levels.count_leading(&self.page, 1, self.left)?;
+            }
             return Err(ColumnError::Null);
         }
         self.left -= 1;
@@ -180,6 +188,7 @@ impl Column {
     fn start_values(&mut self, header: &PageHeader) -> Result<(), ColumnError> {
         self.left = header.values;
         self.present = header.values;
+        self.levels = None;
         let values_at = match header.kind {
             PageKind::DataV2 { levels } => {
                 if self.optional {
@@ -216,6 +225,7 @@ impl Column {
     fn count_present(&mut self, start: usize, end: usize) -> Result<(), ColumnError> {
         let mut levels = Runs::new(1, start, end)?;
         self.present = levels.count_leading(&self.page, 1, self.left)?;
+        self.levels = Some(levels);
         Ok(())
     }
 }

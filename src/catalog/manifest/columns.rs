@@ -4,7 +4,7 @@
 use std::io::{Read, Seek};
 use std::path::Path;
 
-use parquet::basic::Type as PhysicalType;
+use parquet::basic::{LogicalType, Type as PhysicalType};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::column::{Chunk, Column, ColumnError, Width};
@@ -122,7 +122,10 @@ impl<R: Read + Seek> Columns<R> {
         let text = |(_, name): (Text, &'static str)| {
             let expected = if name == "geometry" { "WKB (bytes)" } else { "text" };
             let (physical, optional, chunks) = column(name, expected)?;
-            if physical != PhysicalType::BYTE_ARRAY {
+            // As Arrow writes a column of nulls alone that was given no type.
+            let is_untyped = position(name)
+                .is_some_and(|i| schema.column(i).logical_type_ref() == Some(&LogicalType::Unknown));
+            if physical != PhysicalType::BYTE_ARRAY && !is_untyped {
                 let found = physical.to_string();
                 return Err(CatalogError::ColumnType {
                     path: path.to_owned(),
@@ -186,6 +189,18 @@ impl<R: Read + Seek> Columns<R> {
         let (name, column) = &mut self.texts[which as usize];
         let name = *name;
         column.next(&mut self.file, &mut self.scratch).map_err(|error| column_error(path, row, name, error))
+    }
+
+    /// The same; `None` for a null.
+    pub(super) fn bytes_or_none(&mut self, which: Text, path: &Path) -> Result<Option<&[u8]>, CatalogError> {
+        let row = self.row;
+        let (name, column) = &mut self.texts[which as usize];
+        let name = *name;
+        match column.next(&mut self.file, &mut self.scratch) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(ColumnError::Null) => Ok(None),
+            Err(error) => Err(column_error(path, row, name, error)),
+        }
     }
 
     /// The next row's number of a column.

@@ -155,7 +155,9 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
             return Err(self.bad_row_at(
                 0,
                 "crs",
-                "is empty, and the GeoParquet metadata has none".to_owned(),
+                "is empty, and the GeoParquet metadata has none; give the raster its CRS (gdal_edit.py -a_srs EPSG:n in.tif) \
+                 and encode it again"
+                    .to_owned(),
             ));
         }
         let checkpoint = file_name_of(&self.checkpoint.text).to_owned();
@@ -246,7 +248,11 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
         let same_crs = |a: &str, b: &str| a.trim() == b.trim();
         let same_family = |a: &str, b: &str| family(a) == family(b) && family(a).is_some();
         let mut agree = |which: Text, column, agreed: &mut Agreed, same: &dyn Fn(&str, &str) -> bool| {
-            let bytes = columns.bytes(which, path)?;
+            // Without a CRS in the row, that of the metadata counts.
+            let bytes = match which {
+                Text::Crs => columns.bytes_or_none(which, path)?.unwrap_or_default(),
+                _ => columns.bytes(which, path)?,
+            };
             if row > 0 && bytes == agreed.raw {
                 return Ok(());
             }
@@ -257,7 +263,10 @@ impl<'a, R: Read + Seek> RowReader<'a, R> {
                 return Ok(());
             }
             if !same(&agreed.text, text) {
-                let shown = |text: &str| text.chars().take(80).collect::<String>();
+                let shown = |text: &str| match text.trim() {
+                    "" => "empty".to_owned(),
+                    _ => text.chars().take(80).collect(),
+                };
                 return Err(CatalogError::Mixed {
                     path: path.to_owned(),
                     column,

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ErrorCode;
-use crate::catalog::testing::{ManifestBuilder, Row, grid_rows, polygon_wkb};
+use crate::catalog::testing::{ManifestBuilder, NULL, Row, grid_rows, polygon_wkb};
 use crate::geo::Bounds;
 
 fn read(bytes: &[u8]) -> Result<Manifest, CatalogError> {
@@ -189,6 +189,11 @@ fn bad_cells_are_refused_with_their_row_and_column() {
     let mut empty = changed(0, |_| ());
     empty.rows.iter_mut().for_each(|r| r.crs = " ".into());
     cases.push(("row 0: crs is empty", empty));
+    let mut without = changed(0, |_| ());
+    without.rows.iter_mut().for_each(|r| r.crs = NULL.into());
+    let way_out = "row 0: crs is empty, and the GeoParquet metadata has none; give the raster its CRS (gdal_edit.py -a_srs \
+                   EPSG:n in.tif) and encode it again";
+    cases.push((way_out, without));
     let mut unnamed = changed(0, |_| ());
     unnamed.rows.iter_mut().for_each(|r| r.checkpoint_path = "/home/gis/".into());
     cases.push(("row 0: checkpoint_path does not name a file", unnamed));
@@ -202,6 +207,8 @@ fn bad_cells_are_refused_with_their_row_and_column() {
 fn one_folder_has_one_crs_one_checkpoint_and_one_family() {
     for (expected, builder) in [
         ("crs is EPSG:32618 in row 0 and EPSG:32619 in row 2", changed(2, |r| r.crs = "EPSG:32619".into())),
+        ("crs is EPSG:32618 in row 0 and empty in row 2", changed(2, |r| r.crs = NULL.into())),
+        ("crs is empty in row 0 and EPSG:32618 in row 1", changed(0, |r| r.crs = NULL.into())),
         ("model_type is sam2 in row 0 and sam in row 3", changed(3, |r| r.model_type = "sam".into())),
         (
             "checkpoint_path is /home/gis/geo/sam2.1_t.pt in row 0 and /home/gis/geo/sam2.1_s.pt in row 1",
@@ -263,6 +270,33 @@ fn a_wkt_gets_its_code_from_the_metadata() {
     assert_eq!((crs.epsg, crs.wkt.as_deref()), (Some(32618), Some(wkt)));
     let crs = read(&ManifestBuilder::new(rows).bytes()).unwrap().crs;
     assert_eq!((crs.epsg, crs.text.as_str()), (None, wkt));
+}
+
+#[test]
+fn a_null_crs_is_that_of_the_metadata() {
+    let geo = r#"{"columns": {"geometry": {"crs": {"id": {"authority": "EPSG", "code": 32618}}}}}"#;
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        for dictionary in [true, false] {
+            for schema in ["BYTE_ARRAY crs (UTF8)", "INT32 crs (UNKNOWN)"] {
+                let mut rows = grid_rows(3, 2);
+                // Some null, some blank, as after a merge of two manifests.
+                for (i, row) in rows.iter_mut().enumerate() {
+                    row.crs = if [0, 1, 4].contains(&i) { NULL } else { " " }.into();
+                }
+                let mut builder = ManifestBuilder::new(rows);
+                builder.geo = Some(geo.into());
+                builder.schema = builder.schema.replace("BYTE_ARRAY crs (UTF8)", schema);
+                builder.properties = builder
+                    .properties
+                    .set_writer_version(version)
+                    .set_dictionary_enabled(dictionary)
+                    .set_encoding(Encoding::PLAIN);
+                let manifest = read(&builder.bytes()).unwrap();
+                assert_is_grid(&manifest, 3, 2);
+                assert_eq!((manifest.crs.epsg, manifest.crs.text.as_str()), (Some(32618), "EPSG:32618"));
+            }
+        }
+    }
 }
 
 #[test]

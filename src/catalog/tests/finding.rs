@@ -59,6 +59,28 @@ fn an_archive_of_a_folder_is_told_to_be_unpacked() {
 }
 
 #[test]
+fn a_chip_in_place_of_a_folder_is_told_with_the_folder_that_it_is_of() {
+    let card = tempfile::tempdir().unwrap();
+    ManifestBuilder::new(grid_rows(1, 1)).write(card.path());
+    // What torch.save names its first entry, after 30 bytes of the entry's header.
+    let mut torch = b"PK\x03\x04".to_vec();
+    torch.resize(30, 0);
+    torch.extend(b"chip_000000/data.pkl");
+    let features = card.path().join("features");
+    fs::create_dir_all(&features).unwrap();
+    for name in ["chip_000000.pt", "renamed.bin"] {
+        let path = features.join(name);
+        fs::write(&path, &torch).unwrap();
+        let error = Folder::discover(&path).unwrap_err();
+        let text = error.to_string();
+        let folder = card.path().canonicalize().unwrap().display().to_string();
+        assert!(text.contains("this is a chip or a checkpoint") && text.contains(&folder), "{text}");
+        assert!(!text.contains("unpack"), "{text}");
+        assert_eq!(error.code(), ErrorCode::FolderNotReady);
+    }
+}
+
+#[test]
 fn a_pipe_in_place_of_a_manifest_is_told_and_not_waited_for() {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     let card = tempfile::tempdir().unwrap();

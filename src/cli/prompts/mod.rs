@@ -21,7 +21,8 @@ use super::CliError;
 use super::features::FeatureWriter;
 use super::output::note;
 use super::segment::Asker;
-use crate::api::PromptItem;
+use crate::api::{CrsChoice, PromptItem};
+use crate::engine::ServedFolder;
 use objects::{Object, objects};
 pub use read::PromptsError;
 
@@ -43,20 +44,24 @@ pub(super) fn answer(
         );
     }
     let mut refused: Vec<(usize, String)> = Vec::new();
-    let mut asked: Vec<((usize, usize), usize, &PromptItem)> = Vec::new();
+    let mut asked: Vec<((String, usize), usize, &PromptItem)> = Vec::new();
+    let mut one_crs = OneCrs::default();
     for (number, object) in objects.iter().enumerate() {
         match &object.prompt {
             Err(reason) => refused.push((number, format!("BAD_REQUEST: {reason}"))),
             Ok(item) => match asker.chip(item) {
-                Ok(chip) => asked.push((chip, number, item)),
+                Ok((folder, chip)) => {
+                    one_crs.check(item, folder)?;
+                    asked.push(((folder.name.clone(), chip), number, item));
+                }
                 // What no chip covers may be answered by several.
-                Err(_) if item.stitch.is_some() => asked.push(((usize::MAX, 0), number, item)),
+                Err(_) if item.stitch.is_some() => asked.push(((String::new(), 0), number, item)),
                 Err(error) => refused.push((number, CliError::from(error).to_string())),
             },
         }
     }
     // A chip is read and prepared once.
-    asked.sort_unstable_by_key(|&(chip, number, _)| (chip, number));
+    asked.sort_unstable_by(|(chip, number, _), (other, next, _)| (chip, number).cmp(&(other, next)));
 
     let mut writer = FeatureWriter::create(output)?;
     let bar = ProgressBar::new(asked.len() as u64);
@@ -80,6 +85,33 @@ pub(super) fn answer(
     bar.finish_and_clear();
     writer.finish()?;
     tell(&objects, refused)
+}
+
+/// Coordinates of one file are in one CRS, which is told once for all of them.
+#[derive(Default)]
+struct OneCrs<'a> {
+    first: Option<&'a ServedFolder>,
+}
+
+impl<'a> OneCrs<'a> {
+    /// Refuses a second folder of another CRS where answers keep their folder's.
+    fn check(&mut self, item: &PromptItem, folder: &'a ServedFolder) -> Result<(), CliError> {
+        if item.output.crs != CrsChoice::Source {
+            return Ok(());
+        }
+        let first = *self.first.get_or_insert(folder);
+        let (one, other) = (first.folder.crs(), folder.folder.crs());
+        if one.text == other.text || one.epsg.is_some() && one.epsg == other.epsg {
+            return Ok(());
+        }
+        let told = |folder: &ServedFolder| format!("{} is in {}", folder.name, folder.folder.crs().text);
+        Err(CliError::Usage(format!(
+            "the answers would be in several CRSs, and a file has one: {}, {}. Give --output-crs another one, for example EPSG:4326, \
+             or ask each folder by itself",
+            told(first),
+            told(folder)
+        )))
+    }
 }
 
 /// How many objects a file has, and how many of them are prompts; `None` where it cannot be read.

@@ -11,7 +11,8 @@ use super::masks::LastMasks;
 use super::{Asker, LIMITS};
 use crate::ErrorCode;
 use crate::api::{
-    JsonError, PromptItem, Request, RequestError, RequestId, Response, check_keys, parse_request_with,
+    JsonError, PromptItem, Request, RequestError, RequestId, Response, check_keys, parse_bounded,
+    parse_request_with,
 };
 use crate::cli::CliError;
 use crate::cli::output::{Output, note};
@@ -52,14 +53,26 @@ pub(super) fn answer(
     let mut output = Output::create(output)?;
     let mut documents = Documents::new(input, LIMITS.max_payload_bytes);
     let (mut tally, mut masks) = (Tally::default(), LastMasks::default());
+    let mut is_first = true;
     while let Some(document) = documents.next().map_err(CliError::file(requests))? {
         for (place, text) in requests_in(&document) {
             let response = respond(asker, &place, document.line, &text, defaults, (&mut tally, &mut masks))?;
             output.json_line(&response)?;
         }
+        // Of such a file no line is one of bytes: it is told once.
+        if is_first && is_utf16(&document.text) {
+            break;
+        }
+        is_first = false;
     }
     output.finish()?;
     Ok(tally.tell())
+}
+
+/// Whether a text begins as UTF-16 does, as it is told of requests.
+fn is_utf16(text: &[u8]) -> bool {
+    let parsed = parse_bounded(text, &LIMITS);
+    matches!(parsed, Err(JsonError::Utf16))
 }
 
 /// The requests of a document with their places: itself, or the entries of an array.
@@ -166,6 +179,10 @@ pub(in crate::cli) fn told(place: &str, line: u64, error: &RequestError) -> (Str
         RequestError::Json(JsonError::NotUtf8 { at: found }) => {
             (at(found.line, found.column), format!("{found}; save the file as UTF-8"))
         }
+        RequestError::Json(JsonError::Utf16) => (
+            place.to_owned(),
+            "this is UTF-16, and JSON is UTF-8 (RFC 8259, 8.1); save the file as UTF-8".to_owned(),
+        ),
         other => (place.to_owned(), other.to_string()),
     }
 }

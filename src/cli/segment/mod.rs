@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<bool, CliError> {
     if let Some(dump) = &args.dump {
         std::fs::create_dir_all(dump).map_err(CliError::file(dump))?;
     }
-    let asker = Asker { engine, folders, dump: args.dump.as_deref(), dumped: RefCell::default() };
+    let asker = Asker::new(engine, folders, args.dump.as_deref());
     let defaults = args.defaults();
     if let Some(requests) = &args.request {
         return batch::answer(&asker, requests, &defaults, &args.output);
@@ -98,12 +98,31 @@ pub(super) fn open_folders(path: &Path) -> Result<Vec<Arc<ServedFolder>>, CliErr
 pub(super) struct Asker<'a> {
     engine: Engine,
     folders: Vec<Arc<ServedFolder>>,
+    /// Those of them whose model is there.
+    ready: Vec<Arc<ServedFolder>>,
     dump: Option<&'a Path>,
     /// Names that are taken there.
     dumped: RefCell<HashSet<String>>,
 }
 
-impl Asker<'_> {
+impl<'a> Asker<'a> {
+    fn new(engine: Engine, folders: Vec<Arc<ServedFolder>>, dump: Option<&'a Path>) -> Self {
+        let is_ready = |folder: &&Arc<ServedFolder>| engine.decoders().check(&folder.folder).is_ok();
+        let ready = folders.iter().filter(is_ready).cloned().collect();
+        Self { engine, folders, ready, dump, dumped: RefCell::default() }
+    }
+
+    /// The folders that a prompt goes to: those with a model, as in the service, unless it is answered by none of them and
+    /// would be by one whose model is missing, which is then told.
+    fn asked(&self, item: &PromptItem) -> &[Arc<ServedFolder>] {
+        let all_ready = self.ready.len() == self.folders.len();
+        if all_ready || self.ready.is_empty() || item.folder.is_some() {
+            return &self.folders;
+        }
+        let only_without_model = chip_of(&self.ready, item).is_err() && chip_of(&self.folders, item).is_ok();
+        if only_without_model { &self.folders } else { &self.ready }
+    }
+
     /// Segments one object, whose logits and mask are dumped under `name` where that is wanted.
     pub(super) fn segment(&self, item: &PromptItem, name: &str) -> Result<Segmentation, CliError> {
         self.segment_from(item, name, MaskInput::asked_by(item))
@@ -116,7 +135,7 @@ impl Asker<'_> {
         name: &str,
         input: MaskInput<'_>,
     ) -> Result<Segmentation, CliError> {
-        let segmentation = self.engine.segment_from(&self.folders, item, input).map_err(CliError::from)?;
+        let segmentation = self.engine.segment_from(self.asked(item), item, input).map_err(CliError::from)?;
         if let Some(dump) = self.dump {
             write_dump(&segmentation, dump, &self.free_name(name))?;
         }
@@ -133,9 +152,11 @@ impl Asker<'_> {
         free
     }
 
-    /// The chip that a prompt goes to, for asking many prompts chip by chip.
-    pub(super) fn chip(&self, item: &PromptItem) -> Result<(usize, usize), EngineError> {
-        chip_of(&self.folders, item)
+    /// The folder and the chip that a prompt goes to, for asking many prompts chip by chip.
+    pub(super) fn chip(&self, item: &PromptItem) -> Result<(&ServedFolder, usize), EngineError> {
+        let asked = self.asked(item);
+        let (folder, chip) = chip_of(asked, item)?;
+        Ok((asked.get(folder).ok_or(EngineError::NoFolder)?, chip))
     }
 }
 

@@ -7,6 +7,7 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn, ShapeBuilder};
 use rawzip::{CompressionMethod, ErrorKind, ReaderAt, ZipArchive, ZipArchiveEntryWayfinder, ZipLocator};
 
 use super::dtype::DType;
+use super::foreign::{BEGINNING, foreign};
 use super::layout::Layout;
 use super::machine::{MAX_PICKLE_BYTES, unpickle};
 use super::value::{Pickle, TensorSpec, Value};
@@ -60,12 +61,16 @@ impl<R: ReaderAt> TorchArchive<R> {
     /// As [`TorchArchive::open`].
     pub fn from_reader(reader: R, size: u64, path: &Path) -> Result<Self, FeaturesError> {
         let errors = Errors { path };
-        let mut magic = [0; LEGACY_MAGIC.len()];
-        let start = reader.read_at(&mut magic, 0).map_err(|e| errors.io(e))?;
-        if magic[..start] == *LEGACY_MAGIC {
+        let mut beginning = [0; BEGINNING];
+        let length = reader.read_at(&mut beginning, 0).map_err(|e| errors.io(e))?;
+        let beginning = &beginning[..length];
+        if beginning.starts_with(LEGACY_MAGIC) {
             return Err(FeaturesError::Legacy { path: path.to_owned() });
         }
-        if !magic.starts_with(b"PK") {
+        if let Some(what) = foreign(beginning) {
+            return Err(FeaturesError::Foreign { path: path.to_owned(), what });
+        }
+        if !beginning.starts_with(b"PK") {
             return Err(errors.container("it does not begin as a zip file of torch.save does"));
         }
         let mut buffer = vec![0; rawzip::RECOMMENDED_BUFFER_SIZE];

@@ -11,6 +11,7 @@
 mod archive;
 mod dtype;
 mod error;
+mod foreign;
 mod layout;
 mod machine;
 mod objects;

@@ -267,3 +267,29 @@ fn a_crs_without_a_pole_refuses_what_lies_around_it() {
     let mut equal_earth = Projector::new(grid, &epsg(3413), &epsg(8857)).unwrap();
     check(&equal_earth.polygon(&square, std::iter::empty()).unwrap().geometry, 1e3);
 }
+
+#[test]
+fn a_small_object_around_a_pole_is_a_strip_as_wide_as_the_map() {
+    let square = [[0, 0], [0, 76], [76, 76], [76, 0], [0, 0]];
+    // 760 m and 76 m around the south pole, in maps whose poles are lines. Corners and pole by PROJ 9.5; nothing of the smaller
+    // one is left between two millimetres.
+    for (target, pixel, east, [south, north]) in [
+        (6933, 10.0, 17_367_530.445, [-7_342_230.136, -7_342_230.109]),
+        (6933, 1.0, 17_367_530.445, [-7_342_230.136, -7_342_230.135]),
+        (8857, 10.0, 10_216_474.904, [-8_392_927.598, -8_392_927.552]),
+    ] {
+        let grid = Affine::new([pixel, 0.0, -38.0 * pixel, 0.0, -pixel, 38.0 * pixel]);
+        let mut projector = Projector::new(grid, &epsg(3031), &epsg(target)).unwrap();
+        let projected = projector.polygon(&square, std::iter::empty()).unwrap();
+        check(&projected.geometry, 1e3);
+        assert_eq!(parts(&projected.geometry).len(), 1, "{target} {pixel}: {:?}", projected.geometry);
+        let found = projected.bounds;
+        // Such a width has one decimal.
+        assert!(
+            (found.max_x - east).abs() < 0.06 && (found.min_x + east).abs() < 0.06,
+            "{target} {pixel}: {found:?}"
+        );
+        let heights = [found.min_y - south, found.max_y - north];
+        assert!(heights.iter().all(|off| off.abs() < 0.0015), "{target} {pixel}: {found:?}");
+    }
+}

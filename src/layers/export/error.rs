@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::layers::LayerError;
+use crate::layers::{LayerError, LayerProblem};
 
 /// Why nothing was exported.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,9 @@ pub enum ExportError {
         /// Lines and objects that are there, none of which can be written.
         skipped: u64,
     },
+    /// Not one line of the layer is a feature.
+    #[error("{0}; it has no other line, and nothing is written")]
+    Unreadable(LayerProblem),
     /// The machine's clock is not set, and the format tells times.
     #[error(
         "layer {layer} cannot be written as {format}: the clock says {now}, before 2024; set the clock first"

@@ -91,7 +91,7 @@ pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<Exported
         }
         exported.features += 1;
     }
-    exported.skipped += features.skipped;
+    features.count(&mut exported);
     writer.write(out).map_err(|error| match error {
         ::flatgeobuf::Error::IO(error) => Failure::Out(error),
         other => failed(other.to_string()).into(),

@@ -74,13 +74,14 @@ fn document(source: &mut Source, format: &'static str, out: &mut dyn Write) -> R
     if is_empty {
         writeln!(out, "<Folder><name>{layer}</name></Folder>")?;
     }
-    let mut exported = Exported { skipped, ..Exported::default() };
+    let mut exported = Exported::default();
     let mut features = source.lines()?;
     while let Some(feature) = features.next_feature()? {
         exported.features += 1;
         let data = extended_data(&feature, &columns, &names);
         placemarks(&feature, &data, &name(&feature, &layer, exported.features), out)?;
     }
+    features.count(&mut exported);
     out.write_all(b"</Document>\n</kml>\n")?;
     Ok(exported)
 }

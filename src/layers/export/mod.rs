@@ -2,7 +2,7 @@
 //! ground stations, Cursor on Target; and QGIS projects that show them.
 //!
 //! A layer is read as it stands and not changed, also while the service adds to it: what comes after the export has
-//! begun is not in it. Bad lines are left out and counted, as in [`super::Layers`]. What each program really accepts
+//! begun is not in it. Bad lines are left out and told, as in [`super::Layers`]; a layer of nothing else is not exported. What each program really accepts
 //! is in `docs/ground-stations.md`. Not here: where the output goes and how a file is replaced.
 
 mod colour;
@@ -29,7 +29,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::Filter;
+use super::{Filter, LayerProblem};
 pub use error::ExportError;
 pub use format::Format;
 pub use qgis::{Project, qgis_project};
@@ -54,13 +54,15 @@ pub struct Settings {
 pub struct Exported {
     /// Features written.
     pub features: u64,
-    /// Lines left out, since they are no feature or the format cannot hold them.
+    /// Features left out, since they are no GeoJSON or the format cannot hold them.
     pub skipped: u64,
+    /// Lines left out, since they are no features: a problem a layer.
+    pub unread: Vec<LayerProblem>,
     /// Of the features those whose holes the format has no place for: their outer rings were written.
     pub holed: u64,
     /// Of the features those with more vertices than the format's readers take.
     pub large: u64,
-    /// Of several layers those that are left out, since nothing that was asked for is in them.
+    /// Of several layers those that are left out, since nothing that was asked for is in them, or nothing can be read.
     pub empty: Vec<String>,
 }
 

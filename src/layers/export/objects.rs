@@ -153,7 +153,7 @@ pub(super) fn each_object(
         let object = Object { name: name(&feature, &layer, exported.features), areas };
         take(&object, &feature)?;
     }
-    exported.skipped += features.skipped;
+    features.count(&mut exported);
     if exported.features == 0 {
         return Err(ExportError::Empty { layer, format, skipped: exported.skipped }.into());
     }

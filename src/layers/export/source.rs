@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use geojson::Feature;
 
-use super::ExportError;
-use crate::layers::line::{Line, classify, trim};
-use crate::layers::lines::Lines;
-use crate::layers::{DIRECTORY, Filter, LayerError, layer_path, op};
+use super::{ExportError, Exported};
+use crate::layers::line::{BREAKS_OFF, Line, classify, trim};
+use crate::layers::lines::{DESCRIBED, Lines};
+use crate::layers::{DIRECTORY, Filter, LayerError, LayerProblem, layer_path, op};
 use crate::regular_file;
 
 /// A layer file as it was when the export began.
@@ -51,36 +51,89 @@ impl Source {
 
     /// The features that are asked for from the first on, each time.
     pub fn lines(&mut self) -> Result<Features<'_>, ExportError> {
-        let Self { path, file, len, filter, .. } = self;
+        let Self { layer, path, file, len, filter } = self;
         file.seek(SeekFrom::Start(0)).map_err(|e| LayerError::io("read", path, e))?;
         let reader = BufReader::with_capacity(1 << 16, file.take(*len));
-        Ok(Features { lines: Lines::at(reader, 0), path, filter, skipped: 0 })
+        let lines = Lines::at(reader, 0);
+        Ok(Features {
+            lines,
+            layer,
+            path,
+            filter,
+            number: 0,
+            met: false,
+            skipped: 0,
+            bad: 0,
+            first: Vec::new(),
+        })
     }
 }
 
 /// The features of a source that are asked for, bad lines left out.
 pub(super) struct Features<'a> {
     lines: Lines<BufReader<Take<&'a mut File>>>,
+    layer: &'a str,
     path: &'a Path,
     filter: &'a Filter,
-    /// Bad lines left out so far.
+    /// Lines so far.
+    number: u64,
+    /// Whether any was a feature, asked for or not.
+    met: bool,
+    /// Features left out so far that are no GeoJSON, and a last line that is just being written.
     pub skipped: u64,
+    /// Lines left out so far that are no features.
+    bad: u64,
+    /// The first of them.
+    first: Vec<(u64, &'static str)>,
 }
 
 impl Features<'_> {
     /// The next feature as text.
+    ///
+    /// # Errors
+    /// If the file cannot be read; at its end, if not one of its lines was a feature.
     pub fn next_text(&mut self) -> Result<Option<&[u8]>, ExportError> {
         loop {
             let next = self.lines.next().map_err(|e| LayerError::io("read", self.path, e))?;
-            let Some((_, line)) = next else { return Ok(None) };
+            let Some((span, line)) = next else {
+                return match self.unread().filter(|_| !self.met) {
+                    Some(problem) => Err(ExportError::Unreadable(problem)),
+                    None => Ok(None),
+                };
+            };
+            self.number += 1;
             match classify(line) {
                 // Taken below: a line borrowed in a turn of the loop cannot be returned from it.
-                Line::Feature(id) if self.filter.fits(id.as_deref(), trim(line)) => break,
-                Line::Feature(_) | Line::Blank => {}
-                Line::Bad(_) => self.skipped += 1,
+                Line::Feature(id) => {
+                    self.met = true;
+                    if self.filter.fits(id.as_deref(), trim(line)) {
+                        break;
+                    }
+                }
+                Line::Blank => {}
+                // The service is just writing it, or will write it again.
+                Line::Bad(BREAKS_OFF) if !span.ended => self.skipped += 1,
+                Line::Bad(problem) => {
+                    self.bad += 1;
+                    if self.first.len() < DESCRIBED {
+                        self.first.push((self.number, problem));
+                    }
+                }
             }
         }
         Ok(Some(trim(self.lines.last())))
+    }
+
+    /// The lines left out so far that are no features.
+    fn unread(&self) -> Option<LayerProblem> {
+        let (layer, lines, first) = (self.layer.to_owned(), self.bad, self.first.clone());
+        (lines > 0).then_some(LayerProblem::BadLines { layer, lines, first })
+    }
+
+    /// Adds what was left out.
+    pub fn count(&self, exported: &mut Exported) {
+        exported.skipped += self.skipped;
+        exported.unread.extend(self.unread());
     }
 
     /// The next feature; one that is JSON but no GeoJSON is left out.

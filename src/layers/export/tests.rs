@@ -45,10 +45,18 @@ fn counts(features: u64, skipped: u64) -> Exported {
     Exported { features, skipped, ..Exported::default() }
 }
 
+/// What is told of lines that are no features.
+fn unread(exported: &Exported) -> String {
+    exported.unread.iter().map(ToString::to_string).collect()
+}
+
 #[test]
 fn geojson_is_one_collection_of_the_same_features() {
     let (out, exported) = exported(&[HOLED, "", "nonsense", SPLIT], Format::GeoJson);
-    assert_eq!(exported, counts(2, 1));
+    assert_eq!((exported.features, exported.skipped), (2, 0));
+    assert!(
+        unread(&exported).contains("1 line is no GeoJSON Feature and is skipped: line 3, it is not JSON;")
+    );
     let collection: geojson::FeatureCollection = serde_json::from_slice(&out).unwrap();
     let expected: Vec<Feature> = [HOLED, SPLIT].map(|line| serde_json::from_str(line).unwrap()).into();
     assert_eq!(collection.features, expected);
@@ -68,7 +76,8 @@ fn only_what_is_asked_for_is_exported_in_every_format() {
     for format in [Format::GeoJson, Format::GeoJsonLines, Format::Kml, Format::Kmz] {
         let settings = Settings { filter: filter.clone(), ..settings(format) };
         let (out, exported) = tried(&[&a, &b, "nonsense"], settings).unwrap();
-        assert_eq!(exported, counts(1, 1), "{format:?}");
+        assert_eq!((exported.features, exported.skipped), (1, 0), "{format:?}");
+        assert!(unread(&exported).contains("line 3, it is not JSON"), "{format:?}");
         assert!(format == Format::Kmz || !String::from_utf8(out).unwrap().contains("tablet"), "{format:?}");
     }
     let nobody = Filter { client: Some("nobody".to_owned()), ..Filter::default() };
@@ -80,7 +89,56 @@ fn only_what_is_asked_for_is_exported_in_every_format() {
 fn geojson_lines_are_the_lines_without_the_bad_ones() {
     let (out, exported) = exported(&[HOLED, "", "nonsense", SPLIT, "{\"torn"], Format::GeoJsonLines);
     assert_eq!(String::from_utf8(out).unwrap(), format!("{HOLED}\n{SPLIT}\n"));
-    assert_eq!(exported, counts(2, 2));
+    assert_eq!((exported.features, exported.skipped), (2, 0));
+    assert!(unread(&exported).contains("2 lines are not GeoJSON Features and are skipped: line 3, "));
+    assert!(unread(&exported).contains("line 5, the JSON breaks off; mend them"));
+}
+
+#[test]
+fn a_file_that_another_program_wrote_anew_is_told_with_the_cure() {
+    // As GDAL's GeoJSON driver writes it: of the features the last one is a line of its own.
+    let lines =
+        ["{", "\"type\": \"FeatureCollection\",", "\"features\": [", &format!("{HOLED},"), SPLIT, "]", "}"];
+    for format in [Format::GeoJson, Format::GeoJsonLines, Format::Kml, Format::Plan] {
+        let (_, exported) = exported(&lines, format);
+        assert_eq!((exported.features, exported.skipped), (1, 0), "{format:?}");
+        let told = unread(&exported);
+        assert!(
+            told.contains("6 lines are not") && told.contains("line 1, a JSON text of many lines begins"),
+            "{told}"
+        );
+        assert!(told.contains("ogr2ogr -f GeoJSONSeq NEW.geojsonl ponds.geojsonl"), "{told}");
+    }
+    let one_line = format!("{{\"type\":\"FeatureCollection\",\"features\":[{HOLED},{SPLIT}]}}");
+    let error = tried(&[&one_line], settings(Format::GeoJson)).unwrap_err();
+    assert!(matches!(error, ExportError::Unreadable(_)), "{error}");
+    assert!(error.to_string().contains("ogr2ogr -f GeoJSONSeq"), "{error}");
+}
+
+#[test]
+fn a_line_that_is_not_utf_8_is_left_out_of_every_format_and_told() {
+    let state = state(&[HOLED]);
+    let path = state.path().join(DIRECTORY).join("ponds.geojsonl");
+    let bytes = [HOLED.as_bytes(), b"\n", b"{\"type\":\"Feature\",\"properties\":{\"kind\":\"gro\xdf\"}}\n"];
+    fs::write(path, bytes.concat()).unwrap();
+    for format in [Format::GeoJson, Format::GeoJsonLines, Format::Kml, Format::Wpl] {
+        let mut out = Vec::new();
+        let exported = export(state.path(), "ponds", &settings(format), &mut out, Path::new("out")).unwrap();
+        assert_eq!((exported.features, exported.skipped), (1, 0), "{format:?}");
+        assert!(unread(&exported).contains("line 2, it is not UTF-8"), "{}", unread(&exported));
+        assert!(String::from_utf8(out).is_ok(), "{format:?}");
+    }
+}
+
+#[test]
+fn a_last_line_that_is_just_being_written_is_left_out_and_no_fault_of_the_file() {
+    let state = state(&[HOLED]);
+    let path = state.path().join(DIRECTORY).join("ponds.geojsonl");
+    fs::write(path, format!("{HOLED}\n{}", &SPLIT[..40])).unwrap();
+    let mut out = Vec::new();
+    let exported =
+        export(state.path(), "ponds", &settings(Format::GeoJson), &mut out, Path::new("out")).unwrap();
+    assert_eq!(exported, counts(1, 1));
 }
 
 #[test]
@@ -152,8 +210,10 @@ fn an_empty_layer_is_an_empty_document_where_that_can_be_opened_and_refused_else
     assert!(!text.contains("<Schema"), "{text}");
     for format in [Format::Kml, Format::Kmz, Format::Plan, Format::Wpl, Format::Cot] {
         let is_kml = matches!(format, Format::Kml | Format::Kmz);
+        // Features to JSON's eye alone.
+        let bad = r#"{"type":"Feature","geometry":7}"#;
         for (lines, problem) in
-            [(&[][..], "it is empty"), (&["bad"], "no object"), (&["bad", "[]"], "none of its 2")]
+            [(&[][..], "it is empty"), (&[bad], "no object"), (&[bad, bad], "none of its 2")]
         {
             if is_kml && lines.is_empty() {
                 continue;
@@ -211,7 +271,7 @@ mod with_flatgeobuf {
     #[test]
     fn flatgeobuf_keeps_geometry_and_typed_properties() {
         let (out, exported) = exported(&[HOLED, SPLIT, NOWHERE, "bad"], Format::FlatGeobuf);
-        assert_eq!(exported, counts(2, 2));
+        assert_eq!((exported.features, exported.skipped, exported.unread.len()), (2, 1, 1));
         let reader = FgbReader::open(io::Cursor::new(&out)).unwrap();
         assert_eq!(reader.header().geometry_type(), GeometryType::MultiPolygon);
         assert_eq!(reader.header().crs().unwrap().code(), 4326);

@@ -27,6 +27,11 @@ impl Backlog {
         backlog
     }
 
+    /// Whether changes are in their files that are not struck from the journal.
+    pub const fn has_done(&self) -> bool {
+        !self.done.is_empty()
+    }
+
     /// Changes that are in their files, to be struck from the journal.
     pub fn take_done(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.done)

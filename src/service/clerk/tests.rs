@@ -31,7 +31,10 @@ fn office() -> Office {
 }
 
 fn office_with(options: ServiceOptions) -> Office {
-    let dir = tempfile::tempdir().unwrap();
+    office_in(tempfile::tempdir().unwrap(), options)
+}
+
+fn office_in(dir: TempDir, options: ServiceOptions) -> Office {
     let (client, events, broker) = bus(None);
     let options = ServiceOptions { state: dir.path().join("state"), ..options };
     let engine = EngineOptions {
@@ -146,6 +149,21 @@ fn what_is_in_its_layer_is_struck_from_the_journal_without_another_request() {
     std::thread::sleep(deadlines::LINGER + Duration::from_millis(50));
     office.clerk.settle();
     assert_eq!(office.clerk.context.store.depths().journal, 0);
+}
+
+#[test]
+fn what_a_start_finds_in_its_layer_is_struck_from_the_journal_without_another_request() {
+    let mut office = office();
+    office.stage_save(None);
+    office.clerk.settle();
+    let Office { clerk, dir, .. } = office;
+    assert_eq!(clerk.context.store.depths().journal, 1);
+    // Killed before that was struck.
+    drop(clerk);
+    let mut office = office_in(dir, ServiceOptions::default());
+    std::thread::sleep(deadlines::LINGER + Duration::from_millis(50));
+    office.clerk.settle();
+    assert_eq!((office.layer().lines().count(), office.clerk.context.store.depths().journal), (1, 0));
 }
 
 #[test]

@@ -245,3 +245,28 @@ fn a_topic_on_which_connections_end_costs_three_of_them_and_not_three_a_message(
         assert_eq!(scene.finish(), connects);
     }
 }
+
+#[test]
+fn a_forbidden_topic_is_tried_again_after_ten_minutes() {
+    let mut scene = Scene::new(OverLimit::Refuse);
+    let begun = std::time::Instant::now();
+    scene.publisher.use_clock(Clock::Stopped(begun));
+    scene.broker.connect(true);
+    // Whether it took connections to be rid of the message, and whether it has arrived.
+    let send = |scene: &mut Scene, topic: &str, text: &str, after: Duration| {
+        scene.publisher.use_clock(Clock::Stopped(begun + after));
+        let message = OutboxMessage::new(Class::Saved, topic, text.as_bytes());
+        scene.store.commit(vec![Change::Publish(message)]).unwrap();
+        let connects = scene.finish();
+        (connects > 0, scene.broker.published().iter().any(|message| *message.payload == *text.as_bytes()))
+    };
+    assert_eq!(send(&mut scene, "good/1", "a first one of the size", Duration::ZERO), (false, true));
+    assert_eq!(send(&mut scene, "bad/1", "ends connections", Duration::ZERO), (true, false));
+    assert_eq!(send(&mut scene, "bad/1", "is kept from it", Duration::from_secs(599)), (false, false));
+    // Its policy may have been mended meanwhile: here it has not.
+    assert_eq!(send(&mut scene, "bad/1", "is tried again", Duration::from_secs(601)), (true, false));
+    scene.broker.set_policy_of("bad/#", PublishPolicy::Accept);
+    assert_eq!(send(&mut scene, "bad/1", "is kept from it still", Duration::from_secs(1200)), (false, false));
+    assert_eq!(send(&mut scene, "bad/1", "has been let in", Duration::from_secs(1202)), (false, true));
+    assert_eq!(send(&mut scene, "bad/1", "and goes on so", Duration::from_secs(1202)), (false, true));
+}

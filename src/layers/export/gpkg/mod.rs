@@ -83,6 +83,9 @@ fn told(error: &rusqlite::Error) -> String {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "; another program is writing to it: save and stop editing there first"
         }
+        Some(ErrorCode::DatabaseCorrupt) => {
+            "; the GeoPackage is damaged: export into a new file, or leave out --append to replace this one"
+        }
         Some(ErrorCode::NotADatabase) => "; it is no GeoPackage: leave out --append to replace it",
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
             "; the file and its directory must be such that you may write to them"
@@ -127,8 +130,12 @@ fn fill(database: &mut Connection, sources: &mut [Source], adding: bool) -> Resu
             Ok(exported) => {
                 all.features += exported.features;
                 all.skipped += exported.skipped;
+                all.unread.extend(exported.unread);
             }
-            Err(Failure::Export(error @ ExportError::Empty { .. })) => {
+            Err(Failure::Export(error @ (ExportError::Empty { .. } | ExportError::Unreadable(_)))) => {
+                if let ExportError::Unreadable(problem) = &error {
+                    all.unread.push(problem.clone());
+                }
                 all.empty.push(source.layer.clone());
                 nothing.get_or_insert(error);
             }
@@ -197,7 +204,7 @@ fn add_layer(change: &Transaction<'_>, source: &mut Source) -> Result<Exported, 
         }
         exported.features += 1;
     }
-    exported.skipped = features.skipped;
+    features.count(&mut exported);
     numbers.keep(change, &layer)?;
     schema::set_extent(change, &layer, extent)?;
     schema::create_triggers(change, &layer)?;
