@@ -30,6 +30,8 @@ pub enum ErrorCode {
     NothingToSave,
     /// The request would begin a layer, and there are as many as this board keeps.
     TooManyLayers,
+    /// The layer that the request would add to is as large as this board keeps one.
+    LayerFull,
     /// The folder is known but cannot be served now.
     FolderNotReady,
     /// The folder's decoder has not been imported.
@@ -64,7 +66,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order of the documentation.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::UnknownVerb,
         Self::UnknownCrs,
@@ -77,6 +79,7 @@ impl ErrorCode {
         Self::UnknownMask,
         Self::NothingToSave,
         Self::TooManyLayers,
+        Self::LayerFull,
         Self::FolderNotReady,
         Self::ModelMissing,
         Self::ModelMismatch,
@@ -114,6 +117,7 @@ impl ErrorCode {
             Self::UnknownMask => "UNKNOWN_MASK",
             Self::NothingToSave => "NOTHING_TO_SAVE",
             Self::TooManyLayers => "TOO_MANY_LAYERS",
+            Self::LayerFull => "LAYER_FULL",
             Self::FolderNotReady => "FOLDER_NOT_READY",
             Self::ModelMissing => "MODEL_MISSING",
             Self::ModelMismatch => "MODEL_MISMATCH",

@@ -1,22 +1,23 @@
-//! Opening files that others may have put there. Where a named pipe stands in the place of one, an ordinary open waits for
-//! somebody to write into it, for ever. (Chips and manifests are opened in the ordinary way: on a card that is a card that hangs,
-//! which the service and its tests know.)
+//! Opening files that others may have put there, on cards and in the state directory. Where a named pipe stands in the place of one,
+//! an ordinary open waits for somebody to write into it, for ever.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
 /// Opens a regular file for reading, or one that a link leads to.
+///
+/// It is looked at first, and not opened without waiting (`O_NONBLOCK`): a file that a Samba client holds (a lease, fcntl(2)) is to be
+/// waited for, which would be refused then.
 ///
 /// # Errors
 /// What the system says, and `InvalidInput` for what is no regular file: a directory, a device, a pipe.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    // It changes nothing for regular files (open(2)).
-    let at_once = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(at_once).open(path)?;
+    if !fs::metadata(path)?.is_file() {
+        return Err(refusal());
+    }
+    let file = File::open(path)?;
+    // It may have been replaced meanwhile.
     if !file.metadata()?.is_file() {
         return Err(refusal());
     }

@@ -7,16 +7,18 @@ mod certificates;
 mod mosquitto;
 #[path = "support/service.rs"]
 mod service;
+#[path = "support/stuck.rs"]
+mod stuck;
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use certificates::{Authority, Identity};
 use mosquitto::{Mosquitto, Setup, Tls, free_port, patience};
 use serde_json::{Value, json};
 use service::{Board, Ears, POINT, SMALL, code, copy, fixture, is_answer, long_batch};
+use stuck::Stuck;
 
 fn scene(more: &str) -> Option<(Mosquitto, Board, Ears)> {
     let broker = Mosquitto::start(Setup::default())?;
@@ -322,8 +324,7 @@ fn the_watchdog_is_not_fed_while_the_decoder_hangs_on_its_card() {
     let chip = chip_file(&card.path().join("folder_sam"));
     let aside = chip.with_extension("aside");
     std::fs::rename(&chip, &aside).expect("it moves");
-    // Opening a pipe that nobody writes to never returns, as a read from a card that is stuck.
-    assert!(Command::new("mkfifo").arg(&chip).status().expect("mkfifo runs").success());
+    let stuck = Stuck::at(&chip);
     let supervisor = Supervisor::new();
     let mut board = Board::with_features(&broker, "b1", card.path(), "");
     let mut ears = Ears::on(&broker);
@@ -337,13 +338,15 @@ fn the_watchdog_is_not_fed_while_the_decoder_hangs_on_its_card() {
     // The rest of it is alive.
     assert!(ears.topic("geosam/b1/info").json()["api"] == 1);
     // The read ends, with an error: served again.
-    drop(std::fs::File::options().write(true).open(&chip).expect("the pipe"));
+    stuck.let_go();
     assert_eq!(code(&ears.answer("stuck")), "CHIP_UNREADABLE");
     supervisor.wait(FED);
     // A stop does not wait for the card for ever, and the request is not lost.
+    let stuck = Stuck::at(&chip);
     ask(&broker, &board, "segment", &segment("again"));
     std::thread::sleep(Duration::from_millis(500));
     assert!(board.stop());
+    stuck.let_go();
     std::fs::rename(&aside, &chip).expect("it moves back");
     board.start();
     assert_eq!(code(&ears.answer("again")), "ok");

@@ -4,12 +4,15 @@
 mod mosquitto;
 #[path = "support/service.rs"]
 mod service;
+#[path = "support/stuck.rs"]
+mod stuck;
 
 use std::time::{Duration, Instant};
 
 use mosquitto::{Mosquitto, Setup, patience};
 use serde_json::{Value, json};
 use service::{Board, Ears, POINT, SMALL, code, copy, fixture, is_answer, long_batch, publish_lines};
+use stuck::Stuck;
 
 fn persistent() -> Option<Mosquitto> {
     Mosquitto::start(Setup { persistence: true, ..Setup::default() })
@@ -50,9 +53,8 @@ fn a_request_that_ends_the_program_twice_is_answered_and_others_are_served() {
     let card = tempfile::tempdir().expect("a directory");
     copy(&fixture("folder_sam"), &card.path().join("folder_sam"));
     let chip = card.path().join("folder_sam/features/chip_000000.pt");
-    std::fs::remove_file(&chip).expect("the chip");
-    // Opening a pipe that nobody writes to never returns: the request runs until the program is ended.
-    assert!(std::process::Command::new("mkfifo").arg(&chip).status().expect("mkfifo runs").success());
+    // The request runs until the program is ended.
+    let stuck = Stuck::at(&chip);
     let mut board = Board::with_features(&broker, "b1", card.path(), "");
     let mut ears = Ears::on(&broker);
     board.start();
@@ -72,6 +74,7 @@ fn a_request_that_ends_the_program_twice_is_answered_and_others_are_served() {
     assert_eq!((code(&answer), &answer["error"]["retryable"]), ("INTERNAL", &json!(false)), "{answer}");
     assert_eq!(code(&ears.answer("other")), "NO_CHIP_COVERS");
     assert!(board.stop());
+    stuck.let_go();
 }
 
 #[test]

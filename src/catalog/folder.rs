@@ -1,6 +1,5 @@
 //! An open feature folder: its chips, and the choice among them.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -103,7 +102,7 @@ impl Folder {
             SourceKind::Manifest(path) => {
                 let io =
                     |source| CatalogError::Io { path: path.clone(), action: "open the manifest", source };
-                let manifest = read_manifest(File::open(path).map_err(io)?, path)?;
+                let manifest = read_manifest(regular_file::open(path).map_err(io)?, path)?;
                 let rasters = manifest.rasters;
                 (manifest.chips, manifest.checkpoint, manifest.family, manifest.crs, Vec::new(), rasters)
             }

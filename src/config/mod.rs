@@ -121,6 +121,8 @@ pub struct LimitsConfig {
     pub session_age_s: u64,
     /// Layers that may be saved to.
     pub layers: usize,
+    /// Bytes of a layer beyond which nothing is added to it.
+    pub layer_bytes: u64,
     /// Requests remembered as carried out, and as many answers of those that changed nothing.
     pub answers: usize,
     /// Seconds that they are remembered.

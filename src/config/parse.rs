@@ -188,6 +188,7 @@ impl Default for LimitsConfig {
             client_sessions: options.sessions.per_client,
             session_age_s: options.sessions.idle_seconds,
             layers: options.layers,
+            layer_bytes: options.layer_bytes,
             answers: options.store.answers,
             answer_age_s: options.store.answer_seconds,
             kept_answer_bytes: options.store.answer_bytes,
@@ -295,6 +296,7 @@ impl LimitsConfig {
         section.number("client_sessions", 1..=65_536, &mut self.client_sessions)?;
         section.number("session_age_s", 60..=YEAR_S, &mut self.session_age_s)?;
         section.number("layers", 1..=4096, &mut self.layers)?;
+        section.number("layer_bytes", MIB..=TIB, &mut self.layer_bytes)?;
         section.number("answers", 1..=1_000_000, &mut self.answers)?;
         section.number("answer_age_s", 60..=YEAR_S, &mut self.answer_age_s)?;
         section.number("kept_answer_bytes", MIB..=TIB, &mut self.kept_answer_bytes)?;

@@ -68,6 +68,7 @@ impl Config {
             },
             masks: ServiceOptions::default().masks,
             layers: limits.layers,
+            layer_bytes: limits.layer_bytes,
             workers,
             threads,
             cache_bytes: usize::try_from(self.decoder.cache_bytes).unwrap_or(usize::MAX),

@@ -56,6 +56,7 @@ impl Config {
         out.number("client_sessions", limits.client_sessions as u64);
         out.number("session_age_s", limits.session_age_s);
         out.number("layers", limits.layers as u64);
+        out.number("layer_bytes", limits.layer_bytes);
         out.number("answers", limits.answers as u64);
         out.number("answer_age_s", limits.answer_age_s);
         out.number("kept_answer_bytes", limits.kept_answer_bytes);

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use rawzip::ReaderAt;
 
+use crate::regular_file;
+
 /// An open file that is read with `pread`: no shared cursor, no memory map.
 #[derive(Debug)]
 pub struct CardFile {
@@ -20,12 +22,9 @@ impl CardFile {
     /// # Errors
     /// What the system says, and `InvalidInput` for a path that is not a regular file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-        }
-        Ok(Self { file, size: metadata.len() })
+        let file = regular_file::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { file, size })
     }
 
     /// The size in bytes when the file was opened.

@@ -36,6 +36,19 @@ pub enum LayerError {
         /// Layers allowed.
         most: usize,
     },
+    /// A layer that is as large as one may be: each search of it, and each change, reads it whole, and others wait for that.
+    #[error(
+        "the layer {layer} is full: it has {bytes} bytes, and this board keeps {most} in one; save to another layer, delete what \
+         is no longer needed, or raise `layer_bytes` in [limits]"
+    )]
+    Full {
+        /// The layer.
+        layer: String,
+        /// Bytes that it has.
+        bytes: u64,
+        /// Bytes allowed.
+        most: u64,
+    },
     /// What is to be saved is not a feature.
     #[error("the object to save in layer {layer} {problem}")]
     BadFeature {
@@ -103,6 +116,7 @@ impl LayerError {
         match self {
             Self::BadName { .. } => ErrorCode::BadRequest,
             Self::TooMany { .. } => ErrorCode::TooManyLayers,
+            Self::Full { .. } => ErrorCode::LayerFull,
             Self::Unknown { .. } => ErrorCode::UnknownLayer,
             Self::ObjectTooLarge { .. } => ErrorCode::TooLarge,
             Self::BadFeature { .. } => ErrorCode::Internal,

@@ -47,6 +47,7 @@ pub use filter::Filter;
 pub use line::{Line, MAX_LINE, classify};
 pub use lines::{Scan, Span, scan};
 pub use op::{JournalEntry, LayerOp};
+pub use places::LayerBounds;
 pub use problem::LayerProblem;
 
 use crate::api::check_name;

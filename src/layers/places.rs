@@ -14,28 +14,41 @@ use super::{LayerError, Layers, kept, layer_path};
 /// Layers that requests under way may bring an object to, with the numbers of these requests.
 pub(super) type Held = BTreeMap<String, BTreeSet<u64>>;
 
+/// How much may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerBounds {
+    /// Layers that objects may be saved to.
+    pub layers: usize,
+    /// Bytes of a layer beyond which nothing is added to it; the last request may have gone beyond them.
+    pub bytes: u64,
+}
+
 impl Layers {
     fn held(&self) -> MutexGuard<'_, Held> {
         // It holds names and nothing that a panic could leave half done.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a layer that a request may bring objects to its place, where it has none yet and there are fewer than `most`;
+    /// Gives a layer that a request may bring objects to its place, where it has none yet and there are fewer than may be;
     /// it has it until [`Self::release`] at the least. `owed` are layers with objects that are not in their files.
     ///
     /// # Errors
-    /// If there are `most` other layers, the name breaks the rules, or the directory cannot be read or changed.
+    /// If there are as many other layers as may be, or the layer is as large as one may be, the name breaks the rules, or the directory cannot be read or changed.
     pub fn admit(
         &self,
         layer: &str,
-        most: usize,
+        bounds: LayerBounds,
         request: u64,
         owed: &BTreeSet<String>,
     ) -> Result<(), LayerError> {
         super::op::check_layer(layer)?;
+        let (bytes, most) = (self.bytes_of(layer)?, bounds.layers);
+        if bytes >= bounds.bytes {
+            return Err(LayerError::Full { layer: layer.to_owned(), bytes, most: bounds.bytes });
+        }
         let mut held = self.held();
         let has_place = |name: &str| -> Result<bool, LayerError> {
-            Ok(held.contains_key(name) || owed.contains(name) || self.holds_something(name)?)
+            Ok(held.contains_key(name) || owed.contains(name) || self.bytes_of(name)? > 0)
         };
         if !has_place(layer)? {
             let mut taken: BTreeSet<String> = held.keys().chain(owed).cloned().collect();
@@ -73,12 +86,12 @@ impl Layers {
         });
     }
 
-    /// Whether a layer's file has a byte in it; what is no file has somebody else's.
-    fn holds_something(&self, layer: &str) -> Result<bool, LayerError> {
+    /// Bytes in a layer's file; what is no file has somebody else's.
+    fn bytes_of(&self, layer: &str) -> Result<u64, LayerError> {
         let path = layer_path(&self.dir, layer);
         match fs::metadata(&path) {
-            Ok(metadata) => Ok(!metadata.is_file() || metadata.len() > 0),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Ok(metadata) => Ok(if metadata.is_file() { metadata.len() } else { 1 }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
             Err(error) => Err(LayerError::io("look for", &path, error)),
         }
     }

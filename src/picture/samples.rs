@@ -12,6 +12,7 @@ use tiff::{ColorType, TiffError, TiffUnsupportedError};
 use super::disguise::Disguised;
 use super::header::{MaskFile, RasterHeader};
 use super::raster::{Problem, RasterWindow};
+use crate::regular_file;
 
 /// Most bytes of one strip or tile.
 const CHUNK_BYTES: usize = 256 << 20;
@@ -115,7 +116,7 @@ pub(super) fn samples(
 }
 
 fn open(path: &Path, disguises: &[(u64, [u8; 2])]) -> Result<Source, Problem> {
-    let file = File::open(path).map_err(Problem::Io)?;
+    let file = regular_file::open(path).map_err(Problem::Io)?;
     let mut limits = Limits::default();
     limits.decoding_buffer_size = CHUNK_BYTES;
     limits.intermediate_buffer_size = CHUNK_BYTES;

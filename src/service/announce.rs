@@ -27,6 +27,7 @@ pub(super) struct Facts {
     pub queue: usize,
     pub per_client: usize,
     pub layers: usize,
+    pub layer_bytes: u64,
     pub masks: MaskLimits,
     pub answers: AnswerBounds,
 }
@@ -123,6 +124,7 @@ impl Announcer {
                 "queue": self.facts.queue,
                 "queue_per_client": self.facts.per_client,
                 "layers": self.facts.layers,
+                "layer_bytes": self.facts.layer_bytes,
                 "answers_kept": store.answers,
                 "answers_kept_s": store.answer_age().as_secs(),
                 "answers_kept_bytes": store.answer_bytes,

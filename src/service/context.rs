@@ -17,7 +17,7 @@ use crate::api::OutputOptions;
 use crate::bus::Topics;
 use crate::cot::CotLive;
 use crate::engine::Engine;
-use crate::layers::{LayerError, Layers};
+use crate::layers::{LayerBounds, LayerError, Layers};
 use crate::session::{Session, SessionKey, SessionTable};
 use crate::store::{SessionChange, Store};
 
@@ -38,7 +38,7 @@ pub(super) struct Context {
     /// Prompts of one session.
     pub max_points: usize,
     /// Layers, so that no client fills the card with names.
-    pub max_layers: usize,
+    pub layer_bounds: LayerBounds,
     pub sessions: Mutex<SessionTable>,
     /// Masks that other answers may start from.
     pub masks: KeptMasks,
@@ -98,10 +98,10 @@ impl Context {
     /// Gives the layer that a request may bring objects to its place, before anything is worked for it.
     ///
     /// # Errors
-    /// If there are as many layers as may be.
+    /// If there are as many layers as may be, or the layer is as large as one may be.
     pub fn admit_to(&self, layer: &str, job: &Job) -> Result<(), LayerError> {
         let owed = self.behind().clone();
-        self.layers.admit(layer, self.max_layers, job.number, &owed)
+        self.layers.admit(layer, self.layer_bounds, job.number, &owed)
     }
 
     /// Keeps a session's new state, and says what the store must change for it.

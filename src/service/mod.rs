@@ -44,6 +44,9 @@ mod run;
 mod saved_feature;
 mod schedule;
 mod shown;
+#[cfg(test)]
+#[path = "../../tests/support/stuck.rs"]
+mod stuck;
 mod suspects;
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ use super::{ServiceError, ServiceOptions};
 use crate::bus::{BusClient, Topics};
 use crate::cot::CotLive;
 use crate::engine::Engine;
-use crate::layers::Layers;
+use crate::layers::{LayerBounds, Layers};
 use crate::session::SessionTable;
 use crate::store::{Change, Finish, Store};
 
@@ -84,7 +84,7 @@ pub(super) fn furnish<C: BusClient>(
         answers: answer_bounds(options),
         batch_chips: options.batch_chips,
         max_points: options.limits.max_points,
-        max_layers: options.layers,
+        layer_bounds: LayerBounds { layers: options.layers, bytes: options.layer_bytes },
         sessions: Mutex::new(sessions),
         masks: KeptMasks::new(options.masks),
         under_way: UnderWay::default(),
@@ -135,6 +135,7 @@ fn facts(options: &ServiceOptions) -> Facts {
         queue: options.queue,
         per_client: options.queue_per_client,
         layers: options.layers,
+        layer_bytes: options.layer_bytes,
         masks: options.masks,
         answers: answer_bounds(options),
     }

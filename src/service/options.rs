@@ -55,6 +55,8 @@ pub struct ServiceOptions {
     pub masks: MaskLimits,
     /// Layers that may be saved to.
     pub layers: usize,
+    /// Bytes of a layer beyond which nothing is added to it.
+    pub layer_bytes: u64,
     /// Requests decoded at the same time; with none they wait for a run that has some.
     pub workers: usize,
     /// Threads of one decode.
@@ -110,6 +112,7 @@ impl Default for ServiceOptions {
             sessions: SessionLimits::default(),
             masks: MaskLimits::default(),
             layers: 64,
+            layer_bytes: 256 << 20,
             workers: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             cache_bytes: 64 << 20,

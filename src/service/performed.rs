@@ -137,6 +137,7 @@ pub(super) const fn lies_in_the_request(code: ErrorCode) -> bool {
         code,
         ErrorCode::UnknownFolder
             | ErrorCode::TooManyLayers
+            | ErrorCode::LayerFull
             | ErrorCode::NoChipCovers
             | ErrorCode::ModelMissing
             | ErrorCode::ModelMismatch

@@ -12,6 +12,10 @@ fn to(layer: &str, id: &str) -> LayerOp {
     LayerOp::append(layer, id, line(id)).unwrap()
 }
 
+fn places(layers: usize) -> LayerBounds {
+    LayerBounds { layers, bytes: u64::MAX }
+}
+
 fn is_refused(admitted: Result<(), LayerError>) -> bool {
     matches!(admitted, Err(LayerError::TooMany { .. }))
 }
@@ -19,19 +23,22 @@ fn is_refused(admitted: Result<(), LayerError>) -> bool {
 #[test]
 fn a_request_has_its_place_until_it_is_over_and_leaves_it_to_the_objects_that_it_has_brought() {
     let mut fixture = Fixture::new();
-    fixture.layers.admit("ponds", 2, 1, &NONE).unwrap();
-    fixture.layers.admit("ponds", 2, 2, &NONE).unwrap();
-    fixture.layers.admit("roads", 2, 3, &NONE).unwrap();
-    assert!(is_refused(fixture.layers.admit("fields", 2, 4, &NONE)));
+    fixture.layers.admit("ponds", places(2), 1, &NONE).unwrap();
+    fixture.layers.admit("ponds", places(2), 2, &NONE).unwrap();
+    fixture.layers.admit("roads", places(2), 3, &NONE).unwrap();
+    assert!(is_refused(fixture.layers.admit("fields", places(2), 4, &NONE)));
     fixture.layers.release(1);
-    assert!(is_refused(fixture.layers.admit("fields", 2, 4, &NONE)), "another one is under way to it");
+    assert!(
+        is_refused(fixture.layers.admit("fields", places(2), 4, &NONE)),
+        "another one is under way to it"
+    );
     // One finds nothing, the other something.
     fixture.layers.release(2);
     fixture.apply(vec![to("roads", "a")]);
     fixture.layers.release(3);
-    fixture.layers.admit("fields", 2, 4, &NONE).unwrap();
-    assert!(is_refused(fixture.layers.admit("ponds", 2, 5, &NONE)));
-    fixture.layers.admit("roads", 2, 5, &NONE).unwrap();
+    fixture.layers.admit("fields", places(2), 4, &NONE).unwrap();
+    assert!(is_refused(fixture.layers.admit("ponds", places(2), 5, &NONE)));
+    fixture.layers.admit("roads", places(2), 5, &NONE).unwrap();
 }
 
 #[test]
@@ -39,10 +46,10 @@ fn a_layer_that_is_owed_something_or_was_begun_before_a_restart_has_its_place() 
     let fixture = Fixture::new();
     let owed = BTreeSet::from(["ponds".to_owned()]);
     fixture.layers.readmit("roads", 1);
-    assert!(is_refused(fixture.layers.admit("fields", 2, 2, &owed)));
-    fixture.layers.admit("ponds", 2, 2, &owed).unwrap();
+    assert!(is_refused(fixture.layers.admit("fields", places(2), 2, &owed)));
+    fixture.layers.admit("ponds", places(2), 2, &owed).unwrap();
     fixture.layers.release(1);
-    fixture.layers.admit("fields", 2, 3, &owed).unwrap();
+    fixture.layers.admit("fields", places(2), 3, &owed).unwrap();
 }
 
 #[test]
@@ -53,18 +60,18 @@ fn a_layer_without_objects_is_there_until_its_place_is_wanted_and_can_be_begun_a
     assert!(fixture.layers.exists("ponds").unwrap());
     assert_eq!(fixture.ids(), [] as [&str; 0]);
     // Its own place it has again for the asking.
-    fixture.layers.admit("ponds", 2, 1, &NONE).unwrap();
-    assert!(is_refused(fixture.layers.admit("fields", 2, 2, &NONE)));
+    fixture.layers.admit("ponds", places(2), 1, &NONE).unwrap();
+    assert!(is_refused(fixture.layers.admit("fields", places(2), 2, &NONE)));
     fixture.layers.release(1);
-    fixture.layers.admit("fields", 3, 2, &NONE).unwrap();
+    fixture.layers.admit("fields", places(3), 2, &NONE).unwrap();
     assert!(fixture.path().exists(), "there was room for all");
     fixture.layers.release(2);
-    fixture.layers.admit("fields", 2, 2, &NONE).unwrap();
+    fixture.layers.admit("fields", places(2), 2, &NONE).unwrap();
     assert!(!fixture.path().exists());
     let names: Vec<String> = fixture.layers.list().unwrap().into_iter().map(|layer| layer.name).collect();
     assert_eq!(names, ["roads"]);
     fixture.layers.release(2);
-    fixture.layers.admit("ponds", 2, 3, &NONE).unwrap();
+    fixture.layers.admit("ponds", places(2), 3, &NONE).unwrap();
     fixture.apply(vec![append("b")]);
     assert_eq!(fixture.ids(), ["b"]);
 }
@@ -75,7 +82,7 @@ fn what_somebody_else_has_put_into_an_empty_layer_keeps_its_place() {
     fixture.apply(vec![append("a")]);
     fixture.apply(vec![remove("a")]);
     fs::write(fixture.path(), line("theirs") + "\n").unwrap();
-    assert!(is_refused(fixture.layers.admit("roads", 1, 1, &NONE)));
+    assert!(is_refused(fixture.layers.admit("roads", places(1), 1, &NONE)));
     assert_eq!(fixture.ids(), ["theirs"]);
 }
 
@@ -101,7 +108,7 @@ fn a_failure_or_a_power_cut_while_a_place_changes_hands_loses_nothing_and_brings
                 committed += 1;
             }
             // The place of the empty one is wanted; then an object comes into it after all.
-            let begun = committed == 3 && layers.admit("fields", 2, 1, &NONE).is_ok();
+            let begun = committed == 3 && layers.admit("fields", places(2), 1, &NONE).is_ok();
             layers.release(1);
             if begun && !layers.apply(&journal[3..]).done.is_empty() {
                 committed = 4;
@@ -129,4 +136,21 @@ fn a_failure_or_a_power_cut_while_a_place_changes_hands_loses_nothing_and_brings
             assert_eq!((ids("ponds"), ids("roads")), (vec!["b".to_owned()], vec!["r".to_owned()]), "{what}");
         }
     }
+}
+
+#[test]
+fn a_layer_that_is_as_large_as_one_may_be_takes_no_more_until_something_is_deleted() {
+    let mut fixture = Fixture::new();
+    fixture.apply(vec![to("ponds", "a"), to("ponds", "b")]);
+    let bytes = 2 * (line("a").len() as u64 + 1);
+    let admitted = |fixture: &Fixture, layer: &str, bytes: u64| {
+        fixture.layers.admit(layer, LayerBounds { layers: 9, bytes }, 1, &NONE)
+    };
+    admitted(&fixture, "ponds", bytes + 1).unwrap();
+    let error = admitted(&fixture, "ponds", bytes).unwrap_err();
+    assert_eq!(error.code(), crate::ErrorCode::LayerFull);
+    assert!(error.to_string().contains(&format!("it has {bytes} bytes")), "{error}");
+    admitted(&fixture, "roads", bytes).unwrap();
+    fixture.apply(vec![LayerOp::remove("ponds", "b").unwrap()]);
+    admitted(&fixture, "ponds", bytes).unwrap();
 }

@@ -7,6 +7,7 @@ use super::layers::POINT;
 use super::*;
 use crate::bus::Properties;
 use crate::service::attempts::Attempts;
+use crate::service::stuck::Stuck;
 use crate::store::{Store, StoreLimits};
 
 /// Bytes of an answer beside its list.
@@ -233,15 +234,13 @@ fn a_card_that_hangs_at_the_start_keeps_nobody_from_being_served() {
     let (dir, card) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let manifest = card.path().join("valley/manifest.parquet");
     fs::create_dir(card.path().join("valley")).unwrap();
-    // Opening it waits until somebody writes to it.
-    let made = std::process::Command::new("mkfifo").arg(&manifest).status().unwrap();
-    assert!(made.success());
+    let stuck = Stuck::at(&manifest);
     let scene = scene_on(dir, card.path(), ServiceOptions::default());
     let refused = scene.served("segment", "a", r#""points":[[1,2]]"#);
     assert_eq!(refused["error"]["code"], "FOLDER_NOT_READY", "{refused}");
     assert_eq!(scene.served("list", "l", r#""preview":false"#)["status"], "ok");
     // The card answers, though not with a folder.
-    drop(fs::File::options().write(true).open(&manifest).unwrap());
+    stuck.let_go();
     let folder = "geosam/edge/folder/valley";
     scene.until("the folder", || scene.broker.retained(folder).is_some());
     fs::remove_file(&manifest).unwrap();

@@ -119,6 +119,10 @@ class TooManyLayers(BoardError):
     """The request would begin a layer, and there are as many as the board keeps."""
 
 
+class LayerFull(BoardError):
+    """The layer that the request would add to is as large as the board keeps one."""
+
+
 class FolderNotReady(BoardError):
     """The folder cannot be served now."""
 
@@ -188,6 +192,7 @@ CODES: Mapping[str, type[BoardError]] = {
     "UNKNOWN_MASK": UnknownMask,
     "NOTHING_TO_SAVE": NothingToSave,
     "TOO_MANY_LAYERS": TooManyLayers,
+    "LAYER_FULL": LayerFull,
     "FOLDER_NOT_READY": FolderNotReady,
     "MODEL_MISSING": ModelMissing,
     "MODEL_MISMATCH": ModelMismatch,
