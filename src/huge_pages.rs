@@ -1,58 +1,101 @@
-//! Large buffers on huge pages, where the system gives them to who asks (`madvise` in
+//! Large buffers straight from the system, on huge pages where it gives them to who asks (`madvise` in
 //! `/sys/kernel/mm/transparent_hugepage/enabled`, what Debian and Ubuntu have).
 //!
 //! The first prompt of a process writes some 60 MB of buffers for the first time, in pages of 4 KiB: 15,000 page faults, a third of the
-//! time until the mask is there. How an allocator takes memory from the system stays the C library's affair.
+//! time until the mask is there. And what is given back to the C library's heap stays there between what is still in use: straight from
+//! the system, a large buffer is gone when it is given back.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// Bytes of a huge page, on x86-64 and on ARM with pages of 4 KiB. A smaller buffer holds none.
+/// Bytes of a huge page, on x86-64 and on ARM with pages of 4 KiB. A smaller buffer holds none, and comes from the C library.
 const HUGE_PAGE: usize = 2 << 20;
-/// Bytes that an advice begins at: no system has smaller pages, and where they are larger the advice fails and changes nothing.
+/// Where any mapping begins at the least.
 const PAGE: usize = 4096;
 
-/// The system's allocator, which asks for huge pages behind large buffers.
+/// The system's allocator, with mappings of their own for large buffers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HugePages;
 
-// SAFETY: memory comes from `System` and goes back to it with the layouts that callers give; what is done beside that reads and writes
-// none of it.
+/// Whether a buffer of this layout is a mapping of its own: the same for its whole life.
+const fn is_mapped(layout: Layout) -> bool {
+    cfg!(target_os = "linux") && layout.size() >= HUGE_PAGE && layout.align() <= PAGE
+}
+
+// SAFETY: small buffers are `System`'s, with the layouts that callers give. Large ones are private anonymous mappings, which nobody else
+// has, of at least the size and alignment that is asked for, zeroed, and unmapped once, with their size. `is_mapped` tells them
+// apart by the layout, which callers give back unchanged.
 unsafe impl GlobalAlloc for HugePages {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps to `GlobalAlloc::alloc`.
-        advised(unsafe { System.alloc(layout) }, layout.size())
+        match is_mapped(layout) {
+            true => map(layout.size()),
+            // SAFETY: the caller keeps to `GlobalAlloc::alloc`.
+            false => unsafe { System.alloc(layout) },
+        }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps to `GlobalAlloc::alloc_zeroed`.
-        advised(unsafe { System.alloc_zeroed(layout) }, layout.size())
+        match is_mapped(layout) {
+            true => map(layout.size()),
+            // SAFETY: the caller keeps to `GlobalAlloc::alloc_zeroed`.
+            false => unsafe { System.alloc_zeroed(layout) },
+        }
     }
 
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller keeps to `GlobalAlloc::realloc`.
-        advised(unsafe { System.realloc(pointer, layout, size) }, size)
+    unsafe fn realloc(&self, buffer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: `size` is not 0 and does not overflow with this alignment, as the caller keeps to `GlobalAlloc::realloc`.
+        let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        if !is_mapped(layout) && !is_mapped(wanted) {
+            // SAFETY: as above; it is `System`'s.
+            return unsafe { System.realloc(buffer, layout, size) };
+        }
+        // SAFETY: both buffers have the bytes that are copied, and are two.
+        unsafe {
+            let moved = self.alloc(wanted);
+            if !moved.is_null() {
+                moved.copy_from_nonoverlapping(buffer, layout.size().min(size));
+                self.dealloc(buffer, layout);
+            }
+            moved
+        }
     }
 
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps to `GlobalAlloc::dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
+    unsafe fn dealloc(&self, buffer: *mut u8, layout: Layout) {
+        match is_mapped(layout) {
+            true => unmap(buffer, layout.size()),
+            // SAFETY: the caller keeps to `GlobalAlloc::dealloc`; it is `System`'s.
+            false => unsafe { System.dealloc(buffer, layout) },
+        }
     }
 }
 
-/// The same buffer, whose whole pages are to be huge.
-fn advised(buffer: *mut u8, size: usize) -> *mut u8 {
-    #[cfg(target_os = "linux")]
-    if size >= HUGE_PAGE && !buffer.is_null() {
-        let skipped = buffer.align_offset(PAGE);
-        let pages = size.saturating_sub(skipped) / PAGE * PAGE;
-        // SAFETY: these pages lie within one live buffer, and the advice changes neither what they hold nor who may use them. A
-        // system without huge pages refuses it.
-        let _ = unsafe {
-            rustix::mm::madvise(buffer.wrapping_add(skipped).cast(), pages, rustix::mm::Advice::LinuxHugepage)
-        };
-    }
-    buffer
+#[cfg(target_os = "linux")]
+fn map(size: usize) -> *mut u8 {
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+    // SAFETY: a new mapping, at a place that the system chooses, touches nothing that is there.
+    let mapped = unsafe {
+        mmap_anonymous(std::ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+    };
+    let Ok(buffer) = mapped else { return std::ptr::null_mut() };
+    // SAFETY: it is the mapping just made; the advice changes neither what is in it nor who may use it. A system without huge pages
+    // refuses it.
+    let _ = unsafe { madvise(buffer, size, Advice::LinuxHugepage) };
+    buffer.cast()
 }
+
+#[cfg(target_os = "linux")]
+fn unmap(buffer: *mut u8, size: usize) {
+    // SAFETY: it is a mapping of `map` of this size, which its owner gives back. It can fail only where mappings run out as
+    // others are split, which leaves it mapped.
+    let _ = unsafe { rustix::mm::munmap(buffer.cast(), size) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn map(_: usize) -> *mut u8 {
+    std::ptr::null_mut()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unmap(_: *mut u8, _: usize) {}
 
 #[cfg(test)]
 mod tests {

@@ -259,7 +259,7 @@ fn objects_that_are_sent_come_back_as_a_geopackage_and_leave_nothing_on_the_card
     // Words that say what is wrong, and not where things lie on the board.
     for (layer, body, status, told) in [
         ("ponds", "", 422, "it is empty"),
-        ("ponds", "no feature\n", 422, "no object"),
+        ("ponds", "no feature\n", 422, "it is not JSON"),
         ("gpkg_contents", pond, 422, "gpkg_contents"),
         ("..", pond, 404, "no such thing"),
     ] {

@@ -113,7 +113,8 @@ class Automatic:
         self.features = payload["features"].float()
         self.predictor = Predictor(overrides={"model": str(model), "imgsz": 1024, "save": False, "verbose": False, "conf": 0.25, "iou": 0.7})
         self.predictor.setup_model(model=None)
-        self.predictor.src_shape = (1024, 1024)
+        # The source's height and width are those of the first image of a batch.
+        self.predictor.batch = None, [torch.zeros(3, 1024, 1024)], None
         self.predictor.get_im_features = lambda image: self.features
         self.image = torch.zeros(1, 3, 1024, 1024)
 

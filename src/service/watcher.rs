@@ -274,10 +274,9 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
 
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
-
     use super::*;
     use crate::catalog::{CatalogError, FolderSource};
+    use crate::service::stuck::Stuck;
 
     static FAILS: AtomicBool = AtomicBool::new(false);
 
@@ -354,14 +353,9 @@ mod tests {
         let (view, _) = look();
         assert_eq!(view.ready.keys().collect::<Vec<_>>(), ["hill", "valley"]);
 
-        // Opening a pipe that nobody writes to never returns.
-        let hang = |name: &str| {
-            std::fs::create_dir(hanging.join(name)).unwrap();
-            let pipe = hanging.join(name).join("manifest.parquet");
-            mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-            pipe
-        };
-        let pipe = hang("lake");
+        std::fs::create_dir(hanging.join("lake")).unwrap();
+        let lake = hanging.join("lake/manifest.parquet");
+        let stuck = Stuck::at(&lake);
         put(&sound, "field");
         let (view, news) = look();
         assert_eq!(view.ready.keys().collect::<Vec<_>>(), ["field", "valley"], "{news:?}");
@@ -384,9 +378,9 @@ mod tests {
         let view = until(|| Some(look_too().0).filter(|view| view.ready.contains_key("valley")));
         assert_eq!(view.problems["hanging"].problem.code, ErrorCode::CardError);
 
-        // It answers, though not with a folder in place of the pipe.
-        drop(std::fs::File::options().write(true).open(&pipe).unwrap());
-        std::fs::remove_file(&pipe).unwrap();
+        // It answers, though not with a folder.
+        stuck.let_go();
+        std::fs::remove_file(&lake).unwrap();
         let view = until(|| Some(look().0).filter(|view| view.ready.contains_key("hill")));
         assert_eq!(view.ready.len(), 4);
         let view = until(|| Some(look_too().0).filter(|view| view.ready.contains_key("hill")));
