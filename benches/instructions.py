@@ -2,7 +2,7 @@
 """Counts the instructions of the main path under callgrind: figures without noise, to compare before and after a change.
 
     python3 benches/instructions.py [PROGRAM]            # prints the counts
-    python3 benches/instructions.py --check [PROGRAM]    # compares with benches/instructions.txt: 3 % at the most
+    python3 benches/instructions.py --check [PROGRAM]    # compares with benches/instructions.txt: 3 % at the most, 25 % for the service
     python3 benches/instructions.py --write [PROGRAM]    # writes that file
 
 PROGRAM is the one that the tests have built, with symbols (target/debug/geosam-edge with `--features
@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests/fixtures"
 KEPT = ROOT / "benches/instructions.txt"
 TOLERANCE = 0.03
+# How often threads wake for the same work depends on how busy the machine is: runs of one program differ by 11 %.
+TOLERANCES = {"a request through the service": 0.25}
 FUNCTIONS = {
     "manifest opened": r"^geosam_edge::catalog::folder::Folder::open$",
     "chip prepared": r"FusedDecoder as .*MaskDecoder>::prepare$",
@@ -145,11 +147,15 @@ def main():
     options = parser.parse_args()
     if platform.machine() != "x86_64" or "avx2" not in Path("/proc/cpuinfo").read_text():
         sys.exit("SKIPPED: counts are those of a processor with AVX2" if not options.check else 0)
+    compiler = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
+    if options.check and compiler not in KEPT.read_text():
+        # Another compiler makes other code of the same source.
+        print(f"SKIPPED: this is {compiler}; {KEPT.read_text().splitlines()[0]}")
+        return
     counts = measured(options.program.resolve())
     text = "".join(f"{count / 1e6:10.3f}  {what}\n" for what, count in counts.items())
     print(f"millions of instructions:\n{text}", end="")
     if options.write:
-        compiler = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
         KEPT.write_text(f"# Millions of instructions, by benches/instructions.py --write; {compiler}\n{text}")
     if options.check:
         kept = {}
@@ -158,11 +164,11 @@ def main():
                 number, _, what = line.strip().partition("  ")
                 kept[what] = float(number)
         others = [what for what, count in counts.items()
-                  if what not in kept or abs(count / 1e6 / kept[what] - 1) > TOLERANCE]
+                  if what not in kept or abs(count / 1e6 / kept[what] - 1) > TOLERANCES.get(what, TOLERANCE)]
         for what in others:
             print(f"{what}: {counts[what] / 1e6:.3f} million, was {kept.get(what, 0):.3f}", file=sys.stderr)
         if others:
-            sys.exit("more than 3 % from benches/instructions.txt; where that is meant, run benches/instructions.py --write")
+            sys.exit("more than 3 % (the service: 25 %) from benches/instructions.txt; where that is meant, run benches/instructions.py --write")
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l qgis-
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l folder -d 'Feature folder, or its manifest, whose raster and chips the project shows' -r -F
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l id -d 'The object of this id; may be given several times' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l client -d 'Those that this client saved (property `client`)' -r
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l since -d 'Those saved at this time or later (property `saved_at`): a date, or a time in UTC, as 2026-05-01T12:00:00Z' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l since -d 'Those saved at this time or later (property `saved_at`): a date, or a time, as 2026-05-01T12:00:00Z or 2026-05-01T14:00:00+02:00; without an offset in UTC' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l until -d 'Those saved before this time; a date is its first moment' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l box -d 'Those whose bounds meet this box in degrees (EPSG:4326): west, south, east, north; west may exceed east, across the antimeridian' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand export" -l append -d 'Add to the GeoPackage that is there, in one step and while others have it open; a table of the layer\'s name is replaced, its style stays'
