@@ -6,7 +6,7 @@ use super::CliError;
 use crate::layers::export::Format;
 
 /// Formats that people may want, and how they get them.
-const OTHERS: [(&[&str], &str); 7] = [
+const OTHERS: [(&[&str], &str); 8] = [
     (
         &["kml", "kmz", "fgb", "gpkg", "plan", "poly", "wpl", "cot"],
         "save the objects to a layer and `export` it, or write .geojson and convert it with ogr2ogr",
@@ -15,6 +15,7 @@ const OTHERS: [(&[&str], &str); 7] = [
     (&["topojson", "xml"], "write .geojson and convert it"),
     (&["gz"], "write .geojson and compress it with gzip"),
     (&["csv", "txt", "xlsx", "ods"], "write .geojson and convert it with ogr2ogr"),
+    (&["pt", "pth"], "chips and checkpoints are called so"),
     (&["png", "jpg", "jpeg"], "a picture is drawn by --overlay"),
     (&["tif", "tiff", "npy", "svg", "pdf"], "masks as pixels are written by --dump"),
 ];

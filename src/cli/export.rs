@@ -94,6 +94,9 @@ impl ExportArgs {
         self.check(format)?;
         let filter = self.which.filter()?;
         let state = self.state()?;
+        for written in [Some(&self.output), self.qgis_project.as_ref()].into_iter().flatten() {
+            check_not_of_the_state(written, &state)?;
+        }
         let exported = match format {
             Format::GeoPackage => self.gpkg(&state, &filter)?,
             Format::Poly => self.poly(&state, &filter)?,
@@ -230,6 +233,28 @@ fn check_nobody_has_it_open(path: &Path) -> Result<(), CliError> {
     }
     Ok(())
 }
+
+/// Refuses to write over what the service keeps: saved objects that are there once.
+fn check_not_of_the_state(output: &Path, state: &Path) -> Result<(), CliError> {
+    // A link is written through to where it leads.
+    let output_is = output.canonicalize().ok().or_else(|| {
+        let parent =
+            output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(parent.canonicalize().ok()?.join(output.file_name()?))
+    });
+    let (Some(output_is), Ok(state)) = (output_is, state.canonicalize()) else { return Ok(()) };
+    let is_a_layer = state.join("layers").canonicalize().is_ok_and(|layers| output_is.starts_with(layers));
+    let name = output_is.file_name().unwrap_or_default().to_string_lossy();
+    let is_kept = output_is.parent() == Some(&state) && KEPT.iter().any(|kept| name.starts_with(kept));
+    if is_a_layer || is_kept {
+        let text = "is where the service keeps its state, which would be lost; name a file elsewhere";
+        return Err(CliError::Usage(format!("--output {} {text}", output.display())));
+    }
+    Ok(())
+}
+
+/// Files in the state directory beside the layers, and what is set aside of them.
+const KEPT: [&str; 4] = [crate::store::FILE_NAME, "cot.jsonl", "engines-compared.json", "running"];
 
 #[cfg(test)]
 mod tests {
@@ -403,5 +428,26 @@ mod tests {
         let error = run(dir.path(), &words).unwrap_err().to_string();
         assert!(error.contains("it is empty") && !other.exists(), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing left over");
+    }
+
+    #[test]
+    fn what_the_service_keeps_is_never_written_over() {
+        let state = state(FEATURE);
+        let layer = state.path().join("layers/ponds.geojsonl");
+        let elsewhere = tempfile::tempdir().unwrap();
+        let link = elsewhere.path().join("link.geojsonl");
+        std::os::unix::fs::symlink(&layer, &link).unwrap();
+        fs::write(state.path().join("state.redb"), "rows").unwrap();
+        for output in [&layer, &link, &state.path().join("layers/new.kml"), &state.path().join("state.redb")]
+        {
+            let error = run(state.path(), &["ponds", "--id", "none", "--output", output.to_str().unwrap()])
+                .unwrap_err();
+            assert!(error.status() == 2 && error.to_string().contains("keeps its state"), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&layer).unwrap(), FEATURE);
+        assert_eq!(fs::read_to_string(state.path().join("state.redb")).unwrap(), "rows");
+        let beside = state.path().join("ponds.kml");
+        run(state.path(), &["ponds", "--output", beside.to_str().unwrap()]).unwrap();
+        assert!(beside.exists());
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rawzip::ReaderAt;
 
+use super::pam;
 use super::raster::RasterError;
 use crate::features::CardFile;
 use crate::features::v1::directory::{Directory, DirectoryError};
@@ -79,7 +80,7 @@ pub(super) struct MaskFile {
     pub disguises: Vec<(u64, [u8; 2])>,
 }
 
-/// Reads the header of a GeoTIFF, or of a TIFF with a world file beside it.
+/// Reads the header of a GeoTIFF, or of a TIFF with a world file or GDAL's `.aux.xml` beside it.
 ///
 /// # Errors
 /// Files that cannot be read, are no TIFF, or do not say where they lie.
@@ -109,17 +110,18 @@ fn header_of<R: ReaderAt + ?Sized>(reader: &R, size: u64, path: &Path) -> Result
         return Err(unreadable("its size makes no sense", "copy it again"));
     };
     let Georeference { affine, epsg, has_control_points } = georeference(&first);
-    let affine = match affine.or_else(|| world_file(path)) {
+    // In the order of GDAL's GDAL_GEOREF_SOURCES: what was corrected beside a file is meant to replace what is in it.
+    let affine = match pam::affine_beside(path).or(affine).or_else(|| world_file(path)) {
         Some(affine) => affine,
         None if has_control_points => {
             let detail = "it is placed by ground control points, not by an affine";
             return Err(unreadable(detail, "write it anew with: gdalwarp -tps in.tif out.tif"));
         }
         None => {
-            let detail = "it does not say where it lies, and no world file is beside it";
+            let detail = "it does not say where it lies, and no world file or .aux.xml beside it does";
             return Err(unreadable(
                 detail,
-                "copy its world file (.tfw) too, or the GeoTIFF that was encoded",
+                "copy its world file (.tfw) or its .aux.xml too, or the GeoTIFF that was encoded",
             ));
         }
     };

@@ -10,6 +10,7 @@ mod font;
 mod header;
 mod levels;
 mod overlay;
+mod pam;
 mod preview;
 mod raster;
 mod samples;

@@ -9,6 +9,7 @@ use tiff::tags::Tag;
 
 use super::{RasterWindow, Wanted, check_pixels, rasters_beside, read_header, read_window};
 use crate::catalog::Folder;
+use crate::geo::Affine;
 
 fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo")
@@ -141,6 +142,34 @@ fn a_raster_whose_pixels_cannot_be_read_is_known_before_a_picture_in_the_same_wo
         assert_eq!(before, of_picture);
         assert!(before.contains(told), "{before}");
     }
+}
+
+#[test]
+fn what_gdal_wrote_beside_a_raster_places_it_before_the_raster_itself_and_its_world_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("raster.tif");
+    let gray = vec![9_u8; (SIDE * SIDE) as usize];
+    let beside = directory.path().join("raster.tif.aux.xml");
+    let place = |text: &str| {
+        std::fs::write(&beside, text).unwrap();
+        read_header(&path).map(|header| header.affine)
+    };
+    let text = "<PAMDataset><GeoTransform>300, 0.5, 0, 400, 0, -0.5</GeoTransform></PAMDataset>";
+    let broken = "<PAMDataset><GeoTransform>300, 0.5, 0, 400, 0</GeoTransform></PAMDataset>";
+    let corrected = Affine { a: 0.5, b: 0.0, c: 300.0, d: 0.0, e: -0.5, f: 400.0 };
+    let own = Affine { a: 1.0, b: 0.0, c: 100.0, d: 0.0, e: -1.0, f: 200.0 };
+
+    write::<colortype::Gray8>(&path, Compression::Uncompressed, &gray);
+    assert_eq!((place(text).unwrap(), place(broken).unwrap()), (corrected, own));
+
+    // A TIFF that does not say where it lies, without a world file and with one.
+    let mut encoder = TiffEncoder::new(File::create(&path).unwrap()).unwrap();
+    encoder.write_image::<colortype::Gray8>(SIDE, SIDE, &gray).unwrap();
+    assert_eq!(place(text).unwrap(), corrected);
+    let told = place(broken).unwrap_err().to_string();
+    assert!(told.contains("no world file or .aux.xml beside it does"), "{told}");
+    std::fs::write(path.with_extension("tfw"), "1\n0\n0\n-1\n100.5\n199.5\n").unwrap();
+    assert_eq!((place(text).unwrap(), place(broken).unwrap()), (corrected, own));
 }
 
 #[test]

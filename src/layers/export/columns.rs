@@ -40,6 +40,8 @@ pub(super) fn told_apart<'a>(names: impl Iterator<Item = &'a str>, taken: &[&str
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     kinds: BTreeMap<String, Option<Kind>>,
+    /// Columns with a whole number that a double does not hold, as the ids of S2 cells are.
+    wide: HashSet<String>,
     has_id: bool,
 }
 
@@ -49,6 +51,9 @@ impl Columns {
         self.has_id |= feature.id.is_some();
         for (name, value) in feature.properties.iter().flatten() {
             let kind = kind_of(value);
+            if is_wide(value) && !self.wide.contains(name) {
+                self.wide.insert(name.clone());
+            }
             if let Some(known) = self.kinds.get_mut(name) {
                 *known = merge(*known, kind);
             } else if self.kinds.len() < MAX_COLUMNS {
@@ -64,10 +69,18 @@ impl Columns {
         self.has_id && !self.kinds.contains_key(ID)
     }
 
+    /// The kind in the end: where doubles would change a whole number, text keeps it.
+    fn settled(&self, name: &str, kind: Option<Kind>) -> Kind {
+        match kind {
+            Some(Kind::Float) if self.wide.contains(name) => Kind::Text,
+            kind => kind.unwrap_or(Kind::Text),
+        }
+    }
+
     /// Names and kinds; a column of nothing but nulls is text.
     pub fn list(&self) -> Vec<(&str, Kind)> {
         let own = self.own_id().then_some((ID, Kind::Text));
-        let others = self.kinds.iter().map(|(name, kind)| (name.as_str(), kind.unwrap_or(Kind::Text)));
+        let others = self.kinds.iter().map(|(name, kind)| (name.as_str(), self.settled(name, *kind)));
         own.into_iter().chain(others).collect()
     }
 
@@ -81,11 +94,17 @@ impl Columns {
         for (index, (name, kind)) in self.kinds.iter().enumerate() {
             let value = feature.properties.as_ref().and_then(|properties| properties.get(name));
             if let Some(value) = value.filter(|value| !value.is_null()) {
-                cells.push((first + index, name, kind.unwrap_or(Kind::Text), value.clone()));
+                cells.push((first + index, name, self.settled(name, *kind), value.clone()));
             }
         }
         cells
     }
+}
+
+/// Whether it is a whole number beyond those that doubles hold each of.
+fn is_wide(value: &Value) -> bool {
+    let magnitude = value.as_i64().map(i64::unsigned_abs).or_else(|| value.as_u64());
+    magnitude.is_some_and(|magnitude| magnitude > 1 << f64::MANTISSA_DIGITS)
 }
 
 fn kind_of(value: &Value) -> Option<Kind> {
@@ -167,5 +186,20 @@ mod tests {
             assert!(columns.add(&feature(&format!(r#"{{"p{n}":1}}"#))));
         }
         assert!(!columns.add(&feature(r#"{"one_more":1}"#)));
+    }
+
+    #[test]
+    fn whole_numbers_that_a_double_would_change_are_text_where_the_column_holds_more_than_64_bits_or_fractions()
+     {
+        let mut columns = Columns::default();
+        columns.add(&feature(
+            r#"{"cell":5168389043312197633,"both":9007199254740993,"small":7,"long":9007199254740993}"#,
+        ));
+        columns.add(&feature(r#"{"cell":9749618446378729475,"both":0.5,"small":0.5,"long":-5}"#));
+        let kinds: Vec<_> = columns.list().into_iter().skip(1).collect();
+        assert_eq!(
+            kinds,
+            [("both", Kind::Text), ("cell", Kind::Text), ("long", Kind::Long), ("small", Kind::Float)]
+        );
     }
 }
