@@ -34,8 +34,7 @@ fn affine_in(xml: &str, is_whole: bool) -> Option<Affine> {
     let mut reader = Reader::from_str(xml);
     reader.config_mut().allow_dangling_amp = true;
     let (mut depth, mut is_inside, mut text) = (0_usize, false, None::<String>);
-    loop {
-        let Ok(event) = reader.read_event() else { break };
+    while let Ok(event) = reader.read_event() {
         match &event {
             Event::Start(tag) => {
                 if depth == 1 && text.is_none() && is_wanted(tag.name().as_ref()) {
