@@ -63,6 +63,12 @@ fn a_batch_that_runs_is_taken_back_at_its_next_prompt_and_leaves_nothing() {
         scene.until("the batch", || scene.heard("c1", verb).len() == 1);
         assert_eq!(scene.heard("c1", verb)[0].1["error"]["code"], "CANCELLED");
         assert_eq!(scene.heard("c1", "cancel")[0].1["cancelled"], 1);
+        if verb == "segment" {
+            // It changed nothing, so that its id is free again.
+            scene.tell("c1", verb, &format!(r#"{{"id":"many",{POINT}}}"#));
+            scene.until("the next of its id", || scene.heard("c1", verb).len() == 2);
+            assert_eq!(scene.heard("c1", verb)[1].1["status"], "ok");
+        }
         let listed = scene.served("list", "l", r#""preview":false"#);
         assert_eq!((&listed["layers"], &listed["sessions"]), (&Value::Array(vec![]), &Value::Array(vec![])));
         assert_eq!(objects(&scene.dir, "ponds"), [] as [&str; 0]);
