@@ -82,13 +82,10 @@ pub(super) fn read_bounded(payload: &[u8], limits: &Limits) -> Result<(Value, Op
     if nesting(payload) > limits.max_depth {
         return Err(JsonError::TooDeep { limit: limits.max_depth });
     }
-    let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
-    match payload {
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [b'{' | b'[', 0, ..] | [0, b'{' | b'[', ..] => {
-            return Err(JsonError::Utf16);
-        }
-        _ => {}
+    if is_utf16(payload) {
+        return Err(JsonError::Utf16);
     }
+    let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
     match payload.trim_ascii_end() {
         [] => Err(JsonError::Empty),
         nothing if nothing.iter().all(|&byte| byte == 0) => Err(JsonError::OnlyNul { bytes: nothing.len() }),
@@ -99,6 +96,12 @@ pub(super) fn read_bounded(payload: &[u8], limits: &Limits) -> Result<(Value, Op
             None => error.into(),
         }),
     }
+}
+
+/// Whether a text begins as JSON in UTF-16 does.
+pub(crate) fn is_utf16(payload: &[u8]) -> bool {
+    let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
+    matches!(payload, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [b'{' | b'[', 0, ..] | [0, b'{' | b'[', ..])
 }
 
 /// Deepest nesting of brackets outside strings; exact for valid JSON, and enough for any other text.

@@ -28,6 +28,7 @@ pub(crate) use each::{ObjectGroup, bare_feature, group_by_object, properties_of}
 pub use error::RequestError;
 pub use everything::{EverythingOptions, MOST_POINTS_PER_SIDE};
 pub use finish::{FINISH_KEYS, Finish, MOST_SMOOTH};
+pub(crate) use json::is_utf16;
 pub(crate) use json::nesting;
 pub use json::{JsonError, parse_bounded};
 pub use keys::{ENTRY_KEYS, KEYS, Key, check_keys};

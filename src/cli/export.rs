@@ -12,11 +12,11 @@ use super::ending::layer_format;
 use super::export_project;
 use super::export_told::tell;
 use super::layer_filter::LayerFilterArgs;
-use super::output::Output;
+use super::output::{Output, written_at};
 use super::serve::ServeError;
 use super::state_dir::state_dir;
 use super::unfinished::Unfinished;
-use crate::config::{Config, Overrides};
+use crate::config::{COMPARED_NAME, Config, Overrides};
 use crate::durable::{sync_dir, unfinished_name};
 use crate::layers::Filter;
 use crate::layers::export::{ExportError, Exported, Format, Settings, export, export_gpkg, export_poly};
@@ -237,12 +237,7 @@ fn check_nobody_has_it_open(path: &Path) -> Result<(), CliError> {
 /// Refuses to write over what the service keeps: saved objects that are there once.
 fn check_not_of_the_state(output: &Path, state: &Path) -> Result<(), CliError> {
     // A link is written through to where it leads.
-    let output_is = output.canonicalize().ok().or_else(|| {
-        let parent =
-            output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some(parent.canonicalize().ok()?.join(output.file_name()?))
-    });
-    let (Some(output_is), Ok(state)) = (output_is, state.canonicalize()) else { return Ok(()) };
+    let (Ok(output_is), Ok(state)) = (written_at(output), state.canonicalize()) else { return Ok(()) };
     let is_a_layer = state.join("layers").canonicalize().is_ok_and(|layers| output_is.starts_with(layers));
     let name = output_is.file_name().unwrap_or_default().to_string_lossy();
     let is_kept = output_is.parent() == Some(&state) && KEPT.iter().any(|kept| name.starts_with(kept));
@@ -254,7 +249,8 @@ fn check_not_of_the_state(output: &Path, state: &Path) -> Result<(), CliError> {
 }
 
 /// Files in the state directory beside the layers, and what is set aside of them.
-const KEPT: [&str; 4] = [crate::store::FILE_NAME, "cot.jsonl", "engines-compared.json", "running"];
+const KEPT: [&str; 4] =
+    [crate::store::FILE_NAME, crate::cot::LEDGER_NAME, COMPARED_NAME, crate::service::ATTEMPTS_NAME];
 
 #[cfg(test)]
 mod tests {
@@ -437,8 +433,11 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         let link = elsewhere.path().join("link.geojsonl");
         std::os::unix::fs::symlink(&layer, &link).unwrap();
+        let dangling = elsewhere.path().join("dangling.geojsonl");
+        std::os::unix::fs::symlink(state.path().join("layers/later.geojsonl"), &dangling).unwrap();
         fs::write(state.path().join("state.redb"), "rows").unwrap();
-        for output in [&layer, &link, &state.path().join("layers/new.kml"), &state.path().join("state.redb")]
+        for output in
+            [&layer, &link, &dangling, &state.path().join("layers/new.kml"), &state.path().join("state.redb")]
         {
             let error = run(state.path(), &["ponds", "--id", "none", "--output", output.to_str().unwrap()])
                 .unwrap_err();

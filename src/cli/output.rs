@@ -16,6 +16,7 @@ use super::CliError;
 use super::unfinished::Unfinished;
 use crate::durable::{Replacement, unfinished_name};
 use place::Place;
+pub(super) use place::written_at;
 
 /// A destination. What stood there before is replaced only on [`Output::finish`], where it is an ordinary file;
 /// everything else is written to as it is and never replaced.

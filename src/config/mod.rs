@@ -25,6 +25,7 @@ mod web;
 pub use cot::CotConfig;
 pub use error::ConfigError;
 pub use surroundings::Surroundings;
+pub(crate) use tensorrt::COMPARED_NAME;
 pub use web::WebConfig;
 
 /// Everything `geosam-edge serve` can be told.

@@ -13,6 +13,8 @@ use crate::engine::EngineChoice;
 
 /// Where an administrator puts the library.
 const LIBRARY: &str = "/usr/local/lib/geosam-edge/libonnxruntime.so";
+/// How the engines on the processor compared, kept in the state directory.
+pub(crate) const COMPARED_NAME: &str = "engines-compared.json";
 const TIB: u64 = 1 << 40;
 
 impl Default for TensorRtConfig {
@@ -86,7 +88,7 @@ impl Config {
         }
         // Some seconds on a PC; a board in a heat wave with other things to do may take minutes.
         let launch = Launch::own(Duration::from_secs(900));
-        Some(SelfCheckOptions { launch, threads, remembered: self.state.join("engines-compared.json") })
+        Some(SelfCheckOptions { launch, threads, remembered: self.state.join(COMPARED_NAME) })
     }
 
     /// What ONNX Runtime is told, with its engines below a state directory.

@@ -12,7 +12,7 @@ use super::known::Known;
 use crate::durable::{Disk, Replacement};
 
 /// The file's name in the state directory.
-const FILE_NAME: &str = "cot.jsonl";
+pub(crate) const FILE_NAME: &str = "cot.jsonl";
 
 /// A larger file is not ours.
 const MOST_BYTES: u64 = 64 << 20;

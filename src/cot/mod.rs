@@ -44,6 +44,7 @@ mod thread;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use heard::markers_in;
+pub(crate) use ledger::FILE_NAME as LEDGER_NAME;
 pub use options::{CotOptions, CotTarget, TAKEN_LEVELS, check};
 pub(crate) use thread::CotThread;
 pub use thread::{CotLive, Outlet};

@@ -35,8 +35,8 @@ pub(super) fn upright(
         outer.max_x - across - 2.0 * (outer.max_x - inner.max_x).max(0.0),
         outer.max_y - up - 2.0 * (outer.max_y - inner.max_y).max(0.0),
     );
-    let is_enough =
-        kept.max_x - kept.min_x >= LEAST_KEPT * width && kept.max_y - kept.min_y >= LEAST_KEPT * height;
+    let (kept_width, kept_height) = kept.size();
+    let is_enough = kept_width >= LEAST_KEPT * width && kept_height >= LEAST_KEPT * height;
     Ok(is_enough.then_some(kept))
 }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The note's name in the state directory.
-const FILE_NAME: &str = "running";
+pub(crate) const FILE_NAME: &str = "running";
 /// Ends of the program after which a request that was running each time is not run again.
 pub(super) const MOST_ENDS: u32 = 2;
 /// What the end of the note looks like; behind it may stand the rest of a longer one.

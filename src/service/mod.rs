@@ -57,6 +57,7 @@ mod verbs;
 mod watcher;
 mod worker;
 
+pub(crate) use attempts::FILE_NAME as ATTEMPTS_NAME;
 pub use error::ServiceError;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzzing::{Judged, judged};

@@ -233,7 +233,7 @@ fn tell(survey: &Survey, found: u64) -> bool {
     let advice =
         if found == 0 { "; --pred-iou-thresh and --stability-score-thresh may be lowered" } else { "" };
     let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    let asked = chips - count.min(chips);
+    let asked = chips.saturating_sub(count);
     let of = if count == 0 { String::new() } else { format!("{asked} of ") };
     note(&format_args!("{} on {of}{}{advice}", counted(found, "object"), counted(chips as u64, "chip")));
     count == 0

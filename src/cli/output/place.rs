@@ -76,6 +76,13 @@ fn ends_in_no_name(path: &Path) -> bool {
     path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
+/// The absolute path that is written to under a name, of which the file need not be there.
+pub(in crate::cli) fn written_at(path: &Path) -> io::Result<PathBuf> {
+    let (end, _) = end_of_links(path)?;
+    let directory = end.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Ok(directory.unwrap_or(Path::new(".")).canonicalize()?.join(end.file_name().unwrap_or_default()))
+}
+
 /// Follows the links of the last component, which may lead to nothing yet, and says whether one of them is a
 /// descriptor of a process.
 fn end_of_links(path: &Path) -> io::Result<(PathBuf, bool)> {

@@ -11,7 +11,7 @@ use super::masks::LastMasks;
 use super::{Asker, LIMITS};
 use crate::ErrorCode;
 use crate::api::{
-    JsonError, PromptItem, Request, RequestError, RequestId, Response, check_keys, parse_bounded,
+    JsonError, PromptItem, Request, RequestError, RequestId, Response, check_keys, is_utf16,
     parse_request_with,
 };
 use crate::cli::CliError;
@@ -67,12 +67,6 @@ pub(super) fn answer(
     }
     output.finish()?;
     Ok(tally.tell())
-}
-
-/// Whether a text begins as UTF-16 does, as it is told of requests.
-fn is_utf16(text: &[u8]) -> bool {
-    let parsed = parse_bounded(text, &LIMITS);
-    matches!(parsed, Err(JsonError::Utf16))
 }
 
 /// The requests of a document with their places: itself, or the entries of an array.
