@@ -287,12 +287,21 @@ fn others_may_have_the_decoder_behind_each_comparison_and_each_object_whatever_p
         nms_thresh: 1.0,
         ..EverythingOptions::default()
     };
-    let mut survey = engine.survey(&folders, &PromptItem::default(), everything).unwrap();
     let (asked, mut found, mut chips) = (Cell::new(0), 0, 0);
     let pause = || {
         asked.set(asked.get() + 1);
         true
     };
+    // Of one chip: behind every eight points, and behind each mask.
+    let mut survey = engine.survey(&folders, &PromptItem::default(), everything).unwrap();
+    let masks = loop {
+        if let Some(masks) = engine.ask_chip(&mut survey, &pause).unwrap() {
+            break masks.len();
+        }
+    };
+    assert!(masks > 100 && asked.get() >= masks + 144 / 8, "asked {} times for {masks} masks", asked.get());
+    asked.set(0);
+    let mut survey = engine.survey(&folders, &PromptItem::default(), everything).unwrap();
     while chips < 2 {
         match engine.advance(&mut survey, &pause).unwrap() {
             Step::Done => panic!("there are more chips"),

@@ -8,6 +8,11 @@ const MANY: usize = 30;
 
 const INHERITED: &str = r#""folder":"folder_sam","crs":"EPSG:32633","output":{"vectorization":"simplified","tolerance":30,"largest_only":true,"max_bytes":4000000}"#;
 
+fn batch(more: &str) -> String {
+    let prompts = [r#"{"points":[[458120,5427215]]}"#; MANY].join(",");
+    format!(r#"{{"id":"many",{INHERITED}{more},"prompts":[{prompts}]}}"#)
+}
+
 impl Scene {
     fn tell(&self, client: &str, verb: &str, payload: &str) -> DeliveryId {
         let topic = format!("geosam/edge/request/{client}/{verb}");
@@ -27,8 +32,7 @@ impl Scene {
 
     /// A batch of this client that has begun, since another's prompt was answered after it had come.
     fn with_a_batch_under_way(&self, verb: &str, more: &str) {
-        let prompts = [r#"{"points":[[458120,5427215]]}"#; MANY].join(",");
-        self.tell("c1", verb, &format!(r#"{{"id":"many",{INHERITED}{more},"prompts":[{prompts}]}}"#));
+        self.tell("c1", verb, &batch(more));
         self.tell("c2", "segment", &format!(r#"{{"id":"one",{POINT}}}"#));
         self.until("the other's answer", || self.heard("c2", "segment").len() == 1);
         assert_eq!(self.heard("c2", "segment")[0].1["status"], "ok");
@@ -64,10 +68,12 @@ fn a_batch_that_runs_is_taken_back_at_its_next_prompt_and_leaves_nothing() {
         assert_eq!(scene.heard("c1", verb)[0].1["error"]["code"], "CANCELLED");
         assert_eq!(scene.heard("c1", "cancel")[0].1["cancelled"], 1);
         if verb == "segment" {
-            // It changed nothing, so that its id is free again.
-            scene.tell("c1", verb, &format!(r#"{{"id":"many",{POINT}}}"#));
-            scene.until("the next of its id", || scene.heard("c1", verb).len() == 2);
-            assert_eq!(scene.heard("c1", verb)[1].1["status"], "ok");
+            // It changed nothing, so that the same may be asked again, and its id taken by another.
+            for (number, again) in [batch(more), format!(r#"{{"id":"many",{POINT}}}"#)].iter().enumerate() {
+                scene.tell("c1", verb, again);
+                scene.until("the next of its id", || scene.heard("c1", verb).len() == number + 2);
+                assert_eq!(scene.heard("c1", verb)[number + 1].1["status"], "ok");
+            }
         }
         let listed = scene.served("list", "l", r#""preview":false"#);
         assert_eq!((&listed["layers"], &listed["sessions"]), (&Value::Array(vec![]), &Value::Array(vec![])));
@@ -104,7 +110,10 @@ fn an_object_that_is_followed_over_chips_gives_way_between_them_and_is_the_same(
     // The other's request may come too late to be seen between two decodes.
     let gave_way = (0..20).any(|number| {
         let (wide, one) = (format!("w{number}"), format!("o{number}"));
-        scene.tell("c1", "segment", &format!(r#"{{"id":"{wide}",{WIDE}}}"#));
+        let told = scene.tell("c1", "segment", &format!(r#"{{"id":"{wide}",{WIDE}}}"#));
+        // When the other's comes, this one has begun: it is not the other's turn that is first.
+        scene.until("it is on the card", || scene.broker.acknowledged().contains(&told));
+        std::thread::sleep(Duration::from_millis(3));
         scene.tell("c2", "segment", &format!(r#"{{"id":"{one}",{POINT}}}"#));
         let place = |client: &str, id: &str| {
             let heard = scene.heard(client, "segment");
