@@ -48,6 +48,7 @@ mod regular_file;
 mod rfc3339;
 pub mod service;
 pub mod session;
+mod stand_in;
 pub mod store;
 #[cfg(feature = "web")]
 pub mod web;

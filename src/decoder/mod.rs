@@ -59,6 +59,15 @@ pub trait MaskDecoder: Send + Sync {
     /// A chip of another family, of wrong shapes, or with values that are not finite.
     fn prepare(&self, chip: &ChipFeatures) -> Result<PreparedChip, DecoderError>;
 
+    /// As [`prepare`](Self::prepare), from a chip that nobody else needs: its arrays go as soon as they have been taken over, so that
+    /// they do not stand in memory beside all that was made of them (17 MB for SAM 2).
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    fn prepare_owned(&self, chip: ChipFeatures) -> Result<PreparedChip, DecoderError> {
+        self.prepare(&chip)
+    }
+
     /// All four masks of one prompt on a chip that this decoder, or another of the same family and engine with the
     /// same weights, has prepared.
     ///

@@ -199,6 +199,19 @@ fn memory_order_does_not_matter(make: Make) {
     assert_eq!(answer(&written), answer(&transposed));
 }
 
+fn a_chip_may_be_handed_over(make: Make) {
+    for family in [Family::Sam, Family::Sam2] {
+        let Some(decoder) = make(&Weights::random(family, 1), family) else { return };
+        let lent = decoder.prepare(&chip(family)).unwrap();
+        let handed_over = decoder.prepare_owned(chip(family)).unwrap();
+        let answer = |prepared| decoder.decode(prepared, &prompt(family, 3)).unwrap();
+        assert_eq!(answer(&lent), answer(&handed_over));
+        let mut broken = chip(family);
+        broken.embedding[[0, 0, 0]] = f32::NAN;
+        assert!(matches!(decoder.prepare_owned(broken), Err(DecoderError::ChipNotFinite { .. })));
+    }
+}
+
 fn threads_may_share_it(make: Make) {
     let family = Family::Sam;
     let Some(decoder) = make(&Weights::random(family, 1), family) else { return };
@@ -304,6 +317,11 @@ macro_rules! suite {
             #[test]
             fn memory_order_of_a_chip_does_not_matter() {
                 memory_order_does_not_matter(MAKE);
+            }
+
+            #[test]
+            fn a_chip_that_is_handed_over_is_prepared_as_one_that_is_lent() {
+                a_chip_may_be_handed_over(MAKE);
             }
 
             #[test]

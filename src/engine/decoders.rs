@@ -255,7 +255,9 @@ impl Decoders {
             return Ok(Arc::clone(decoder));
         }
         let weights = load_weights(&pick.model)?;
-        let decoder = engine.decoder(&weights, pick.model.family, self.threads)?;
+        let decoder = engine.decoder(&weights, pick.model.family, self.threads);
+        // What could not be read looked as if it were missing.
+        let decoder = decoder.map_err(|error| weights.unread().map_or(error.into(), EngineError::from))?;
         built.insert(key, Arc::clone(&decoder));
         Ok(decoder)
     }

@@ -357,7 +357,7 @@ impl Engine {
         });
         let decoder = decoder?;
         let features = features?;
-        let prepared = Arc::new(decoder.prepare(&features)?);
+        let prepared = Arc::new(decoder.prepare_owned(features)?);
         if let Some(key) = key {
             self.prepared.insert(key, Arc::clone(&prepared));
         }

@@ -10,6 +10,7 @@ use super::testing::{loaded, state_dict, torch_file, values, weights};
 use super::*;
 use crate::error_code::ErrorCode;
 use crate::family::Family;
+use crate::features::CardFile;
 use crate::features::testing::corpus;
 use crate::features::torch::testing::{Py, PyTensor};
 
@@ -268,12 +269,26 @@ fn what_is_no_directory_of_models_is_told_as_what_it_is() {
     let (file, link) = (path.with_file_name("a-file"), path.with_file_name("a-link"));
     fs::write(&file, "text").unwrap();
     std::os::unix::fs::symlink("nowhere", &link).unwrap();
-    for (models, words) in [(&file, "is a file"), (&link, "leads nowhere")] {
+    for (models, words) in
+        [(&file, "a-file is a file"), (&file.join("below"), "a-file is a file"), (&link, "leads nowhere")]
+    {
         let error = import_checkpoint(&path, models, None, &mut |_| {}).unwrap_err();
         assert!(
             matches!(error, ModelsError::NoDirectory { .. }) && error.to_string().contains(words),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn a_checkpoint_that_was_never_fetched_is_told_as_what_lies_there() {
+    let place = Place::new();
+    for (begins, words) in [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
+        ("<!DOCTYPE html><html>", "is a web page"),
+    ] {
+        let told = place.import(&place.checkpoint("sam_b.pt", begins.as_bytes())).unwrap_err().to_string();
+        assert!(told.contains(words) && !told.contains("copy it again"), "{told}");
     }
 }
 
@@ -394,7 +409,11 @@ fn a_place_beside_the_models_is_told_as_what_it_is() {
     };
     assert!(message(&models.join("sam2.1_t")).contains("it is a model itself"));
     assert!(message(&models.join("other")).contains("; the directory is not there"));
-    assert!(message(&models.join("sam2.1_t/model.toml")).contains("is a file; name the directory"));
+    for file in ["sam2.1_t/model.toml", "sam2.1_t/model.toml/below/it"] {
+        let told = message(&models.join(file));
+        let words = "sam2.1_t/model.toml is a file; name the directory of imported models";
+        assert!(told.contains(words) && told.contains("geosam-edge import-model"), "{told}");
+    }
     let card = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(&models, card.path().join("models")).unwrap();
     let told = message(card.path());
@@ -451,6 +470,24 @@ fn broken_models_are_listed_and_leave_the_others_usable() {
     load_weights(&store.list()[1]).unwrap();
     let error = load_weights(&store.list()[0]).unwrap_err().to_string();
     assert!(error.contains("decoder.safetensors") && error.contains("import sam_b.pt again"), "{error}");
+
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    fs::write(file("cut", "decoder.safetensors"), pointer).unwrap();
+    fs::write(file("garbled", "model.toml"), pointer).unwrap();
+    let store = place.store();
+    for told in
+        [load_weights(&store.list()[0]).unwrap_err().to_string(), store.problems()[0].error.to_string()]
+    {
+        assert!(told.contains("git lfs pull") && !told.contains("import"), "{told}");
+    }
+}
+
+/// Parameters from a file of these bytes.
+fn read_from(family: Family, bytes: &[u8]) -> Result<DecoderWeights, ModelsError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("decoder.safetensors");
+    std::fs::write(&path, bytes).unwrap();
+    DecoderWeights::new(family, CardFile::open(&path).unwrap(), &path)
 }
 
 #[test]
@@ -468,7 +505,7 @@ fn weights_of_each_precision_have_the_values_that_were_written() {
             (parameter.name.as_str(), TensorView::new(dtype, parameter.shape.clone(), bytes).unwrap())
         });
         let file = safetensors::serialize(views, None).unwrap();
-        let all = DecoderWeights::new(family, file, Path::new("m")).unwrap();
+        let all = read_from(family, &file).unwrap();
         for parameter in &table {
             let array = all.tensor(&parameter.name).unwrap();
             assert_eq!(array.shape(), parameter.shape);
@@ -478,9 +515,33 @@ fn weights_of_each_precision_have_the_values_that_were_written() {
 }
 
 #[test]
+fn a_file_that_is_cut_off_anywhere_is_refused_and_one_that_cannot_be_read_any_more_says_so() {
+    let family = Family::Sam;
+    let table = parameters(family);
+    let bytes: Vec<Vec<u8>> = table.iter().map(|p| vec![0; 2 * p.shape.iter().product::<usize>()]).collect();
+    let views = table.iter().zip(&bytes).map(|(parameter, bytes)| {
+        (parameter.name.as_str(), TensorView::new(Dtype::F16, parameter.shape.clone(), bytes).unwrap())
+    });
+    let file = safetensors::serialize(views, None).unwrap();
+    for length in [0, 7, 8, 100, 20_000, file.len() - 1] {
+        let error = read_from(family, &file[..length]).unwrap_err();
+        assert!(matches!(error, ModelsError::Damaged { .. }), "{length}: {error}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("decoder.safetensors");
+    std::fs::write(&path, &file).unwrap();
+    let all = DecoderWeights::new(family, CardFile::open(&path).unwrap(), &path).unwrap();
+    let name = "mask_decoder.iou_token.weight";
+    assert!(all.tensor(name).is_some() && all.unread().is_none());
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(100).unwrap();
+    assert!(all.tensor(name).is_none());
+    assert!(matches!(all.unread(), Some(ModelsError::Io { .. })));
+}
+
+#[test]
 fn a_file_without_the_parameters_is_refused_with_the_first_that_are_missing() {
     let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
     let file = safetensors::serialize([("a", view)], None).unwrap();
-    let none = DecoderWeights::new(Family::Sam, file, Path::new("m"));
+    let none = read_from(Family::Sam, &file);
     assert!(matches!(none, Err(ModelsError::MissingParameters { missing: 127, total: 127, .. })));
 }

@@ -56,7 +56,7 @@ use super::error::DecoderError;
 use super::weights::{CHANNELS, CROSS_CHANNELS, MASKS, WeightSource, Weights, output_token_count};
 use super::{Decoded, FramePrompt, Keep, MaskDecoder, PreparedChip, PromptEncoder};
 use crate::family::Family;
-use crate::features::ChipFeatures;
+use crate::features::{ChipFeatures, HighRes};
 
 #[cfg(debug_assertions)]
 pub use broken::{BREAK_A_KERNEL, break_a_kernel};
@@ -198,22 +198,19 @@ impl FusedDecoder {
         }
         decoded
     }
-}
 
-impl MaskDecoder for FusedDecoder {
-    fn family(&self) -> Family {
-        self.family
-    }
-
-    fn prepare(&self, chip: &ChipFeatures) -> Result<PreparedChip, DecoderError> {
-        let family = self.family;
-        let CheckedChip { embedding, maps } = CheckedChip::new(chip, family)?;
-        let grid = family.grid();
+    /// What is computed of a chip whose arrays are panels already.
+    ///
+    /// # Errors
+    /// Projections that are not finite.
+    fn prepare_panels(
+        &self,
+        keys: Vec<f32>,
+        maps: Option<[Vec<f32>; 2]>,
+    ) -> Result<PreparedChip, DecoderError> {
+        let grid = self.family.grid();
         let sizes = Sizes { grid, tokens: 0 };
-        let maps = maps.map(|maps| [panels(maps.half, sizes, 1), panels(maps.quarter, sizes, 2)]);
-
         let cross = || vec![0.0; CROSS_CHANNELS * grid * grid];
-        let keys = panels(embedding, sizes, 0);
         let mut content =
             Content { fingerprint: self.fingerprint, keys, k: cross(), q: cross(), v: cross(), maps };
         let chunk = sizes.chunk_panels() * PANEL;
@@ -238,7 +235,34 @@ impl MaskDecoder for FusedDecoder {
         if !content.finite() {
             return Err(DecoderError::NotFinite { output: "prepared tensors" });
         }
-        Ok(PreparedChip::new(family, content.bytes(), content))
+        Ok(PreparedChip::new(self.family, content.bytes(), content))
+    }
+}
+
+impl MaskDecoder for FusedDecoder {
+    fn family(&self) -> Family {
+        self.family
+    }
+
+    fn prepare(&self, chip: &ChipFeatures) -> Result<PreparedChip, DecoderError> {
+        let CheckedChip { embedding, maps } = CheckedChip::new(chip, self.family)?;
+        let sizes = Sizes { grid: self.family.grid(), tokens: 0 };
+        let maps = maps.map(|maps| [panels(maps.half, sizes, 1), panels(maps.quarter, sizes, 2)]);
+        self.prepare_panels(panels(embedding, sizes, 0), maps)
+    }
+
+    fn prepare_owned(&self, chip: ChipFeatures) -> Result<PreparedChip, DecoderError> {
+        CheckedChip::new(&chip, self.family)?;
+        let sizes = Sizes { grid: self.family.grid(), tokens: 0 };
+        let ChipFeatures { embedding, high_res, .. } = chip;
+        let taken_over = |array: Array3<f32>, levels: u32| panels(array.view(), sizes, levels);
+        let maps =
+            high_res.filter(|_| self.family.has_high_resolution_maps()).map(|HighRes { quarter, half }| {
+                // The largest first, while the least is there beside it.
+                let quarter = taken_over(quarter, 2);
+                [taken_over(half, 1), quarter]
+            });
+        self.prepare_panels(taken_over(embedding, 0), maps)
     }
 
     fn decode(&self, chip: &PreparedChip, prompt: &FramePrompt) -> Result<Decoded, DecoderError> {
