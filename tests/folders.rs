@@ -157,6 +157,20 @@ fn verify_names_the_chip_with_a_flipped_bit_and_fails() {
 }
 
 #[test]
+fn verify_names_the_chips_whose_files_were_exchanged_and_fails() {
+    let card = card("folder_sam");
+    let features = card.path().join("folder_sam/features");
+    let path = |name: &str| features.join(name);
+    std::fs::rename(path("chip_000000.pt"), path("kept")).unwrap();
+    std::fs::rename(path("chip_000001.pt"), path("chip_000000.pt")).unwrap();
+    std::fs::rename(path("kept"), path("chip_000001.pt")).unwrap();
+    let bad = run(&["verify", card.path().join("folder_sam").to_str().unwrap()]);
+    let lines = String::from_utf8_lossy(&bad.stdout);
+    assert_eq!(bad.status.code(), Some(1));
+    assert_eq!(lines.matches("the file of another chip").count(), 2, "{lines}");
+}
+
+#[test]
 fn a_missing_and_a_truncated_chip_are_named_and_the_other_still_answers() {
     let card = card("folder_sam");
     let folder = card.path().join("folder_sam");
@@ -199,6 +213,17 @@ fn a_missing_model_says_which_checkpoint_to_import_and_how() {
     let message = String::from_utf8_lossy(&refused.stderr);
     assert!(message.contains("MODEL_MISSING") && message.contains("mobile_sam.pt"), "{message}");
     assert!(message.contains("geosam-edge import-model"), "{message}");
+
+    // A file in place of the directory is a mistake of the command line.
+    let file = fixtures().join("models/mobile_sam/model.toml");
+    for command in
+        [&["segment", folder.to_str().unwrap(), "--point", "1,1"][..], &["export-onnx", "x", "--output", "y"]]
+    {
+        let refused = run(&[command, &["--models", file.to_str().unwrap()]].concat());
+        let message = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{message}");
+        assert!(message.contains("is a file; name the directory of imported models"), "{message}");
+    }
 }
 
 /// A card of both fixtures' folders and the demo's, with the models that are named.

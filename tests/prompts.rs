@@ -223,6 +223,8 @@ fn files_that_are_no_prompts_are_refused_by_name_before_anything_is_written() {
             "is a GeoPackage, which is not read; write the layer with your prompts anew (ogrinfo -q in.file",
         ),
         ("PAR1\0", "is a Parquet file, which is not read; write it anew: ogr2ogr"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "is a pointer of Git LFS"),
+        ("<!DOCTYPE html>\n<html>", "is a web page, as a download"),
         ("PK\u{3}\u{4}", "is a ZIP archive"),
         ("<?xml version=\"1.0\"?>\n<gpx>", "ogr2ogr -t_srs EPSG:4326 prompts.geojson in.file waypoints"),
         ("<kml/>", "is XML"),

@@ -94,6 +94,56 @@ impl ChipRef<'_> {
         self.identity.family
     }
 
+    /// Checks the name that the chip's file was written under, without its ending, which a copy keeps under any other name
+    /// (`TorchArchive::written_as`). It tells nothing where no chip of the folder is called so: `archive`, or names of an encoder.
+    ///
+    /// # Errors
+    /// [`CatalogError::ChipMismatch`] where it is the name of another chip of the folder.
+    pub fn check_written_as(&self, name: &str) -> Result<(), CatalogError> {
+        let own = self.table.file_stem(self.index);
+        let is_another = || {
+            let mut all = (0..self.table.len()).map(|chip| self.table.file_stem(chip));
+            all.any(|other| other.eq_ignore_ascii_case(name))
+        };
+        if own.eq_ignore_ascii_case(name) || !is_another() {
+            return Ok(());
+        }
+        Err(CatalogError::ChipMismatch {
+            path: self.path(),
+            what: "the name that it was written under",
+            found: name.to_owned(),
+            expected: own.to_owned(),
+            advice: "it seems to be the file of another chip, whose masks would lie in the wrong place: copy the folder again. If files \
+                     and manifest were renamed together, write each file anew under its name: torch.save(torch.load(path), path)",
+        })
+    }
+
+    /// Checks where a chip of Geo-SAM v1 lies by its own file: the affine of the file's grid, and its columns and rows.
+    ///
+    /// # Errors
+    /// [`CatalogError::ChipMismatch`] where the middle of the file is not the middle of the chip.
+    pub fn check_lies_at(
+        &self,
+        affine: &Affine,
+        (width, height): (usize, usize),
+    ) -> Result<(), CatalogError> {
+        let (x, y) = affine.apply(width as f64 / 2.0, height as f64 / 2.0);
+        let (column, row) = self.to_pixel(x, y);
+        let (rows, columns) = (self.shape.0 as f64, self.shape.1 as f64);
+        // Neighbours lie half a chip apart, those at an edge perhaps less; rounding is far below.
+        let is_off = |at: f64, side: f64| (at - side / 2.0).abs() > side / 16.0;
+        if !is_off(column, columns) && !is_off(row, rows) {
+            return Ok(());
+        }
+        Err(CatalogError::ChipMismatch {
+            path: self.path(),
+            what: "the middle",
+            found: format!("{x}, {y}"),
+            expected: format!("{}, {}", self.center.0, self.center.1),
+            advice: "it is the file of another chip, or the index is of another folder: copy the folder again",
+        })
+    }
+
     /// World to pixel: (column, row) as floats, without a half-pixel shift; not checked against the chip.
     pub fn to_pixel(&self, x: f64, y: f64) -> (f64, f64) {
         let Affine { a, b, c, d, e, f } = self.affine;
@@ -156,7 +206,8 @@ pub fn check_against_manifest(
     chip: &ChipRef<'_>,
 ) -> Result<(), CatalogError> {
     let differs = |what, found: String, expected: String| {
-        Err(CatalogError::ChipMismatch { path: chip.path(), what, found, expected })
+        let advice = "files of two folders got mixed: copy the folder again";
+        Err(CatalogError::ChipMismatch { path: chip.path(), what, found, expected, advice })
     };
     if family != chip.family() {
         return differs("the model type", family.to_string(), chip.family().to_string());

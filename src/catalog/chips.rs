@@ -116,6 +116,15 @@ impl ChipTable {
         if file.is_empty() { (self.ids.get(i), SUFFIX) } else { (file, "") }
     }
 
+    /// The name of that file without its ending.
+    pub(super) fn file_stem(&self, i: usize) -> &str {
+        let (name, suffix) = self.file(i);
+        match name.rsplit_once('.') {
+            Some((stem, _)) if suffix.is_empty() => stem,
+            _ => name,
+        }
+    }
+
     pub(super) fn place(&self, i: usize) -> u32 {
         self.place_of[i]
     }

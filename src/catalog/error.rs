@@ -249,8 +249,7 @@ pub enum CatalogError {
     },
     /// The chip's file and the manifest tell different things.
     #[error(
-        "{path}: {what} is {found} in the file and {expected} in the manifest; files of two folders got mixed: copy \
-         the folder again",
+        "{path}: {what} is {found} in the file and {expected} in the manifest; {advice}",
         path = path.display()
     )]
     ChipMismatch {
@@ -262,6 +261,8 @@ pub enum CatalogError {
         found: String,
         /// What the manifest says.
         expected: String,
+        /// What has happened, and what to do.
+        advice: &'static str,
     },
 }
 

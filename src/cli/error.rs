@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::engine::EngineError;
+use crate::models::ModelsError;
+
 /// Why a command could not do its work; printed on standard error.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
@@ -10,7 +13,7 @@ pub enum CliError {
     Catalog(#[from] crate::catalog::CatalogError),
     /// A checkpoint or an imported model.
     #[error(transparent)]
-    Models(#[from] crate::models::ModelsError),
+    Models(#[from] ModelsError),
     /// Building or exporting a decoder.
     #[error(transparent)]
     Decoder(#[from] crate::decoder::DecoderError),
@@ -32,7 +35,7 @@ pub enum CliError {
     Export(#[from] crate::layers::export::ExportError),
     /// The way of a prompt.
     #[error("{code}: {0}", code = .0.code())]
-    Engine(#[from] crate::engine::EngineError),
+    Engine(#[from] EngineError),
     /// A group of boards.
     #[error(transparent)]
     Fleet(#[from] super::everything::FleetError),
@@ -108,7 +111,9 @@ impl CliError {
     /// The exit status: 2 where the command line is at fault, as for what clap finds, else 1.
     pub const fn status(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_)
+            | Self::Models(ModelsError::NoDirectory { .. })
+            | Self::Engine(EngineError::Models(ModelsError::NoDirectory { .. })) => 2,
             _ => 1,
         }
     }

@@ -9,7 +9,7 @@ use crate::layers::export::{Exported, Format};
 
 /// What was written, and what people should know of it.
 pub(super) fn tell(args: &ExportArgs, format: Format, exported: &Exported) {
-    let &Exported { features, skipped, holed, large, ref unread, ref empty } = exported;
+    let &Exported { features, skipped, holed, large, ref unread, ref renamed, ref empty } = exported;
     let written: Vec<&str> =
         args.layers.iter().filter(|layer| !empty.contains(layer)).map(String::as_str).collect();
     let layers = written.join(", ");
@@ -25,6 +25,16 @@ pub(super) fn tell(args: &ExportArgs, format: Format, exported: &Exported) {
     }
     for problem in unread {
         note(&format_args!("warning: {problem}"));
+    }
+    if !renamed.is_empty() {
+        let pairs: Vec<String> =
+            renamed.iter().take(5).map(|(from, to)| format!("{from:?} as {to:?}")).collect();
+        let more = if renamed.len() > 5 { ", and more" } else { "" };
+        note(&format_args!(
+            "some properties are written under other names, since {name} has theirs taken or does not tell case apart: \
+             {}{more}",
+            pairs.join(", ")
+        ));
     }
     if skipped > 0 {
         let lines = if skipped == 1 { "line" } else { "lines" };

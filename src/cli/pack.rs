@@ -42,6 +42,7 @@ impl Args {
                 "a folder of Geo-SAM v1 cannot be packed; encode it again with geosam, or use it as it is";
             return Err(CliError::Usage(format!("{}: {text}", folder.root().display())));
         }
+        refuse_the_folder_itself(&folder, &self.output)?;
         if self.output.symlink_metadata().is_ok() {
             let text = "exists already; choose another directory, or remove it first";
             return Err(CliError::Usage(format!("{}: {text}", self.output.display())));
@@ -76,6 +77,31 @@ impl Args {
         ))?;
         Ok(total.missing == 0)
     }
+}
+
+/// Refuses a copy that would lie in the folder, where its files may be taken for the folder's own and are copied with it; and a
+/// directory that holds the folder, which must not be removed for it.
+fn refuse_the_folder_itself(folder: &Folder, output: &Path) -> Result<(), CliError> {
+    let or_here = |path: &Path| match path.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => path.to_owned(),
+    };
+    let Ok(root) = or_here(folder.root()).canonicalize() else { return Ok(()) };
+    // What does not exist yet is created in what does.
+    let Some(there) = output.ancestors().find_map(|path| or_here(path).canonicalize().ok()) else {
+        return Ok(());
+    };
+    let mut beside = root.clone().into_os_string();
+    beside.push("-half");
+    let advice = format!("choose a directory outside it, for example {}", Path::new(&beside).display());
+    let problem = if there.starts_with(&root) {
+        "the copy cannot lie in the folder that it is of"
+    } else if output.exists() && root.starts_with(&there) {
+        "this directory holds the folder that is to be copied"
+    } else {
+        return Ok(());
+    };
+    Err(CliError::Usage(format!("{}: {problem}, {}; {advice}", output.display(), root.display())))
 }
 
 fn only_folder(path: &Path) -> Result<Folder, CliError> {
@@ -133,6 +159,8 @@ fn pack(folder: &Folder, into: &Path) -> Result<Total, CliError> {
         let features = chip_of(&archive).map_err(crate::engine::EngineError::from)?;
         let ChipFeatures { family, checkpoint, src_shape, dst_shape, .. } = &features;
         check_against_manifest(*src_shape, *dst_shape, checkpoint, *family, &chip)?;
+        // The copy says of itself that it was written under its present name.
+        chip.check_written_as(archive.written_as())?;
 
         let file = File::create_new(&target).map_err(CliError::file(&target))?;
         let mut writer = BufWriter::new(file);
@@ -175,4 +203,80 @@ fn copy(from: &Path, to: &Path) -> Result<(), CliError> {
     let mut target = File::create(to).map_err(failed)?;
     std::io::copy(&mut source, &mut target).map_err(failed)?;
     target.sync_all().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/folder_sam")
+    }
+
+    /// A copy of the fixture, `valley` in a directory of its own.
+    fn valley() -> (tempfile::TempDir, PathBuf) {
+        let card = tempfile::tempdir().unwrap();
+        let folder = card.path().join("valley");
+        fs::create_dir_all(folder.join("features")).unwrap();
+        for name in ["manifest.parquet", "features/chip_000000.pt", "features/chip_000001.pt"] {
+            fs::copy(fixture().join(name), folder.join(name)).unwrap();
+        }
+        (card, folder)
+    }
+
+    fn refusal(folder: &Path, output: &Path) -> String {
+        let args = Args { folder: folder.to_owned(), output: output.to_owned() };
+        let error = args.run().unwrap_err();
+        assert_eq!(error.status(), 2, "{error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn a_copy_into_the_folder_itself_is_refused_and_leaves_nothing_there() {
+        let (card, folder) = valley();
+        let link = card.path().join("link");
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        let names = || {
+            let all = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut all: Vec<_> = all.collect();
+            all.sort();
+            all
+        };
+        let before = names();
+        for output in [
+            folder.clone(),
+            folder.join("packed"),
+            folder.join("new/packed"),
+            folder.join("features"),
+            link.join("packed"),
+            card.path().join("valley/../valley/packed"),
+        ] {
+            for of in [&folder, &folder.join("manifest.parquet"), &link] {
+                let told = refusal(of, &output);
+                let advised =
+                    format!("outside it, for example {}-half", folder.canonicalize().unwrap().display());
+                assert!(told.contains("cannot lie in the folder") && told.contains(&advised), "{told}");
+                assert!(!told.contains("remove"), "{told}");
+            }
+        }
+        let told = refusal(&folder, card.path());
+        assert!(told.contains("holds the folder") && !told.contains("remove"), "{told}");
+        assert_eq!(names(), before);
+        // Beside it there is room, whatever the names have in common.
+        let args = Args { folder: folder.clone(), output: card.path().join("valley-half") };
+        assert!(args.run().unwrap());
+    }
+
+    #[test]
+    fn a_chip_that_lies_under_the_name_of_another_is_not_packed() {
+        let (card, folder) = valley();
+        fs::copy(folder.join("features/chip_000000.pt"), folder.join("features/chip_000001.pt")).unwrap();
+        let output = card.path().join("half");
+        let error = Args { folder, output: output.clone() }.run().unwrap_err().to_string();
+        assert!(
+            error.contains("chip_000001.pt: the name that it was written under is chip_000000"),
+            "{error}"
+        );
+        assert!(!output.exists());
+    }
 }

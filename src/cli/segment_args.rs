@@ -98,9 +98,9 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub vectorization: Drawing,
 
-    /// Tolerance of simplification, in source pixels.
-    #[arg(long, value_name = "PIXELS", default_value_t = 1.5, value_parser = tolerance)]
-    pub tolerance: f64,
+    /// Tolerance of --vectorization simplified, in source pixels [default: 1.5].
+    #[arg(long, value_name = "PIXELS", value_parser = tolerance)]
+    pub tolerance: Option<f64>,
 
     /// Keep only the largest polygon.
     #[arg(long)]
@@ -178,6 +178,23 @@ pub enum Drawing {
     Simplified,
 }
 
+/// Of simplification, unless another is given.
+pub(super) const TOLERANCE: f64 = 1.5;
+
+impl Drawing {
+    /// Refuses a tolerance that nothing would use.
+    pub(super) fn check(self, tolerance: Option<f64>) -> Result<(), CliError> {
+        match (self, tolerance) {
+            (Self::Pixel, Some(_)) => {
+                let message =
+                    "--tolerance simplifies nothing by itself: give --vectorization simplified with it";
+                Err(CliError::Usage(message.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl From<Drawing> for Vectorization {
     fn from(drawing: Drawing) -> Self {
         match drawing {
@@ -208,6 +225,9 @@ impl Args {
             return Err(CliError::Usage(format!(
                 "--output and --overlay both name {path}; one would be lost"
             )));
+        }
+        if self.request.is_none() {
+            self.vectorization.check(self.tolerance)?;
         }
         let mut inputs = self.prompts.iter().chain(&self.request);
         if let Some(input) = inputs.find(|input| is_same_file(input, &self.output)) {
@@ -262,7 +282,7 @@ impl Args {
         self.finish.over(OutputOptions {
             crs: self.output_crs,
             vectorization: self.vectorization.into(),
-            tolerance: self.tolerance,
+            tolerance: self.tolerance.unwrap_or(TOLERANCE),
             largest_only: self.largest_only,
             multimask: match self.multimask {
                 None => Multimask::Off,

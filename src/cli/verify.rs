@@ -42,7 +42,8 @@ impl Args {
             let folder = ServedFolder::new(folder.name().to_owned(), folder);
             bar.set_message(folder.name.clone());
             for index in 0..folder.folder.len() {
-                if let Err(error) = folder.read_features(index) {
+                let read = folder.read_features(index).and_then(|_| folder.check_not_swapped(index));
+                if let Err(error) = read {
                     bad += 1;
                     bar.suspend(|| report(&error));
                 } else if !folder.has_checksums(index).unwrap_or(true) {

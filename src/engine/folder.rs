@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::api::{CrsChoice, escape_name};
 use crate::catalog::{ChipRef, Folder, FolderCrs, FolderSummary, check_against_manifest};
 use crate::engine::EngineError;
-use crate::features::{ChipFeatures, Crc, has_checksums, read_chip, read_v1_chip};
+use crate::features::{ChipFeatures, Crc, has_checksums, read_chip, read_v1_chip, v1, written_as};
 use crate::geo::{Bounds, Crs, GeoError, Transform};
 
 /// A folder that prompts may go to.
@@ -91,6 +91,26 @@ impl ServedFolder {
         Ok(features)
     }
 
+    /// Checks that a chip's file is not that of another chip of the folder, by what it tells of itself: the name that it was written
+    /// under; of Geo-SAM v1, where it lies. Prompts are answered without it, since files may have been renamed on purpose.
+    ///
+    /// # Errors
+    /// A file of another chip, and as [`ServedFolder::read_features`].
+    pub fn check_not_swapped(&self, index: usize) -> Result<(), EngineError> {
+        let chip = self.chip(index)?;
+        let path = chip.file()?;
+        if !self.folder.is_v1() {
+            return Ok(chip.check_written_as(&written_as(&path)?)?);
+        }
+        let header = v1::read_header(&path)?;
+        let is_other = |epsg: u32| self.folder.crs().epsg.is_some_and(|own| own != epsg);
+        // In another CRS nothing can be compared.
+        if header.epsg.is_some_and(is_other) {
+            return Ok(());
+        }
+        Ok(chip.check_lies_at(&header.affine, (header.width, header.height))?)
+    }
+
     /// Whether a chip's file carries checksums; those of Geo-SAM v1 never do.
     ///
     /// # Errors
@@ -133,5 +153,58 @@ impl ServedFolder {
         summary.name.clone_from(&self.name);
         summary.extent_wgs84 = self.to_wgs84(summary.extent.into()).map(Into::into);
         summary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::ErrorCode;
+
+    #[test]
+    fn a_chips_file_under_the_name_of_another_is_told_and_one_of_no_chips_name_is_not() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/folder_sam");
+        let card = tempfile::tempdir().unwrap();
+        let (first, second) =
+            (card.path().join("features/chip_000000.pt"), card.path().join("features/chip_000001.pt"));
+        let fresh = || {
+            fs::create_dir_all(card.path().join("features")).unwrap();
+            for name in ["manifest.parquet", "features/chip_000000.pt", "features/chip_000001.pt"] {
+                fs::copy(fixture.join(name), card.path().join(name)).unwrap();
+            }
+            let mut folders = Folder::discover(card.path()).unwrap().into_folders().unwrap();
+            ServedFolder::new("valley".to_owned(), folders.remove(0))
+        };
+        let folder = fresh();
+        for chip in 0..2 {
+            folder.check_not_swapped(chip).unwrap();
+        }
+        // One copied over the other, then both exchanged.
+        fs::copy(&first, &second).unwrap();
+        folder.check_not_swapped(0).unwrap();
+        let told = folder.check_not_swapped(1).unwrap_err();
+        assert_eq!(told.code(), ErrorCode::ChipUnreadable);
+        let words = "chip_000001.pt: the name that it was written under is chip_000000 in the file and chip_000001 in";
+        assert!(told.to_string().contains(words), "{told}");
+        let folder = fresh();
+        fs::rename(&first, card.path().join("kept")).unwrap();
+        fs::rename(&second, &first).unwrap();
+        fs::rename(card.path().join("kept"), &second).unwrap();
+        for chip in 0..2 {
+            assert!(folder.check_not_swapped(chip).is_err());
+            folder.read_features(chip).unwrap();
+        }
+        // A file that torch was given no name for.
+        let mut bytes = fs::read(&second).unwrap();
+        for at in 0..bytes.len() - 11 {
+            if bytes[at..].starts_with(b"chip_000000") {
+                bytes[at..at + 11].copy_from_slice(b"archive_two");
+            }
+        }
+        fs::write(&second, bytes).unwrap();
+        folder.check_not_swapped(1).unwrap();
     }
 }

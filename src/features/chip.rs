@@ -82,6 +82,14 @@ pub fn has_checksums(path: &Path) -> Result<bool, FeaturesError> {
     Ok(TorchArchive::open(path)?.has_checksums())
 }
 
+/// The name that a chip file was written under, without its ending: see [`TorchArchive::written_as`].
+///
+/// # Errors
+/// Files that are no archive of `torch.save`.
+pub fn written_as(path: &Path) -> Result<String, FeaturesError> {
+    Ok(TorchArchive::open(path)?.written_as().to_owned())
+}
+
 /// The chip in an open archive.
 ///
 /// # Errors

@@ -32,7 +32,7 @@ pub enum FeaturesError {
         /// The file.
         path: PathBuf,
         /// What it is, and what to do.
-        what: &'static str,
+        what: String,
     },
     /// The file was written by torch before 1.6, without a zip container.
     #[error(

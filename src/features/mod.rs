@@ -20,7 +20,7 @@ pub(crate) mod testing;
 
 pub use checkpoint_name::same_model;
 pub(crate) use checkpoint_name::{advised_file, canonical, other_names};
-pub use chip::{ChipFeatures, Crc, HighRes, chip_of, has_checksums, read_chip};
+pub use chip::{ChipFeatures, Crc, HighRes, chip_of, has_checksums, read_chip, written_as};
 pub use error::FeaturesError;
 pub use reader::CardFile;
 pub use v1::read_v1_chip;

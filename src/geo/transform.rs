@@ -109,10 +109,11 @@ impl Transform {
         let geographic = self.from.is_geographic();
         let problem = if !(x.is_finite() && y.is_finite()) {
             "not a finite number"
+        } else if geographic && (x.abs() > 540.0 || y.abs() > 540.0) {
+            // Not a swapped order either: eastings and northings, most of the time.
+            "these are no degrees; name the CRS that they are in (\"crs\" in a request, --crs on the command line)"
         } else if geographic && y.abs() > 90.0 {
             "a latitude lies between -90 and 90, and the order is longitude, latitude"
-        } else if geographic && x.abs() > 540.0 {
-            "a longitude lies between -180 and 180, and the order is longitude, latitude"
         } else {
             return Ok(());
         };

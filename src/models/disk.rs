@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ModelsError;
 use crate::family::Family;
+use crate::stand_in::stand_in;
 
 /// The version of the directory's format that this program writes.
 pub(super) const FORMAT: u32 = 1;
@@ -60,6 +61,9 @@ impl Description {
             return Err(damaged(format!("it has {length} bytes; import the model again")));
         }
         let text = fs::read_to_string(&path).map_err(io("read", &path))?;
+        if let Some(stand_in) = stand_in(text.as_bytes()) {
+            return Err(damaged(format!("it is {stand_in}")));
+        }
         // The version first: a later one may have other keys.
         #[derive(Deserialize)]
         struct Version {
@@ -85,21 +89,21 @@ impl Description {
     }
 }
 
+/// The file that stands where a directory is meant, or one above it.
+pub(super) fn file_in_the_way(dir: &Path) -> Option<&Path> {
+    dir.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir())
+}
+
 /// Whether a model could be written there, asked before minutes go into reading a checkpoint.
 pub(super) fn check_rights(models: &Path) -> Result<(), ModelsError> {
     use rustix::fs::{Access, access};
-    if models.symlink_metadata().is_ok() && !models.is_dir() {
-        let path = models.to_owned();
-        return Err(match models.exists() {
-            true => ModelsError::NoDirectory {
-                path,
-                problem: "is a file, and models need a directory; name another",
-            },
-            false => ModelsError::NoDirectory {
-                path,
-                problem: "is a link that leads nowhere; is the card mounted?",
-            },
-        });
+    if let Some(file) = file_in_the_way(models) {
+        let problem = "is a file, and models need a directory; name another";
+        return Err(ModelsError::NoDirectory { path: file.to_owned(), problem });
+    }
+    if models.symlink_metadata().is_ok() && !models.exists() {
+        let problem = "is a link that leads nowhere; is the card mounted?";
+        return Err(ModelsError::NoDirectory { path: models.to_owned(), problem });
     }
     // What is to be created is created in what is there.
     let there = models.ancestors().find(|path| path.as_os_str().is_empty() || path.exists());

@@ -93,8 +93,10 @@ impl ModelStore {
                 return Ok(store);
             }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                let problem = "is a file; name the directory that import-model writes to, which has a directory for each model";
-                return Err(ModelsError::NoDirectory { path: dir.to_owned(), problem });
+                let problem = "is a file; name the directory of imported models, which has a directory for each. A checkpoint becomes \
+                               one of them with: geosam-edge import-model CHECKPOINT --models DIRECTORY";
+                let path = disk::file_in_the_way(dir).unwrap_or(dir).to_owned();
+                return Err(ModelsError::NoDirectory { path, problem });
             }
             other => other.map_err(io)?,
         };

@@ -10,6 +10,7 @@ use crate::features::CardFile;
 use crate::features::v1::directory::{Directory, DirectoryError};
 use crate::features::v1::{GEOREFERENCE, Georeference, georeference};
 use crate::geo::Affine;
+use crate::stand_in::StandIn;
 
 // TIFF 6.0, and GDAL's private tag for what is nothing.
 pub(super) const NEW_SUBFILE_TYPE: u16 = 254;
@@ -100,7 +101,10 @@ fn header_of<R: ReaderAt + ?Sized>(reader: &R, size: u64, path: &Path) -> Result
     let failed = |error| match error {
         DirectoryError::Io(source) => RasterError::Io { path: path.to_owned(), source },
         DirectoryError::Unsound(detail) => unreadable(&detail, "copy it again"),
-        DirectoryError::NoTiff => unreadable("it is not a TIFF file", TO_TIFF),
+        DirectoryError::NoTiff(None) => unreadable("it is not a TIFF file", TO_TIFF),
+        DirectoryError::NoTiff(Some(StandIn { what, advice })) => {
+            unreadable(&format!("it is {what}"), advice)
+        }
     };
     let mut wanted = GEOREFERENCE.to_vec();
     wanted.extend(OF_AN_IMAGE);
@@ -173,7 +177,10 @@ fn mask_file(
         Ok(directory) => directory,
         Err(DirectoryError::Io(source)) => return Err(RasterError::Io { path, source }),
         Err(DirectoryError::Unsound(detail)) => return Err(unreadable(detail)),
-        Err(DirectoryError::NoTiff) => return Err(unreadable("it is not a TIFF file".to_owned())),
+        Err(DirectoryError::NoTiff(None)) => return Err(unreadable("it is not a TIFF file".to_owned())),
+        Err(DirectoryError::NoTiff(Some(StandIn { what, advice }))) => {
+            return Err(RasterError::Unreadable { path, detail: format!("it is {what}"), advice });
+        }
     };
     let size = [IMAGE_WIDTH, IMAGE_LENGTH].map(|tag| directory.integer(tag).unwrap_or(0));
     if size != [width, height].map(u64::from) {

@@ -12,6 +12,7 @@ use tiff::{ColorType, TiffError, TiffUnsupportedError};
 use super::disguise::Disguised;
 use super::header::{MaskFile, RasterHeader};
 use super::raster::{Problem, RasterWindow};
+use crate::features::v1::compression::name_of;
 use crate::regular_file;
 
 /// Most bytes of one strip or tile.
@@ -50,7 +51,7 @@ fn told(error: TiffError) -> Problem {
         }
         TiffError::IoError(source) => Problem::Io(source),
         TiffError::UnsupportedError(TiffUnsupportedError::UnsupportedCompressionMethod(method)) => {
-            kind(format!("its compression {method:?} is not read"), RECOMPRESS)
+            kind(format!("its compression {} is not read", name_of(method)), RECOMPRESS)
         }
         TiffError::UnsupportedError(what) => kind(format!("it is not read: {what}"), TO_BYTES),
         TiffError::LimitsExceeded => kind("its strips or tiles are too large", RECOMPRESS),

@@ -128,9 +128,17 @@ fn a_raster_whose_pixels_cannot_be_read_is_known_before_a_picture_in_the_same_wo
     // The compression, an entry of one short: that of ZSTD, of LERC, and nonsense.
     let entry = [&259_u16.to_ne_bytes()[..], &3_u16.to_ne_bytes(), &1_u32.to_ne_bytes()].concat();
     let at = whole.windows(entry.len()).position(|part| part == entry).unwrap() + entry.len();
-    for (method, told) in
-        [(50000_u16, "its compression ZSTD is not read"), (34887, "is not read"), (7777, "is not read")]
-    {
+    for (method, name) in [
+        (50000_u16, "ZSTD"),
+        (50001, "WEBP"),
+        (50002, "JXL"),
+        (52546, "JXL"),
+        (34887, "LERC"),
+        (34925, "LZMA"),
+        (34661, "JBIG"),
+        (3, "CCITTFAX3"),
+        (7777, "number 7777"),
+    ] {
         let mut bytes = whole.clone();
         bytes[at..at + 2].copy_from_slice(&method.to_ne_bytes());
         std::fs::write(&path, &bytes).unwrap();
@@ -140,8 +148,33 @@ fn a_raster_whose_pixels_cannot_be_read_is_known_before_a_picture_in_the_same_wo
         let of_picture = read_window(&path, &header, &window).unwrap_err().to_string();
         let before = check_pixels(&path, &header).unwrap_err().to_string();
         assert_eq!(before, of_picture);
-        assert!(before.contains(told), "{before}");
+        let told = format!("its compression {name} is not read; it can be rewritten with: gdal_translate");
+        assert!(before.contains(&told) && before.contains("COMPRESS=DEFLATE"), "{before}");
     }
+}
+
+#[test]
+fn what_was_left_in_place_of_a_raster_or_its_mask_is_told_as_what_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (raster, mask) = (directory.path().join("r.tif"), directory.path().join("r.tif.msk"));
+    let told = || read_header(&raster).unwrap_err().to_string();
+    for (bytes, words) in [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "a pointer of Git LFS"),
+        ("\n<!DOCTYPE html><html>", "a web page"),
+    ] {
+        std::fs::write(&raster, bytes).unwrap();
+        assert!(
+            told().contains("r.tif: ") && told().contains(words) && !told().contains("gdal_"),
+            "{}",
+            told()
+        );
+        std::fs::copy(fixtures().join("mask_beside.tif"), &raster).unwrap();
+        std::fs::write(&mask, bytes).unwrap();
+        assert!(told().contains("r.tif.msk: ") && told().contains(words), "{}", told());
+        std::fs::remove_file(&mask).unwrap();
+    }
+    std::fs::write(&raster, "<VRTDataset>").unwrap();
+    assert!(told().contains("gdal_translate"), "{}", told());
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod page;
 mod runs;
 mod thrift;
 
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use self::columns::{Columns, Coordinate, Text, damaged};
@@ -25,6 +25,7 @@ use super::wkb::read_polygon;
 use crate::Family;
 use crate::features::{file_name_of, same_model};
 use crate::geo::{Affine, Bounds};
+use crate::stand_in::{self, StandIn};
 
 /// What a manifest tells.
 #[derive(Debug)]
@@ -42,7 +43,10 @@ const MOST_RASTERS: usize = 64;
 
 /// Reads a manifest. `path` is for messages only.
 pub(super) fn read_manifest<R: Read + Seek>(mut file: R, path: &Path) -> Result<Manifest, CatalogError> {
-    let (metadata, length) = footer::read_footer(&mut file).map_err(|error| footer_error(path, error))?;
+    let (metadata, length) = match footer::read_footer(&mut file) {
+        Ok(footer) => footer,
+        Err(error) => return Err(footer_error(path, error, in_its_place(&mut file))),
+    };
     let geo = metadata
         .file_metadata()
         .key_value_metadata()
@@ -72,15 +76,26 @@ pub(super) fn is_manifest<R: Read + Seek>(mut file: R) -> Option<bool> {
     Some(columns.columns().iter().any(|column| TELLING.contains(&column.name())))
 }
 
-fn footer_error(path: &Path, error: FooterError) -> CatalogError {
+/// What stands in the place of a manifest.
+fn in_its_place<R: Read + Seek>(file: &mut R) -> Option<StandIn> {
+    let mut beginning = Vec::new();
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.take(stand_in::BEGINNING as u64).read_to_end(&mut beginning).ok()?;
+    stand_in::stand_in(&beginning)
+}
+
+fn footer_error(path: &Path, error: FooterError, in_its_place: Option<StandIn>) -> CatalogError {
     let path = path.to_owned();
-    let problem = match error {
-        FooterError::Io(source) => return CatalogError::Io { path, action: "read the manifest", source },
-        FooterError::NotParquet => {
+    let problem = match (error, in_its_place) {
+        (FooterError::Io(source), _) => {
+            return CatalogError::Io { path, action: "read the manifest", source };
+        }
+        (FooterError::NotParquet, Some(stand_in)) => format!("it is {stand_in}"),
+        (FooterError::NotParquet, None) => {
             "it does not end as one; it is another kind of file, or its copy is not complete".to_owned()
         }
-        FooterError::Encrypted => "it is encrypted; save it again without encryption".to_owned(),
-        FooterError::Malformed(problem) => return damaged(&path, problem),
+        (FooterError::Encrypted, _) => "it is encrypted; save it again without encryption".to_owned(),
+        (FooterError::Malformed(problem), _) => return damaged(&path, problem),
     };
     CatalogError::NotParquet { path, problem }
 }

@@ -59,6 +59,25 @@ fn an_archive_of_a_folder_is_told_to_be_unpacked() {
 }
 
 #[test]
+fn what_was_left_in_place_of_a_manifest_is_told_as_what_it_is() {
+    let card = tempfile::tempdir().unwrap();
+    let manifest = card.path().join("manifest.parquet");
+    for (bytes, told) in [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
+        ("<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>", "it is a web page"),
+        ("<html>", "it is a web page"),
+    ] {
+        fs::write(&manifest, bytes).unwrap();
+        for path in [card.path(), &manifest] {
+            let error = Folder::discover(path).unwrap().into_folders().unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(told) && !text.contains("its copy is not complete"), "{text}");
+            assert_eq!(error.code(), ErrorCode::FolderNotReady);
+        }
+    }
+}
+
+#[test]
 fn a_chip_in_place_of_a_folder_is_told_with_the_folder_that_it_is_of() {
     let card = tempfile::tempdir().unwrap();
     ManifestBuilder::new(grid_rows(1, 1)).write(card.path());

@@ -59,3 +59,21 @@ fn what_a_file_says_must_be_what_the_manifest_says() {
         assert_eq!(error.code(), ErrorCode::ChipUnreadable);
     }
 }
+
+#[test]
+fn a_file_of_geo_sam_v1_that_lies_elsewhere_than_its_chip_is_told() {
+    let (_card, folder) = folder_of(vec![Row::at(0, 0.0, 0.0)]);
+    let chip = folder.chip(0).unwrap();
+    // Its grid of 64 x 64 is laid over the 100 x 100 pixels of the chip.
+    let scale = 100.0 / 64.0;
+    let Affine { a, b, c, d, e, f } = chip.affine;
+    let grid = Affine { a: a * scale, b, c, d, e: e * scale, f };
+    chip.check_lies_at(&grid, (64, 64)).unwrap();
+    let moved = Affine { c: c + a * 50.0, ..grid };
+    let error = chip.check_lies_at(&moved, (64, 64)).unwrap_err();
+    assert!(
+        error.to_string().contains("the middle is") && error.to_string().contains("another chip"),
+        "{error}"
+    );
+    assert_eq!(error.code(), ErrorCode::ChipUnreadable);
+}

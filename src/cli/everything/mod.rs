@@ -18,7 +18,7 @@ use super::finish_args::FinishArgs;
 use super::models_dir::{MODELS_VARIABLE, models_dir, models_parser};
 use super::output::note;
 use super::segment::{CACHE_BYTES, all_cores, open_folders};
-use super::segment_args::{Drawing, area, bounds, checked_sides, crs, tolerance};
+use super::segment_args::{Drawing, TOLERANCE, area, bounds, checked_sides, crs, tolerance};
 use crate::api::{CrsChoice, EverythingOptions, MOST_POINTS_PER_SIDE, OutputOptions, PromptItem, PromptSet};
 use crate::engine::{Engine, EngineChoice, EngineOptions, FoundObject, Step, Survey};
 use crate::geo::Bounds;
@@ -84,9 +84,9 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub vectorization: Drawing,
 
-    /// Tolerance of simplification, in source pixels.
-    #[arg(long, value_name = "PIXELS", default_value_t = 1.5, value_parser = tolerance)]
-    pub tolerance: f64,
+    /// Tolerance of --vectorization simplified, in source pixels [default: 1.5].
+    #[arg(long, value_name = "PIXELS", value_parser = tolerance)]
+    pub tolerance: Option<f64>,
 
     /// Parts with a smaller area on the ground are left out, in square metres.
     #[arg(long, value_name = "M2", default_value_t = 0.0, value_parser = area)]
@@ -146,6 +146,7 @@ impl Args {
             output: self.output_options(),
             ..PromptItem::default()
         };
+        self.vectorization.check(self.tolerance)?;
         super::ending::check_geojson(&self.output)?;
         let folders = open_folders(&self.folder)?;
         let engine = Engine::open(&EngineOptions {
@@ -195,7 +196,7 @@ impl Args {
         self.finish.over(OutputOptions {
             crs: self.output_crs,
             vectorization: self.vectorization.into(),
-            tolerance: self.tolerance,
+            tolerance: self.tolerance.unwrap_or(TOLERANCE),
             min_area_m2: self.min_area,
             ..OutputOptions::default()
         })

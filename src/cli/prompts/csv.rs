@@ -40,11 +40,12 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
     let failed = |error: csv::Error| PromptsError::unreadable(path, error.to_string());
     let header: Vec<String> =
         table.byte_headers().map_err(failed)?.iter().map(|name| text_of(name).trim().to_owned()).collect();
-    let header = told_apart(header);
+    let (named, header) = (header.clone(), told_apart(header));
     let columns = Columns::find(&header).map_err(|missing| {
         let found = header.join(", ").chars().take(200).collect();
         PromptsError::Columns { path: path.to_owned(), missing, found }
     })?;
+    let twins = columns.twins(&named);
     let mut drawn = Drawn::default();
     for (index, row) in table.byte_records().enumerate() {
         // Spreadsheets write rows of nothing but delimiters below those that were filled.
@@ -56,7 +57,9 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Drawn, PromptsError> {
                 let before = whole.len() - text.len();
                 let start = row.position().and_then(|position| usize::try_from(position.byte()).ok());
                 let line = start.map_or(index as u64 + 2, |start| lines.line_of(before + start));
-                (format!("line {line}"), columns.feature(&header, &row, delimiter))
+                let feature =
+                    tell_twins(&twins, &named, &row).and_then(|()| columns.feature(&header, &row, delimiter));
+                (format!("line {line}"), feature)
             }
             Err(error) => (format!("row {}", index + 1), Err(error.to_string())),
         };
@@ -137,6 +140,25 @@ impl Columns {
         }
     }
 
+    fn used(&self) -> &[usize] {
+        match self {
+            Self::Point(columns) => columns,
+            Self::Box(columns) => columns,
+            Self::Wkt(columns) => columns,
+        }
+    }
+
+    /// Columns with the name of one of the coordinates, each behind that.
+    fn twins(&self, named: &[String]) -> Vec<[usize; 2]> {
+        let of = |&column: &usize| {
+            let is_named = move |(_, name): &(usize, &String)| {
+                named.get(column).is_some_and(|own| own.eq_ignore_ascii_case(name))
+            };
+            named.iter().enumerate().filter(is_named).map(move |(other, _)| [column, other])
+        };
+        self.used().iter().flat_map(of).filter(|[column, other]| column != other).collect()
+    }
+
     fn feature(&self, header: &[String], row: &ByteRecord, delimiter: u8) -> Result<Value, String> {
         if row.iter().skip(header.len()).any(|field| !field.is_empty()) {
             let (fields, columns) = (row.len(), header.len());
@@ -158,23 +180,24 @@ impl Columns {
             })
         };
         let mut crs = None;
-        let (used, geometry) = match self {
+        let geometry = match self {
             Self::Wkt(used) => {
                 let (geometry, srid) = wkt::read(&row.get(used[0]).map(text_of).unwrap_or_default())?;
                 crs =
                     srid.map(|code| json!({"type": "name", "properties": {"name": format!("EPSG:{code}")}}));
-                (&used[..], geometry)
+                geometry
             }
             Self::Point(used) => {
                 let [lon, lat] = [number(used[0])?, number(used[1])?];
-                (&used[..], json!({"type": "Point", "coordinates": [lon, lat]}))
+                json!({"type": "Point", "coordinates": [lon, lat]})
             }
             Self::Box(used) => {
                 let [w, s, e, n] = [number(used[0])?, number(used[1])?, number(used[2])?, number(used[3])?];
                 let ring = [[w, s], [e, s], [e, n], [w, n], [w, s]];
-                (&used[..], json!({"type": "Polygon", "coordinates": [ring]}))
+                json!({"type": "Polygon", "coordinates": [ring]})
             }
         };
+        let used = self.used();
         let text = |column: usize| row.get(column).map(text_of).unwrap_or_default();
         // Who writes coordinates so writes all numbers so.
         let decimal_commas = delimiter != b','
@@ -196,6 +219,19 @@ impl Columns {
         }
         Ok(tree)
     }
+}
+
+/// Refuses a row in which two columns of one name, a coordinate's, differ: which of them is meant cannot be told. Joined tables have the
+/// same twice.
+fn tell_twins(twins: &[[usize; 2]], named: &[String], row: &ByteRecord) -> Result<(), String> {
+    let field = |column: usize| row.get(column).unwrap_or_default().trim_ascii();
+    let Some(&[column, _]) = twins.iter().find(|[column, other]| field(*column) != field(*other)) else {
+        return Ok(());
+    };
+    let name = named.get(column).map_or("", String::as_str);
+    Err(format!(
+        "has two values of {name}, since two columns are called so; give the one that is not meant another name"
+    ))
 }
 
 /// Names of columns, of which each but the first of one name has its number behind it: joined tables have several.
@@ -252,6 +288,14 @@ mod tests {
                 assert_eq!(told, expected, "{text:?}");
             }
         }
+    }
+
+    #[test]
+    fn two_columns_of_one_coordinate_must_agree() {
+        let [same, other] =
+            features("lon,lat,name,LON\n9.5,47.25,a,9.5\n9.5,47.25,b,9.6\n").try_into().unwrap();
+        assert_eq!(same.unwrap()["geometry"]["coordinates"], json!([9.5, 47.25]));
+        assert!(other.unwrap_err().contains("two columns are called so"));
     }
 
     #[test]

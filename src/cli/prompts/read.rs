@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{csv, encoding, geojson};
 use crate::api::NotUtf8;
 use crate::cli::CliError;
+use crate::stand_in::stand_in;
 
 /// Most bytes of a file: some million points.
 const MOST_BYTES: u64 = 256 << 20;
@@ -160,6 +161,9 @@ pub(super) fn features(path: &Path, bytes: &[u8]) -> Result<Drawn, PromptsError>
     };
     if let Some(text) = encoding::utf16(path, bytes)? {
         return features(path, text.as_bytes());
+    }
+    if let Some(stand_in) = stand_in(bytes) {
+        return refuse(format!("is {stand_in}"));
     }
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match text.trim_ascii_start() {

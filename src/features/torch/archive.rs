@@ -7,13 +7,14 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn, ShapeBuilder};
 use rawzip::{CompressionMethod, ErrorKind, ReaderAt, ZipArchive, ZipArchiveEntryWayfinder, ZipLocator};
 
 use super::dtype::DType;
-use super::foreign::{BEGINNING, foreign};
+use super::foreign::foreign;
 use super::layout::Layout;
 use super::machine::{MAX_PICKLE_BYTES, unpickle};
 use super::value::{Pickle, TensorSpec, Value};
 use crate::features::bytes::fill_le;
 use crate::features::error::FeaturesError;
 use crate::features::reader::CardFile;
+use crate::stand_in::BEGINNING;
 
 /// Most entries of an archive. A checkpoint of SAM 3 has some 3000.
 const MAX_ENTRIES: usize = 1 << 17;
@@ -30,6 +31,8 @@ pub struct TorchArchive<R = CardFile> {
     /// Entries by their name without the archive's own top directory.
     entries: HashMap<Box<str>, Entry>,
     pickle: Pickle,
+    /// The archive's own top directory.
+    stem: Box<str>,
 }
 
 #[derive(Clone, Copy)]
@@ -126,7 +129,7 @@ impl<R: ReaderAt> TorchArchive<R> {
 
         // The pickle can only be read through the archive: an empty one stands in until then.
         let nothing = Pickle { nodes: vec![], root: super::value::NodeId(0) };
-        let mut archive = Self { zip, size, path: path.to_owned(), entries, pickle: nothing };
+        let mut archive = Self { zip, size, path: path.to_owned(), entries, pickle: nothing, stem };
         archive.check_byte_order()?;
         let bytes = archive.read_small("data.pkl", MAX_PICKLE_BYTES)?;
         archive.pickle =
@@ -146,6 +149,12 @@ impl<R: ReaderAt> TorchArchive<R> {
     /// The file's path, as given.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The name that its file was written under, without its ending, where `torch.save` was told one; else `archive`. A copy of the
+    /// file under another name keeps it.
+    pub fn written_as(&self) -> &str {
+        &self.stem
     }
 
     /// Whether any entry carries a checksum. After `torch.serialization.set_crc32_options(False)` all carry 0: then there is

@@ -185,6 +185,7 @@ fn big_endian_legacy_and_foreign_files_are_refused_with_advice() {
         (&b""[..], "empty file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "git lfs pull"),
         (b"\n<!DOCTYPE html><html>", "web page"),
+        (b"<page>", "web page"),
         (b"\x08\x00\x00\x00\x00\x00\x00\x00{\"a\":{}}", "safetensors"),
     ] {
         let error = open(begins).err().unwrap().to_string();

@@ -8,6 +8,8 @@ use std::io;
 
 use rawzip::ReaderAt;
 
+use crate::stand_in::{StandIn, stand_in_at};
+
 /// Most tags of a directory.
 const MAX_TAGS: u64 = 4096;
 /// Most bytes of one tag's value. GDAL's metadata of a chip has 300.
@@ -19,8 +21,8 @@ pub(crate) enum DirectoryError {
     Io(io::Error),
     /// The file is not a sound TIFF.
     Unsound(String),
-    /// It is something else.
-    NoTiff,
+    /// It is something else, known or not.
+    NoTiff(Option<StandIn>),
 }
 
 impl From<io::Error> for DirectoryError {
@@ -103,12 +105,13 @@ impl Directory {
         wanted: &[u16],
     ) -> Result<Self, DirectoryError> {
         let unsound = |what: &str| DirectoryError::Unsound(what.to_owned());
+        let no_tiff = || DirectoryError::NoTiff(stand_in_at(reader));
         let mut source = Source { reader, size, little: true, big: false };
         let magic = source.bytes(0, 8)?;
         source.little = match &magic[..2] {
             b"II" => true,
             b"MM" => false,
-            _ => return Err(DirectoryError::NoTiff),
+            _ => return Err(no_tiff()),
         };
         let first = match unsigned(&magic[2..4], source.little) {
             42 => unsigned(&magic[4..8], source.little),
@@ -116,7 +119,7 @@ impl Directory {
                 source.big = true;
                 source.word(&source.bytes(8, 8)?)
             }
-            _ => return Err(DirectoryError::NoTiff),
+            _ => return Err(no_tiff()),
         };
         let first = place.unwrap_or(first);
         // Count, then entries of: tag (2), type (2), count (4 or 8), value or offset (4 or 8).

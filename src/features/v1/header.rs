@@ -106,7 +106,8 @@ pub(super) fn header_of<R: ReaderAt + ?Sized>(
     let directory = Directory::read(reader, size, &WANTED).map_err(|error| match error {
         DirectoryError::Io(source) => FeaturesError::Io { path: path.to_owned(), source },
         DirectoryError::Unsound(detail) => refuse(detail),
-        DirectoryError::NoTiff => refuse("it is not a TIFF file".to_owned()),
+        DirectoryError::NoTiff(None) => refuse("it is not a TIFF file".to_owned()),
+        DirectoryError::NoTiff(Some(stand_in)) => refuse(format!("it is {stand_in}")),
     })?;
     let side = |tag: u16, what: &str| match directory.integer(tag) {
         // At most 65536.

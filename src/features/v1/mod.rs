@@ -9,6 +9,7 @@
 //!
 //! Choosing chips and reading the CSV is `catalog`'s.
 
+pub(crate) mod compression;
 pub(crate) mod directory;
 mod header;
 mod pixels;

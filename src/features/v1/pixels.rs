@@ -6,17 +6,25 @@
 use std::io::Cursor;
 
 use ndarray::{Array3, ShapeBuilder};
-use tiff::ColorType;
 use tiff::decoder::{ChunkType, Decoder, DecodingResult, Limits};
 use tiff::tags::{PlanarConfiguration, Tag};
+use tiff::{ColorType, TiffError, TiffUnsupportedError};
+
+use super::compression::name_of;
 
 const BANDS: usize = 256;
 
 /// The embedding `[256, grid, grid]` in the file's own order. The header must have been checked to have
 /// 256 bands of `grid` x `grid`.
 pub(super) fn embedding(bytes: &[u8], grid: usize) -> Result<Array3<f32>, String> {
-    let advice = |e: tiff::TiffError| {
-        format!("{e}; it can be rewritten with: gdal_translate -co COMPRESS=DEFLATE in.tif out.tif")
+    let advice = |e: TiffError| {
+        let problem = match e {
+            TiffError::UnsupportedError(TiffUnsupportedError::UnsupportedCompressionMethod(method)) => {
+                format!("its compression {} is not read", name_of(method))
+            }
+            other => other.to_string(),
+        };
+        format!("{problem}; it can be rewritten with: gdal_translate -co COMPRESS=DEFLATE in.tif out.tif")
     };
     let mut limits = Limits::default();
     // A whole chip is 4 MB; strips and tiles are at most padded.

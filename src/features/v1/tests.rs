@@ -169,9 +169,27 @@ fn other_rasters_are_refused() {
     let message = read(&chip(Plan { bands: 255, ..PLAN })).unwrap_err().to_string();
     assert!(message.contains("255 bands of 64 x 64, not 256"), "{message}");
     assert!(read(b"PK\x03\x04 and so on").unwrap_err().to_string().contains("not a TIFF"));
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n";
+    assert!(read(pointer).unwrap_err().to_string().contains("git lfs pull"));
+    assert!(read(b"<!DOCTYPE html><html>").unwrap_err().to_string().contains("it is a web page"));
     let whole = chip(PLAN);
     for length in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
         assert!(read(&whole[..length]).is_err(), "{length} bytes were accepted");
+    }
+}
+
+#[test]
+fn a_compression_that_is_not_read_has_its_name_and_what_helps() {
+    // Its entry of one short: tag, type, count.
+    let entry = [259_u16.to_le_bytes(), 3_u16.to_le_bytes(), [1, 0], [0, 0]].concat();
+    let whole = chip(PLAN);
+    let at = whole.windows(entry.len()).position(|part| part == entry).unwrap() + entry.len();
+    for (method, name) in [(34887_u16, "LERC"), (50002, "JXL"), (7777, "number 7777")] {
+        let mut bytes = whole.clone();
+        bytes[at..at + 2].copy_from_slice(&method.to_le_bytes());
+        let told = read(&bytes).unwrap_err().to_string();
+        let words = format!("its compression {name} is not read; it can be rewritten with: gdal_translate");
+        assert!(told.contains(&words) && !told.contains("Unknown"), "{told}");
     }
 }
 

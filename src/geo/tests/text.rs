@@ -33,7 +33,7 @@ fn codes_are_read_in_every_spelling() {
         assert_eq!(code(text), Some(32650), "the horizontal part of {text}");
     }
     for (compound, horizontal) in
-        [("EPSG:7415", 28992), ("9707", 4326), ("urn:ogc:def:crs:EPSG::5972", 25832)]
+        [("EPSG:7415", 28992), ("9707", 4326), ("urn:ogc:def:crs:EPSG::5972", 25832), ("EPSG:4937", 4258)]
     {
         assert_eq!(code(compound), Some(horizontal), "{compound}");
     }

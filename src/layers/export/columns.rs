@@ -36,6 +36,15 @@ pub(super) fn told_apart<'a>(names: impl Iterator<Item = &'a str>, taken: &[&str
     names.map(|name| free_name(name, '_', |free| taken.insert(free.to_lowercase()))).collect()
 }
 
+/// The properties that have another name as columns, and that name.
+pub(super) fn renamed<'a>(
+    properties: impl Iterator<Item = &'a str>,
+    names: impl Iterator<Item = &'a str>,
+) -> Vec<(String, String)> {
+    let pairs = properties.zip(names).filter(|(property, name)| property != name);
+    pairs.map(|(property, name)| (property.to_owned(), name.to_owned())).collect()
+}
+
 /// The columns of all features, in order of their names, `id` first.
 #[derive(Debug, Default)]
 pub(super) struct Columns {

@@ -14,7 +14,7 @@ use geojson::{Feature, Position};
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 use serde_json::Value;
 
-use super::columns::{Columns, Kind, MAX_COLUMNS, told_apart};
+use super::columns::{Columns, Kind, MAX_COLUMNS, renamed, told_apart};
 use super::objects::{Piece, name, part_name, pieces};
 use super::xml::escape;
 use super::{ExportError, Exported, Failure, Source, colour};
@@ -74,7 +74,9 @@ fn document(source: &mut Source, format: &'static str, out: &mut dyn Write) -> R
     if is_empty {
         writeln!(out, "<Folder><name>{layer}</name></Folder>")?;
     }
-    let mut exported = Exported::default();
+    let properties = columns.list().into_iter().map(|(name, _)| name);
+    let renamed = renamed(properties, names.iter().map(String::as_str));
+    let mut exported = Exported { renamed, ..Exported::default() };
     let mut features = source.lines()?;
     while let Some(feature) = features.next_feature()? {
         exported.features += 1;

@@ -62,6 +62,8 @@ pub struct Exported {
     pub holed: u64,
     /// Of the features those with more vertices than the format's readers take.
     pub large: u64,
+    /// Properties whose columns have another name, and that name: readers would merge them with others, or the format has them taken.
+    pub renamed: Vec<(String, String)>,
     /// Of several layers those that are left out, since nothing that was asked for is in them, or nothing can be read.
     pub empty: Vec<String>,
 }

@@ -25,7 +25,7 @@ use serde_json::Value;
 use self::geometry::Blob;
 use self::names::{Names, check_table};
 use self::numbers::RowNumbers;
-use super::columns::{Columns, Kind, MAX_COLUMNS};
+use super::columns::{Columns, Kind, MAX_COLUMNS, renamed};
 use super::{ExportError, Exported, Format, Source};
 
 /// How long another program may keep the file to itself.
@@ -131,6 +131,11 @@ fn fill(database: &mut Connection, sources: &mut [Source], adding: bool) -> Resu
                 all.features += exported.features;
                 all.skipped += exported.skipped;
                 all.unread.extend(exported.unread);
+                for pair in exported.renamed {
+                    if !all.renamed.contains(&pair) {
+                        all.renamed.push(pair);
+                    }
+                }
             }
             Err(Failure::Export(error @ (ExportError::Empty { .. } | ExportError::Unreadable(_)))) => {
                 if let ExportError::Unreadable(problem) = &error {
@@ -189,7 +194,8 @@ fn add_layer(change: &Transaction<'_>, source: &mut Source) -> Result<Exported, 
 
     let mut insert = change.prepare(&names.insert(&layer))?;
     let mut index = change.prepare(&schema::index_insert(&layer))?;
-    let mut exported = Exported::default();
+    let renamed = renamed(list.iter().map(|(name, _)| *name), names.columns());
+    let mut exported = Exported { renamed, ..Exported::default() };
     let mut extent: Option<[f64; 4]> = None;
     let mut features = source.lines()?;
     while let Some(feature) = features.next_feature()? {

@@ -47,6 +47,11 @@ impl Names {
         Self { columns: names.into_iter().zip(list).map(|(name, (_, kind))| (name, *kind)).collect() }
     }
 
+    /// The columns' names, in order.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(name, _)| name.as_str())
+    }
+
     /// `"name" TYPE, ...`, with a comma before each.
     pub fn definitions(&self) -> String {
         let definition = |(name, kind): &(String, Kind)| {
