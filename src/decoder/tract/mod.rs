@@ -4,6 +4,7 @@
 //! graphs compute (`graph`).
 
 mod blocks;
+mod layer_norm;
 mod operators;
 mod plan;
 mod plans;

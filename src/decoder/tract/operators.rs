@@ -7,11 +7,11 @@
 
 use tract_onnx::model::{OnnxOpRegister, ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_core::ops::math::{add, div, mul, rsqrt, square, sub};
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops;
-use tract_onnx::tract_hir::ops::logic::wire_with_rank_broadcast;
+
+use super::layer_norm::LayerNorm;
 
 /// An operation, and the names of the outer edges that it takes in, of which we have none.
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
@@ -40,7 +40,7 @@ pub(super) fn register() -> OnnxOpRegister {
     all.insert("Softmax", |_, node| built(expand(ops::nn::Softmax::new(node.get_attr("axis")?))));
     all.insert("ReduceSum", reduce_sum);
     all.insert("LayerNormalization", |_, node| {
-        built(expand(LayerNorm { axis: node.get_attr("axis")?, epsilon: node.get_attr("epsilon")? }))
+        built(expand(LayerNormalization { axis: node.get_attr("axis")?, epsilon: node.get_attr("epsilon")? }))
     });
     all
 }
@@ -113,16 +113,16 @@ impl Expansion for SumOver {
     }
 }
 
-/// LayerNormalization from an axis to the last: input, weight, bias.
+/// LayerNormalization over the last axis: input, weight, bias.
 #[derive(Debug, Clone)]
-struct LayerNorm {
+struct LayerNormalization {
     axis: i64,
     epsilon: f32,
 }
 
-impl Expansion for LayerNorm {
+impl Expansion for LayerNormalization {
     fn name(&self) -> StaticName {
-        "LayerNorm".into()
+        "LayerNormalization".into()
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -140,26 +140,8 @@ impl Expansion for LayerNorm {
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        let fact = model.outlet_fact(inputs[0])?.clone();
-        let axes: TVec<usize> = (axis_of(self.axis, fact.rank())..fact.rank()).collect();
-        let length: TDim = axes.iter().map(|axis| fact.shape[*axis].clone()).product();
-        let length = model.add_const(format!("{prefix}.length"), tensor0(length.to_i64()? as f32))?;
-        let epsilon = model.add_const(format!("{prefix}.epsilon"), tensor0(self.epsilon))?;
-
-        let sum = Reduce { axes: axes.clone(), reducer: Reducer::Sum };
-        let total = model.wire_node(format!("{prefix}.sum"), sum.clone(), &inputs[..1])?[0];
-        let both = |model: &mut TypedModel, name: &str, op: Box<dyn TypedOp>, a, b| {
-            wire_with_rank_broadcast(format!("{prefix}.{name}"), model, op, &[a, b]).map(|out| out[0])
-        };
-        let mean = both(model, "mean", Box::new(div()), total, length)?;
-        let centred = both(model, "centred", Box::new(sub()), inputs[0], mean)?;
-        let squares = model.wire_node(format!("{prefix}.squares"), square(), &[centred])?;
-        let total = model.wire_node(format!("{prefix}.sum_of_squares"), sum, &squares)?[0];
-        let variance = both(model, "variance", Box::new(div()), total, length)?;
-        let variance = both(model, "variance_and_epsilon", Box::new(add()), variance, epsilon)?;
-        let scale = model.wire_node(format!("{prefix}.scale"), rsqrt(), &[variance])?[0];
-        let normal = both(model, "normal", Box::new(mul()), centred, scale)?;
-        let weighted = both(model, "weighted", Box::new(mul()), normal, inputs[1])?;
-        Ok(tvec!(both(model, "biased", Box::new(add()), weighted, inputs[2])?))
+        let rank = model.outlet_fact(inputs[0])?.rank();
+        ensure!(axis_of(self.axis, rank) + 1 == rank, "a norm over more than the last axis");
+        model.wire_node(prefix, LayerNorm { epsilon: self.epsilon }, inputs)
     }
 }
