@@ -65,14 +65,23 @@ impl ChipRef<'_> {
         self
     }
 
-    /// The chip's file, which is there.
+    /// The chip's file, which is there and no other chip's.
     ///
     /// # Errors
     /// [`CatalogError::ChipMissing`] where the folder is there without it; [`CatalogError::Io`] where the card
-    /// cannot be read, or is gone.
+    /// cannot be read, or is gone; [`CatalogError::FileOfTwo`].
     pub fn file(&self) -> Result<PathBuf, CatalogError> {
         let path = self.path();
-        let Err(source) = path.metadata() else { return Ok(path) };
+        let Err(source) = path.metadata() else {
+            let claims = |&other: &usize| files::locate(self.table, other, &self.identity.root) == path;
+            return match files::namesakes(self.table, self.index).find(claims) {
+                None => Ok(path),
+                Some(other) => {
+                    let directories = [self.index, other].map(|chip| files::directory_of(self.table, chip));
+                    Err(CatalogError::FileOfTwo { path, chip: self.id.to_owned(), directories })
+                }
+            };
+        };
         if source.kind() == ErrorKind::NotFound && self.identity.root.is_dir() {
             return Err(CatalogError::ChipMissing { path, chip: self.id.to_owned() });
         }

@@ -247,6 +247,22 @@ pub enum CatalogError {
         /// The chip's id.
         chip: String,
     },
+    /// Two chips that lie elsewhere have one file: that of one was copied over the other's.
+    #[error(
+        "{path}: it stands for two chips called {chip} that lie in different places, of {one} and of {other}: files of one were copied \
+         over those of the other. Copy them again, each beside the manifest into a directory of its own: {one} and {other}",
+        path = path.display(),
+        one = directories[0],
+        other = directories[1]
+    )]
+    FileOfTwo {
+        /// The file.
+        path: PathBuf,
+        /// The chip's id.
+        chip: String,
+        /// The last directories of the two files where they were encoded.
+        directories: [String; 2],
+    },
     /// The chip's file and the manifest tell different things.
     #[error(
         "{path}: {what} is {found} in the file and {expected} in the manifest; {advice}",
@@ -301,7 +317,9 @@ impl CatalogError {
             Self::BadPrompt { .. } => ErrorCode::BadRequest,
             Self::NoChipCovers(refusal) => refusal.code(),
             Self::OutsideChip { .. } => ErrorCode::OutsideChip,
-            Self::ChipMissing { .. } | Self::ChipMismatch { .. } => ErrorCode::ChipUnreadable,
+            Self::ChipMissing { .. } | Self::FileOfTwo { .. } | Self::ChipMismatch { .. } => {
+                ErrorCode::ChipUnreadable
+            }
         }
     }
 }

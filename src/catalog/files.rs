@@ -85,6 +85,24 @@ pub(super) fn locate(table: &ChipTable, chip: usize, root: &Path) -> PathBuf {
     found.or_else(in_upper_case).unwrap_or_else(|| root.join(FEATURES).join(&file))
 }
 
+/// The last directories of a chip's file where it was encoded, as they may be beside the manifest.
+pub(super) fn directory_of(table: &ChipTable, chip: usize) -> String {
+    let place = table.places().get(table.place(chip) as usize);
+    let parts = place.into_iter().flat_map(|place| [place.above.as_str(), place.directory.as_str()]);
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+}
+
+/// The chips that lie elsewhere, and whose files had the same name in another directory where they were encoded. Layers of one raster
+/// lie at the same places and are none.
+pub(super) fn namesakes(table: &ChipTable, chip: usize) -> impl Iterator<Item = usize> + '_ {
+    // Within one directory there are no two of one name.
+    let all = if table.places().len() > 1 { table.len() } else { 0 };
+    let elsewhere = move |other: usize| table.affine(other) != table.affine(chip);
+    (0..all).filter(move |&other| {
+        table.place(other) != table.place(chip) && table.file(other) == table.file(chip) && elsewhere(other)
+    })
+}
+
 /// Which chips have their files.
 #[derive(Debug, Clone, Default)]
 pub struct Presence {

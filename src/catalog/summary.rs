@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::CatalogError;
 use super::chips::ChipTable;
 use super::crs::FolderCrs;
 use super::files::size_on_disk;
@@ -50,6 +51,9 @@ pub struct FolderSummary {
     pub stride: [Option<u64>; 2],
     /// The chips' shapes as [height, width], first those of the first chips; at most 8.
     pub chip_shapes: Vec<[usize; 2]>,
+    /// That two chips which lie elsewhere have one file, where it is so: answers on them are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_file: Option<String>,
     /// Bytes of the chips' files.
     pub size_bytes: u64,
     /// Whether the bytes are an estimate from some of the files, as for large folders.
@@ -106,6 +110,7 @@ impl Folder {
             rotation: self.rotation(),
             stride: stride(&self.chips),
             chip_shapes,
+            shared_file: self.shared_file().map(|error| error.to_string()),
             size_bytes: size.bytes,
             size_is_estimate: size.is_estimate,
         }
@@ -113,6 +118,23 @@ impl Folder {
 }
 
 impl Folder {
+    /// The first of the chips that have their file with another that lies elsewhere. Looks at some of those whose names come again in
+    /// another directory, if there are many.
+    fn shared_file(&self) -> Option<CatalogError> {
+        const LOOKED_AT: usize = 64;
+        if self.chips.places().len() < 2 {
+            return None;
+        }
+        let mut first = HashMap::new();
+        let again = (0..self.chips.len()).filter(|&chip| {
+            let known = *first.entry(self.chips.file(chip)).or_insert(chip);
+            self.chips.place(known) != self.chips.place(chip)
+        });
+        again.take(LOOKED_AT).filter_map(|chip| self.chip(chip)).find_map(|chip| {
+            chip.file().err().filter(|error| matches!(error, CatalogError::FileOfTwo { .. }))
+        })
+    }
+
     /// Degrees by which columns or rows of a raster are turned against the CRS's axes (b or d of its transform is not 0); of
     /// several rasters the most.
     pub fn rotation(&self) -> Option<f64> {

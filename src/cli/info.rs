@@ -152,6 +152,9 @@ impl Report {
         if let Some(degrees) = summary.rotation {
             fact("warning", rotation_warning(degrees));
         }
+        if let Some(shared) = &summary.shared_file {
+            fact("warning", shared.clone());
+        }
         lines.join("\n")
     }
 }

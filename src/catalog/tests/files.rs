@@ -66,6 +66,48 @@ fn the_layers_of_one_manifest_stay_apart() {
 }
 
 #[test]
+fn a_file_that_two_chips_of_different_places_would_have_is_neither_ones() {
+    let card = tempfile::tempdir().unwrap();
+    let mut rows = grid_rows(3, 1);
+    for (row, flight) in rows.iter_mut().zip(["A", "B", "A"]) {
+        row.chip_id = Some("chip_000000".to_owned());
+        row.feature_path = Some(format!("/home/me/{flight}/features/chip_000000.pt"));
+    }
+    rows[2].feature_path = Some("/home/me/A/features/chip_000002.pt".to_owned());
+    ManifestBuilder::new(rows).write(card.path());
+    for name in ["chip_000000.pt", "chip_000002.pt"] {
+        touch(&card.path().join("features").join(name));
+    }
+    let folder = open_one(card.path());
+    for (chip, [one, other]) in folder.chips().zip([["A", "B"], ["B", "A"]]) {
+        let told = chip.file().unwrap_err().to_string();
+        let words = format!("of {one}/features and of {other}/features");
+        assert!(told.contains(&words), "{told}");
+    }
+    assert!(folder.summary().shared_file.unwrap().contains("chip_000000.pt"));
+    folder.chip(2).unwrap().file().unwrap();
+    // As the files of both would lie.
+    for flight in ["A", "B"] {
+        touch(&card.path().join(flight).join("features/chip_000000.pt"));
+    }
+    let folder = open_one(card.path());
+    folder.chips().for_each(|chip| drop(chip.file().unwrap()));
+    assert_eq!(folder.summary().shared_file, None);
+}
+
+#[test]
+fn layers_of_one_raster_may_have_their_files_in_one_directory() {
+    let card = tempfile::tempdir().unwrap();
+    let mut rows: Vec<_> = (0..2).flat_map(|_| grid_rows(1, 1)).collect();
+    for (row, layer) in rows.iter_mut().zip(["rgb", "nir"]) {
+        row.feature_path = Some(format!("/home/me/{layer}/features/chip_000000.pt"));
+    }
+    ManifestBuilder::new(rows).write(card.path());
+    touch(&card.path().join("features/chip_000000.pt"));
+    open_one(card.path()).chips().for_each(|chip| drop(chip.file().unwrap()));
+}
+
+#[test]
 fn missing_chips_are_counted_and_named_and_the_rest_stays_usable() {
     let card = tempfile::tempdir().unwrap();
     ManifestBuilder::new(grid_rows(3, 1)).write(card.path());
