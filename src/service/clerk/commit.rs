@@ -64,12 +64,11 @@ impl<C: BusClient> Clerk<C> {
     }
 
     /// What would have to be made durable waits on the queue, which is bounded, while nothing can be, and while answers leave more
-    /// slowly than they are made: everybody's would wait behind those of whom asks for most, and in the end be dropped. While the
-    /// broker is away requests are carried out as far as the outbox has room.
+    /// slowly than they are made, or not at all while the broker is away: everybody's would wait behind those of whom asks for most, and
+    /// in the end be dropped for them. What is under way then still has room.
     fn hold_back(&self, fails: bool) {
         let (depths, limit) = (self.context.store.depths(), self.context.store.limits().outbox_bytes);
-        let is_slow = self.publisher.is_connected() && depths.outbox_bytes > UNDELIVERED.min(limit / 2);
-        self.queue.hold(fails || is_slow);
+        self.queue.hold(fails || depths.outbox_bytes > UNDELIVERED.min(limit / 4));
     }
 
     fn follow(&mut self, staged: Vec<(Change, Then)>, committed: Committed) {
