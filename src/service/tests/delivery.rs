@@ -291,12 +291,8 @@ fn requests_wait_while_answers_leave_more_slowly_than_they_are_made_and_none_is_
 fn requests_wait_while_the_broker_is_away_and_large_answers_push_out_nobody_elses() {
     // Some thirty pages fill it.
     let store = StoreLimits { outbox_bytes: 1 << 20, ..StoreLimits::default() };
-    let scene = scene_in(with_a_layer(), ServiceOptions { store, ..ServiceOptions::default() });
-    let answered = |client: &str, verb: &str| {
-        let topic = format!("geosam/edge/response/{client}/{verb}");
-        scene.payloads(&topic).iter().map(|answer| answer["id"].to_string()).collect::<Vec<_>>()
-    };
-    // Nothing is taken of what is made, then nobody is there.
+    let options = || ServiceOptions { store, ..ServiceOptions::default() };
+    let scene = scene_in(with_a_layer(), options());
     for (client, verb) in [("c1", "fetch"), ("c2", "list")] {
         scene.broker.set_policy_of(&format!("geosam/edge/response/{client}/{verb}"), PublishPolicy::Hold);
     }
@@ -307,13 +303,16 @@ fn requests_wait_while_the_broker_is_away_and_large_answers_push_out_nobody_else
         assert!(matches!(scene.broker.publish(list), Delivery::Taken(_)));
     }
     scene.until("all are on the card", || scene.broker.acknowledged().len() >= 2 * each);
-    scene.broker.disconnect("a test");
-    std::thread::sleep(Duration::from_secs(1));
-    for (client, verb) in [("c1", "fetch"), ("c2", "list")] {
-        scene.broker.set_policy_of(&format!("geosam/edge/response/{client}/{verb}"), PublishPolicy::Accept);
-    }
+    scene.service.stop();
+
+    // They are gone on with while nobody is there.
+    let scene = offline_scene(scene.dir, options());
+    std::thread::sleep(Duration::from_secs(2));
     scene.broker.connect(true);
-    let distinct = |client, verb| answered(client, verb).into_iter().collect::<BTreeSet<_>>().len();
+    let distinct = |client: &str, verb: &str| {
+        let answers = scene.payloads(&format!("geosam/edge/response/{client}/{verb}"));
+        answers.iter().map(|answer| answer["id"].to_string()).collect::<BTreeSet<_>>().len()
+    };
     scene.until("all answers", || distinct("c1", "fetch") == each && distinct("c2", "list") == each);
     assert!(scene.payloads("geosam/edge/event/outbox_full").is_empty());
     scene.service.stop();
