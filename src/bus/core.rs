@@ -16,8 +16,19 @@ use super::message::{
 };
 use super::wire::{BusStats, QueueLimits, Step, Subscription, Wire, WireCommand};
 
+/// The oldest of what the broker has not answered. It answers in the order in which it was asked (MQTT 5, 4.6), so what is
+/// newer waits for these.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Owed {
+    /// A publish, with its topic.
+    pub(super) publish: Option<(PublishToken, String)>,
+    /// A subscription, or the end of one.
+    pub(super) asked: Option<SubscribeToken>,
+}
+
 struct InFlight {
     token: PublishToken,
+    topic: String,
     packet: Option<u16>,
     acked: bool,
 }
@@ -94,6 +105,18 @@ impl Core {
             in_flight: link.map_or(0, |link| link.in_flight.iter().filter(|sent| !sent.acked).count()),
             unacknowledged: link.map_or(0, |link| link.unacknowledged.len()),
             dropped: 0,
+        }
+    }
+
+    pub(super) fn is_departing(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.departing)
+    }
+
+    pub(super) fn owed(&self) -> Owed {
+        let Some(link) = &self.link else { return Owed::default() };
+        Owed {
+            publish: link.in_flight.front().map(|sent| (sent.token, sent.topic.clone())),
+            asked: link.asked.front().map(|asked| asked.token),
         }
     }
 
@@ -301,7 +324,8 @@ impl Core {
             let Some((token, message)) = link.waiting.pop_front() else { break };
             link.waiting_bytes -= bytes;
             if acknowledged {
-                link.in_flight.push_back(InFlight { token, packet: None, acked: false });
+                let topic = message.topic.clone();
+                link.in_flight.push_back(InFlight { token, topic, packet: None, acked: false });
             } else {
                 link.leaving.push_back(bytes);
                 link.leaving_bytes += bytes;

@@ -7,15 +7,16 @@
 //! a client to repeat unacknowledged packets under their old packet ids; a broker cannot tell the
 //! difference at least-once, since it has kept nothing of a publish that it did not acknowledge.)
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::backoff::Backoff;
+use super::conversation::{Ended, converse, stop_requested};
 use super::error::BusError;
-use super::events::{EventLimits, Pushed};
+use super::events::EventLimits;
+use super::fault::caught;
 use super::handle::{BusEvents, BusHandle, Shared};
 use super::identity::Identity;
 use super::message::{BrokerSession, LossCause, Protocol};
@@ -29,10 +30,6 @@ use super::{rumqttc_v4, rumqttc_v5};
 
 /// How long what we sent last may take on its way out of this process.
 const PARTING: Duration = Duration::from_secs(2);
-
-/// How long nothing is read for a service that does not take what came, and how often it is looked at meanwhile.
-const SLOWNESS: Duration = Duration::from_secs(20);
-const GLANCE: Duration = Duration::from_millis(5);
 
 /// What a connection is begun with.
 pub(super) struct Opening<'a> {
@@ -150,16 +147,6 @@ impl Drop for EndOfThread {
     }
 }
 
-/// How one connection ended.
-enum Ended {
-    /// With our leave taken.
-    Departed,
-    /// Because the bus is to stop, without leave.
-    Stopped,
-    /// Otherwise; `lasted` is for how long it was up.
-    Lost { loss: Loss, lasted: Option<Duration> },
-}
-
 async fn run(mut identity: Identity, shared: &Shared, options: &BusOptions) {
     let (v5, v4) = (rumqttc_v5::V5::new(options), rumqttc_v4::V4::new(options));
     let mut versions = Versions::new(options.protocol);
@@ -167,19 +154,28 @@ async fn run(mut identity: Identity, shared: &Shared, options: &BusOptions) {
     let mut backoff = Backoff::new(options.backoff);
     while !shared.is_stopping() {
         let protocol = versions.current();
-        let ended = {
-            let attempt =
-                Attempt { shared, options, identity: &identity, retain_will, versions: &mut versions };
+        let begun = Instant::now();
+        let attempt = Attempt { shared, options, identity: &identity, retain_will, versions: &mut versions };
+        let ended = caught(async {
             match protocol {
                 Protocol::V5 => connection(&v5, attempt).await,
                 Protocol::V311 => connection(&v4, attempt).await,
             }
-        };
+        });
+        // Whatever a peer sends costs the connection at the most, also where it meets a fault of ours or of the library.
+        let ended = ended.await.unwrap_or_else(|fault| {
+            tracing::error!(fault, "a fault of this program ended the connection to the broker");
+            let loss = Loss::new(format!("a fault of this program: {fault}"));
+            Ended::Lost { loss, lasted: shared.is_connected().then(|| begun.elapsed()) }
+        });
         let (loss, lasted) = match ended {
             Ended::Departed => return shared.stopped(true),
             Ended::Stopped => break,
             Ended::Lost { loss, lasted } => (loss, lasted),
         };
+        if lasted.is_some() {
+            versions.ended();
+        }
         if lasted.is_none() && versions.failed(loss.doubt) {
             let next = versions.current();
             tracing::warn!(
@@ -269,7 +265,7 @@ async fn connection<D: Dialect>(dialect: &D, attempt: Attempt<'_>) -> Ended {
     }
     let since = Instant::now();
     shared.connected(wire, session);
-    let ended = converse(&mut link, shared, options, since).await;
+    let ended = converse(&mut link, shared, options, &relay, since).await;
     drop(link);
     match ended {
         Ended::Departed => relay.drained(PARTING).await,
@@ -287,80 +283,20 @@ async fn connection<D: Dialect>(dialect: &D, attempt: Attempt<'_>) -> Ended {
     ended
 }
 
-/// Goes on until the connection ends.
-async fn converse(link: &mut impl Link, shared: &Shared, options: &BusOptions, since: Instant) -> Ended {
-    // A broker that is silent for two keep alives is gone, also where a write to it never returns.
-    let patience = link.keep_alive() * 2 + Duration::from_secs(1);
-    let mut deadline = None;
-    loop {
-        let polled = {
-            let mut poll = pin!(link.poll());
-            let mut silence = pin!(sleep(patience));
-            loop {
-                tokio::select! {
-                    polled = &mut poll => break polled,
-                    () = &mut silence => break Err(Loss::elsewhere("the broker is silent")),
-                    () = shared.reconnect.notified() => {
-                        if shared.takes_leave() {
-                            break Err(Loss::elsewhere("given up by the service, which hears nothing on it"));
-                        }
-                    }
-                    () = stop_requested(shared), if deadline.is_none() => {
-                        if shared.is_abandoned() {
-                            return Ended::Stopped;
-                        }
-                        deadline = Some(Instant::now() + options.stop_timeout);
-                    }
-                    () = sleep_until(deadline.unwrap_or(since)), if deadline.is_some() => {
-                        return Ended::Stopped;
-                    }
-                }
-            }
-        };
-        let pushed = match polled {
-            Ok(None) => Pushed::Queued,
-            Ok(Some(Step::Departed)) => return Ended::Departed,
-            Ok(Some(step)) => shared.apply(step),
-            Err(loss) => {
-                for step in link.drain() {
-                    // Messages come again; what the broker acknowledged must not be sent again.
-                    if !matches!(step, Step::Received { .. }) {
-                        shared.apply(step);
-                    }
-                }
-                return Ended::Lost { loss, lasted: Some(since.elapsed()) };
-            }
-        };
-        if pushed == Pushed::Full && !has_room(shared, link.keep_alive()).await {
-            let loss = Loss::elsewhere(
-                "the service takes messages more slowly than they come; the broker keeps the rest",
-            );
-            return Ended::Lost { loss, lasted: Some(since.elapsed()) };
-        }
-    }
-}
-
-/// Waits until the service has taken some of what came; meanwhile nothing is read from the network, so that the broker keeps the rest.
-/// Says whether it has, in a time in which no ping is missed.
-async fn has_room(shared: &Shared, keep_alive: Duration) -> bool {
-    let begin = Instant::now();
-    while !shared.has_room() && !shared.is_stopping() {
-        if begin.elapsed() > keep_alive.min(SLOWNESS) {
-            return false;
-        }
-        sleep(GLANCE).await;
-    }
-    true
-}
-
 /// Why there is no connection, in the words of whoever knows best: the broker's CONNACK, TLS, the library.
 fn refused(loss: Loss, relay: &Relay, tried: Protocol) -> Loss {
     if let Some(connack) = relay.connack() {
+        let doubt = refusal::doubt(&connack, tried);
+        let taken = connack.code == 0 && doubt == VersionDoubt::Spoken;
         return Loss {
-            reason: refusal::words(&connack, tried),
+            reason: if taken {
+                format!("it takes us, but breaks MQTT {tried}: {}", loss.reason)
+            } else {
+                refusal::words(&connack, tried)
+            },
             refused: true,
             refuses_retain: refusal::refuses_retain(&connack),
-            doubt: refusal::doubt(&connack, tried),
+            doubt,
             ..loss
         };
     }
@@ -374,11 +310,5 @@ fn refused(loss: Loss, relay: &Relay, tried: Protocol) -> Loss {
     }
 }
 
-async fn stop_requested(shared: &Shared) {
-    loop {
-        shared.stop.notified().await;
-        if shared.is_stopping() {
-            return;
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

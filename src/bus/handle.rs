@@ -8,7 +8,7 @@ use std::time::Duration;
 use embedded_svc::mqtt::client::{Client, Connection, Enqueue, ErrorType, MessageId, Publish, QoS};
 use tokio::sync::Notify;
 
-use super::core::Core;
+use super::core::{Core, Owed};
 use super::error::BusError;
 use super::events::{EventLimits, EventQueue, Pushed};
 use super::message::{
@@ -58,9 +58,19 @@ impl Shared {
         self.core().is_stopping()
     }
 
-    /// Whether the stream of events has been dropped while there was a connection.
-    pub(super) fn is_abandoned(&self) -> bool {
-        !self.core().stats().connected
+    /// Whether there is a connection. While one is talked on there is, unless the stream of events has been dropped.
+    pub(super) fn is_connected(&self) -> bool {
+        self.core().stats().connected
+    }
+
+    /// Whether we are taking leave of the broker.
+    pub(super) fn is_departing(&self) -> bool {
+        self.core().is_departing()
+    }
+
+    /// What the broker has to answer next.
+    pub(super) fn owed(&self) -> Owed {
+        self.core().owed()
     }
 
     /// There is a connection, and this is its sending side.

@@ -20,16 +20,19 @@ use embedded_svc::mqtt::client::{Client, Connection, Enqueue, ErrorType, Publish
 
 mod adapter;
 mod backoff;
+mod conversation;
 mod core;
 mod driver;
 mod error;
 mod events;
+mod fault;
 mod filter;
 mod handle;
 mod identity;
 pub mod memory;
 mod message;
 mod options;
+mod overdue;
 mod packet;
 mod refusal;
 mod relay;

@@ -184,6 +184,9 @@ pub struct BusOptions {
     pub queue: QueueLimits,
     /// Waiting between attempts.
     pub backoff: BackoffOptions,
+    /// How long the broker may leave a message or a subscription of ours unanswered on a connection that is alive
+    /// otherwise, before another is made. The time in which a slow line carries something does not count.
+    pub answer_timeout: Duration,
     /// How long an attempt may take.
     pub connect_timeout: Duration,
     /// How long a stop may take.
@@ -206,6 +209,7 @@ impl BusOptions {
             receive_maximum: 32,
             queue: QueueLimits::default(),
             backoff: BackoffOptions::default(),
+            answer_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(20),
             stop_timeout: Duration::from_secs(5),
         }
@@ -222,6 +226,9 @@ impl BusOptions {
         }
         if !(5..=u64::from(u16::MAX)).contains(&keep_alive) {
             return refuse("the keep alive must be 5 to 65535 seconds");
+        }
+        if self.answer_timeout.is_zero() {
+            return refuse("the broker must be given time to answer");
         }
         if self.session_expiry.as_secs() > u64::from(u32::MAX) {
             return refuse("the session expiry must be at most 4294967295 seconds");
@@ -288,8 +295,9 @@ mod tests {
         let long = BusOptions { keep_alive: Duration::from_secs(70_000), ..good.clone() };
         let nameless = BusOptions { client_id: String::new(), ..good.clone() };
         let wild = BusOptions { will: Some(OutgoingMessage::new("a/#", "offline")), ..good.clone() };
+        let hasty = BusOptions { answer_timeout: Duration::ZERO, ..good.clone() };
         let none = BusOptions { receive_maximum: 0, ..good };
-        for options in [short, long, nameless, wild, none] {
+        for options in [short, long, nameless, wild, hasty, none] {
             assert!(options.check().is_err());
         }
     }

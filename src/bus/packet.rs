@@ -84,6 +84,15 @@ impl Incoming {
         self.connack.as_ref()
     }
 
+    /// Bytes that are still to come of the packet that is coming.
+    pub const fn to_come(&self) -> usize {
+        match &self.state {
+            State::Header(_) => 0,
+            State::Pass(left) | State::Skip(left) => *left,
+            State::Whole { left, .. } | State::Cut { left, .. } => *left,
+        }
+    }
+
     /// Takes bytes in, and puts what the library shall read into `out`.
     ///
     /// # Errors

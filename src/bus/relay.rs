@@ -2,7 +2,7 @@
 //!
 //! So we decide what its own connection leaves no way to: that the kernel acknowledges at once what has been read
 //! (`TCP_QUICKACK`; a broker whose small packets wait for that would cost 40 ms an answer), what TLS says when it fails,
-//! and what becomes of packets that the library cannot deal with ([`super::packet`]). Nobody else can connect to that
+//! what becomes of packets that the library cannot deal with ([`super::packet`]), and whether a slow line still carries something. Nobody else can connect to that
 //! socket: it has a name of its own for each connection, and whoever is not this process is turned away.
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,6 +10,7 @@ use std::io;
 #[cfg(feature = "web")]
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -35,15 +36,36 @@ const CHUNK: usize = 16 << 10;
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// Bytes that the kernel may hold for a line that has not taken them: what it holds is no sign that the line carries anything.
+#[cfg(target_os = "linux")]
+const HELD: u32 = 64 << 10;
+/// A packet of which so many bytes are still to come keeps answers behind it waiting.
+const LONG_WAY: usize = 64 << 10;
+
+/// Counts signs that the line carries something which keeps others waiting. Clones count together.
+#[derive(Debug, Clone, Default)]
+struct Strain(Arc<AtomicU64>);
+
+impl Strain {
+    fn felt(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// TCP that sends at once and acknowledges at once.
-struct Prompt(TcpStream);
+struct Prompt {
+    tcp: TcpStream,
+    strain: Strain,
+    /// The line has not taken all that was to be sent.
+    full: bool,
+}
 
 impl Prompt {
     /// The kernel forgets it whenever it likes (tcp(7)), so it is said after each read. Where it cannot be said, answers
     /// only come later.
     fn acknowledge_at_once(&self) {
         #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&self.0).set_tcp_quickack(true);
+        let _ = socket2::SockRef::from(&self.tcp).set_tcp_quickack(true);
     }
 }
 
@@ -53,7 +75,7 @@ impl AsyncRead for Prompt {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.0).poll_read(cx, buf);
+        let polled = Pin::new(&mut self.tcp).poll_read(cx, buf);
         if polled.is_ready() {
             self.acknowledge_at_once();
         }
@@ -63,15 +85,20 @@ impl AsyncRead for Prompt {
 
 impl AsyncWrite for Prompt {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        if polled.is_ready() && self.full {
+            self.strain.felt();
+        }
+        self.full = polled.is_pending();
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.tcp).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
 
@@ -92,6 +119,7 @@ pub(super) struct Relay {
     /// What stands in place of payloads that were cut.
     pub(super) mark: Mark,
     seen: Arc<Mutex<Seen>>,
+    strain: Strain,
     task: JoinHandle<()>,
 }
 
@@ -101,15 +129,19 @@ impl Relay {
     /// # Errors
     /// Says why the broker cannot be reached.
     pub(super) async fn open(options: &BusOptions, identity: &Identity, v5: bool) -> Result<Self, String> {
-        let dialled =
-            tokio::time::timeout(options.connect_timeout, dial(&options.broker, identity.tls.as_ref())).await;
+        let strain = Strain::default();
+        let dialled = tokio::time::timeout(
+            options.connect_timeout,
+            dial(&options.broker, identity.tls.as_ref(), strain.clone()),
+        )
+        .await;
         let broker = dialled.map_err(|_| format!("no answer within {:?}", options.connect_timeout))??;
         let (address, listener) = listen().map_err(|error| format!("no socket of our own: {error}"))?;
         let mark = Mark((u128::from(random()) << 64 | u128::from(random())).to_be_bytes());
         let seen = Arc::new(Mutex::new(Seen::default()));
         let incoming = Incoming::new(v5, options.max_incoming_bytes, mark);
-        let task = tokio::spawn(relay(listener, broker, incoming, Arc::clone(&seen)));
-        Ok(Self { address, mark, seen, task })
+        let task = tokio::spawn(relay(listener, broker, incoming, Arc::clone(&seen), strain.clone()));
+        Ok(Self { address, mark, seen, strain, task })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -129,6 +161,11 @@ impl Relay {
     /// Whether it was the network that failed, so that no message is to blame.
     pub(super) fn network_failed(&self) -> bool {
         self.seen().network
+    }
+
+    /// A number that grows while a slow line carries something, either way.
+    pub(super) fn strain(&self) -> u64 {
+        self.strain.0.load(Ordering::Relaxed)
     }
 
     /// Waits until what the library has sent is on its way to the broker, once the library has closed its end.
@@ -156,14 +193,21 @@ pub(crate) async fn dial_for_another(url: &BrokerUrl, ca: Option<&Path>) -> Resu
     } else {
         None
     };
-    dial(url, config.as_ref()).await
+    dial(url, config.as_ref(), Strain::default()).await
 }
 
-async fn dial(url: &BrokerUrl, config: Option<&Arc<ClientConfig>>) -> Result<Box<dyn Stream>, String> {
+async fn dial(
+    url: &BrokerUrl,
+    config: Option<&Arc<ClientConfig>>,
+    strain: Strain,
+) -> Result<Box<dyn Stream>, String> {
     let tcp = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(|error| error.to_string())?;
     // Without it small packets wait for the acknowledgement of those before them.
     tcp.set_nodelay(true).map_err(|error| error.to_string())?;
-    let tcp = Prompt(tcp);
+    // Where it cannot be said, a slow line is given up sooner.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(HELD);
+    let tcp = Prompt { tcp, strain, full: false };
     let Some(config) = config else { return Ok(Box::new(tcp)) };
     let name = ServerName::try_from(url.host.clone())
         .map_err(|_| format!("{} is no name that a certificate could be for", url.host))?;
@@ -178,6 +222,7 @@ async fn relay(
     broker: Box<dyn Stream>,
     mut incoming: Incoming,
     seen: Arc<Mutex<Seen>>,
+    strain: Strain,
 ) {
     let Some(library) = ours(&listener).await else { return };
     drop(listener);
@@ -206,6 +251,9 @@ async fn relay(
             }
             out.clear();
             let fed = incoming.feed(&buffer[..bytes], &mut out);
+            if incoming.to_come() > LONG_WAY {
+                strain.felt();
+            }
             if let Some(connack) = incoming.connack() {
                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                 if seen.connack.is_none() {

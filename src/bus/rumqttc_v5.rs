@@ -118,6 +118,9 @@ pub(super) struct V5Link {
 impl Link for V5Link {
     async fn poll(&mut self) -> Result<Option<Step>, Loss> {
         let event = self.eventloop.poll().await.map_err(|error| loss(&error))?;
+        if let Some(broken) = broken_rule(&event) {
+            return Err(Loss::elsewhere(format!("the broker breaks the protocol: {broken}")));
+        }
         if let Event::Incoming(Packet::ConnAck(connack)) = &event
             && let Some(seconds) = connack.properties.as_ref().and_then(|p| p.server_keep_alive)
         {
@@ -138,6 +141,23 @@ impl Link for V5Link {
 
     fn keep_alive(&self) -> Duration {
         self.keep_alive
+    }
+}
+
+/// What a broker must not send, and what the library does not stop, or stops in a way of its own.
+fn broken_rule(event: &Event) -> Option<&'static str> {
+    match event {
+        // We announce no Topic Alias Maximum (MQTT 5, 3.1.2.11.5), and the library tells such a message without its topic.
+        Event::Incoming(Packet::Publish(publish)) if publish.topic.is_empty() => {
+            let alias = publish.properties.as_ref().and_then(|p| p.topic_alias);
+            alias.map(|_| "a message came with a topic alias in place of its topic, and we have allowed none")
+        }
+        // The library would never send anything (MQTT 5, 3.2.2.3.3).
+        Event::Incoming(Packet::ConnAck(connack)) => {
+            let most = connack.properties.as_ref().and_then(|p| p.receive_max);
+            (most == Some(0)).then_some("its receive maximum is 0")
+        }
+        _ => None,
     }
 }
 

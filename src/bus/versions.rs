@@ -11,6 +11,18 @@ pub(super) struct Versions {
     current: Protocol,
     /// The broker has been seen to speak the present one, or not to speak the other.
     known: bool,
+    guess: Guess,
+}
+
+/// How sure it is that a broker which does not answer MQTT 5 does not know it: it may have hung, as one that starts with the board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guess {
+    /// Nothing was guessed.
+    None,
+    /// It was once, and is to be tried again when the connection has ended.
+    Once,
+    /// It was again, and stays.
+    Again,
 }
 
 impl Versions {
@@ -19,7 +31,7 @@ impl Versions {
             ProtocolChoice::Auto => Protocol::V5,
             ProtocolChoice::Only(protocol) => protocol,
         };
-        Self { choice, current, known: false }
+        Self { choice, current, known: false, guess: Guess::None }
     }
 
     /// The version of the next attempt.
@@ -34,6 +46,14 @@ impl Versions {
         news
     }
 
+    /// A connection has ended. One of 3.1.1 to a broker that once did not answer MQTT 5 does not settle that it knows none: it is asked
+    /// once more.
+    pub(super) fn ended(&mut self) {
+        if self.guess == Guess::Once && self.current == Protocol::V311 {
+            (self.current, self.known, self.guess) = (Protocol::V5, false, Guess::Again);
+        }
+    }
+
     /// An attempt has failed before there was a connection. Says whether another version is to be tried at once.
     pub(super) fn failed(&mut self, doubt: VersionDoubt) -> bool {
         if self.choice != ProtocolChoice::Auto {
@@ -46,11 +66,14 @@ impl Versions {
                 false
             }
             (Protocol::V5, VersionDoubt::Certain) => {
-                (self.current, self.known) = (Protocol::V311, true);
+                (self.current, self.known, self.guess) = (Protocol::V311, true, Guess::None);
                 true
             }
             (Protocol::V5, VersionDoubt::Possible) if !self.known => {
                 self.current = Protocol::V311;
+                if self.guess == Guess::None {
+                    self.guess = Guess::Once;
+                }
                 true
             }
             // Neither is answered: the broker has other trouble. From the beginning, after a wait.
@@ -60,7 +83,7 @@ impl Versions {
             }
             // It is another broker than before.
             (Protocol::V311, VersionDoubt::Certain) => {
-                (self.current, self.known) = (Protocol::V5, false);
+                (self.current, self.known, self.guess) = (Protocol::V5, false, Guess::None);
                 false
             }
             (_, VersionDoubt::Possible) => false,
@@ -83,6 +106,26 @@ mod tests {
             assert!(!versions.failed(VersionDoubt::Possible));
             assert_eq!(versions.current(), Protocol::V311);
         }
+    }
+
+    #[test]
+    fn a_broker_that_once_did_not_answer_mqtt_5_is_asked_once_more_and_one_that_refused_it_is_not() {
+        let mut versions = Versions::new(ProtocolChoice::Auto);
+        versions.failed(VersionDoubt::Possible);
+        versions.connected();
+        versions.ended();
+        assert_eq!(versions.current(), Protocol::V5);
+        // It still does not: now it stays.
+        assert!(versions.failed(VersionDoubt::Possible));
+        versions.connected();
+        versions.ended();
+        assert_eq!(versions.current(), Protocol::V311);
+
+        let mut versions = Versions::new(ProtocolChoice::Auto);
+        versions.failed(VersionDoubt::Certain);
+        versions.connected();
+        versions.ended();
+        assert_eq!(versions.current(), Protocol::V311);
     }
 
     #[test]

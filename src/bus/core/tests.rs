@@ -358,3 +358,31 @@ proptest! {
         prop_assert_eq!(core.lost(), open.into_iter().collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn what_is_owed_is_the_oldest_that_is_not_answered() {
+    let (mut core, _wire) = connected(window_of(2));
+    assert_eq!(core.owed(), Owed::default());
+    let first = core.publish(message("a")).unwrap();
+    let second = core.publish(message("b")).unwrap();
+    let asked = core.subscribe(&[Subscription::new("t")]).unwrap();
+    for packet in [1, 2] {
+        core.apply(Step::PublishSent { packet });
+    }
+    core.apply(accepted(2));
+    let owed = Owed { publish: Some((first, "a".to_owned())), asked: Some(asked) };
+    assert_eq!(core.owed(), owed, "{second:?} is answered, and {first:?} is not");
+    core.apply(accepted(1));
+    core.apply(Step::SubscribeSent { packet: 3 });
+    core.apply(Step::SubscribeAcked { packet: 3, refused: Vec::new() });
+    assert_eq!(core.owed(), Owed::default());
+}
+
+#[test]
+fn leave_is_taken_only_when_it_was_asked_for() {
+    let (mut core, _wire) = connected(QueueLimits::default());
+    core.apply(Step::Departed);
+    assert!(!core.is_departing() && core.stats().connected);
+    core.stop(None);
+    assert!(core.is_departing());
+}

@@ -22,7 +22,7 @@ const BOX: [&[&str]; 4] = [
 
 /// Columns of well-known text: those of GDAL and of QGIS's clipboard are nothing else; the others may be, where there are no numbers.
 const WKT: &[&str] = &["wkt", "wkt_geom"];
-const GEOMETRY: &[&str] = &["geometry", "geom", "the_geom"];
+const GEOMETRY: &[&str] = &["geometry", "geom", "the_geom", "st_astext", "st_asewkt"];
 
 /// What R, pandas and databases write where there is no value: no object is called so.
 const MISSING: &[&str] = &["NA", "N/A", "<NA>", "NaN", "nan", "NULL", "null", "None"];

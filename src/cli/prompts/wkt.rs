@@ -13,7 +13,12 @@ pub(super) fn read(text: &str) -> Result<(Value, Option<u32>), String> {
     let mut rest = Rest(text.trim());
     let srid = rest.srid();
     let geometry = rest.geometry().filter(|_| rest.0.is_empty());
-    Ok((geometry.ok_or_else(|| format!("{shown:?} is no well-known text, as POINT (9.17 47.65)"))?, srid))
+    // What PostGIS and pandas write of a geometry that nobody made text of: byte order, then the type, in hexadecimal digits.
+    let is_binary =
+        text.len() >= 10 && text.starts_with("0") && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let advice = if is_binary { "; it is well-known binary: select ST_AsText(geom) AS wkt" } else { "" };
+    let told = || format!("{shown:?} is no well-known text, as POINT (9.17 47.65){advice}");
+    Ok((geometry.ok_or_else(told)?, srid))
 }
 
 /// What has not been read yet.
@@ -170,9 +175,11 @@ mod tests {
             "POLYGON (1 2)",
             "POINT (1,5 2,5)",
             "POINT (NaN 1)",
+            "0101000020E61000000000000000002240",
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains("is no well-known text"), "{text}: {error}");
+            assert_eq!(error.contains("ST_AsText"), text.starts_with("01"), "{error}");
         }
     }
 }
