@@ -63,7 +63,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l outp
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l output-crs -d 'CRS of the answer: EPSG:n, or `source` for the folder\'s own' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l vectorization -d 'How polygons are drawn: along pixel edges, or simplified with the topology kept' -r -f -a "pixel\t'Along the pixel edges'
 simplified\t'Simplified by the tolerance'"
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l tolerance -d 'Tolerance of simplification, in source pixels' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l tolerance -d 'Tolerance of --vectorization simplified, in source pixels [default: 1.5]' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l fill-holes -d 'Holes with a smaller area on the ground are filled, in square metres' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l smooth -d 'Smooth the staircases of pixels over so many source pixels; the outline moves by no more than that, and keeps its area. 2 is a good value' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand segment" -l multimask -d 'Return the model\'s three candidate masks instead of the single one, or the best of the three by its predicted IoU: a single click may mean a window, a house or a block' -r -f -a "all\t'All three'
@@ -90,7 +90,7 @@ complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l o
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l output-crs -d 'CRS of the answer: EPSG:n, or `source` for the folder\'s own' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l vectorization -d 'How polygons are drawn: along pixel edges, or simplified with the topology kept' -r -f -a "pixel\t'Along the pixel edges'
 simplified\t'Simplified by the tolerance'"
-complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l tolerance -d 'Tolerance of simplification, in source pixels' -r
+complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l tolerance -d 'Tolerance of --vectorization simplified, in source pixels [default: 1.5]' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l min-area -d 'Parts with a smaller area on the ground are left out, in square metres' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l fill-holes -d 'Holes with a smaller area on the ground are filled, in square metres' -r
 complete -c geosam-edge -n "__fish_geosam_edge_using_subcommand everything" -l smooth -d 'Smooth the staircases of pixels over so many source pixels; the outline moves by no more than that, and keeps its area. 2 is a good value' -r
