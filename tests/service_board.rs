@@ -212,10 +212,11 @@ fn a_full_inbox_is_busy_for_the_client_that_fills_it_and_then_for_all() {
 }
 
 #[test]
-fn a_full_outbox_drops_masks_first_counts_them_and_tells() {
-    const REQUESTS: usize = 8;
+fn what_waits_for_a_broker_that_is_away_is_bounded_and_none_of_it_is_dropped() {
+    const REQUESTS: usize = 16;
     let setup = Setup { persistence: true, ..Setup::default() };
     let Some(broker) = Mosquitto::start(setup) else { return };
+    // All answers and masks would be two and a half times as much.
     let more = "[limits]\noutbox_bytes = 1048576\nclient_queue = 64\n[health]\ninterval_s = 1";
     let board = Board::new(&broker, "b1", more);
     let (mut broker, board, mut ears) = serving(broker, board);
@@ -223,7 +224,7 @@ fn a_full_outbox_drops_masks_first_counts_them_and_tells() {
     ask(&broker, &board, "segment", &full("first"));
     let first = ears.answer("first");
     let size = first.to_string().len();
-    assert!((70_000..90_000).contains(&size), "eight answers fit, and not their masks: {size} bytes");
+    assert!((70_000..90_000).contains(&size), "{size} bytes");
     let ids: Vec<String> = (0..REQUESTS).map(|i| format!("r{i}")).collect();
     let accepted = |log: String| log.matches("Received PUBACK from geosam-b1 ").count();
     let before = accepted(broker.log());
@@ -238,19 +239,14 @@ fn a_full_outbox_drops_masks_first_counts_them_and_tells() {
         std::thread::sleep(Duration::from_millis(10));
     }
     broker.stop();
-    board.wait_for_log("the outbox is full");
+    // As many as fit are carried out meanwhile.
+    std::thread::sleep(Duration::from_secs(3));
     broker.restart();
     for id in ids.iter().map(String::as_str).chain(["long"]) {
-        assert_eq!(code(&ears.answer(id)), "ok", "answers are not dropped while there are masks");
+        assert_eq!(code(&ears.answer(id)), "ok", "{id}");
     }
-    let event = ears.topic("geosam/b1/event/outbox_full").json();
-    assert!(
-        event["dropped"]["mask"].as_u64() > Some(0) && event["dropped"].get("answer").is_none(),
-        "{event}"
-    );
-    let health =
-        ears.wait("the count", |m| m.topic == "geosam/b1/health" && m.json()["dropped"].as_u64() > Some(0));
-    assert!(health.json()["dropped"].as_u64() >= event["dropped"]["mask"].as_u64());
+    let health = ears.wait("health", |m| m.topic == "geosam/b1/health" && m.json()["outbox"]["count"] == 0);
+    assert_eq!(health.json()["dropped"], 0);
 }
 
 /// systemd's end of the notify protocol (sd_notify(3)).

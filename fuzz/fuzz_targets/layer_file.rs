@@ -20,6 +20,11 @@ fuzz_target!(|bytes: &[u8]| {
 
     let before = layers.list().expect("a readable directory")[0].features;
     let repaired = fs::read(&path).expect("a readable file");
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        // Written anew as UTF-16 by an editor, it is left alone.
+        assert_eq!(repaired, bytes);
+        return;
+    }
     assert!(repaired.is_empty() || repaired.ends_with(b"\n"));
     let page = layers.fetch("x", 0, u64::MAX, usize::MAX).expect("a readable file");
     assert_eq!((page.total, page.lines.len() as u64), (before, before));

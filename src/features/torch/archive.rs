@@ -95,6 +95,11 @@ impl<R: ReaderAt> TorchArchive<R> {
             let Ok(name) = std::str::from_utf8(raw_path.as_ref()) else {
                 return Err(errors.container("the name of an entry is not UTF-8"));
             };
+            if is_checkpoint(name) {
+                // As mail, chat and cloud drives hand it over. torch.save has no entries of such names.
+                let what = format!("a zip file with {name} in it: unzip it and take that");
+                return Err(FeaturesError::Foreign { path: path.to_owned(), what });
+            }
             if record.compression_method() != CompressionMethod::STORE
                 || record.flags().is_encrypted()
                 || record.compressed_size_hint() != record.uncompressed_size_hint()
@@ -316,6 +321,12 @@ impl<R: ReaderAt> TorchArchive<R> {
         }
         Ok(())
     }
+}
+
+/// Whether the name of an entry is that of a whole file of torch's.
+fn is_checkpoint(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    ["pt", "pth", "ckpt", "safetensors"].iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
 /// Makes errors about one file.

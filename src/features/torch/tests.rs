@@ -186,11 +186,16 @@ fn big_endian_legacy_and_foreign_files_are_refused_with_advice() {
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "git lfs pull"),
         (b"\n<!DOCTYPE html><html>", "web page"),
         (b"<page>", "web page"),
+        (b"\x1f\x8b\x08\x00", "packed by gzip: unpack it first"),
         (b"\x08\x00\x00\x00\x00\x00\x00\x00{\"a\":{}}", "safetensors"),
     ] {
         let error = open(begins).err().unwrap().to_string();
         assert!(error.contains(told) && !error.contains("archive"), "{error}");
     }
+    // A checkpoint that came inside a zip, as mail and cloud drives hand it over.
+    let inside = TorchFile::new(&Py::Int(1)).entry("mobile_sam.pt", b"PK".to_vec());
+    let told = open(&inside.bytes()).err().unwrap().to_string();
+    assert!(told.contains("a zip file with mobile_sam.pt in it: unzip it"), "{told}");
     let mut compressed = file.bytes();
     let at = compressed.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
     compressed[at + 10] = 8;

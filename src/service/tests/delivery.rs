@@ -319,6 +319,31 @@ fn requests_wait_while_the_broker_is_away_and_large_answers_push_out_nobody_else
 }
 
 #[test]
+fn more_messages_at_once_than_the_outbox_holds_are_dropped_counted_and_told_and_nothing_else_is_lost() {
+    // An object is told by some 600 bytes, and 40 of them do not fit.
+    let store = StoreLimits { outbox_bytes: 24 << 10, ..StoreLimits::default() };
+    let scene = scene_with(ServiceOptions { store, ..ServiceOptions::default() });
+    let prompts = [r#"{"points":[[458120,5427215]]}"#; 40].join(",");
+    let output = r#"{"vectorization":"simplified","tolerance":30,"largest_only":true}"#;
+    let batch = format!(
+        r#"{{"id":"all","folder":"folder_sam","crs":"EPSG:32633","layer":"ponds","output":{output},"prompts":[{prompts}]}}"#
+    );
+    let ask =
+        || drop(scene.broker.publish(OutgoingMessage::new("geosam/edge/request/c1/save", batch.clone())));
+    ask();
+    scene.until("the event", || !scene.payloads("geosam/edge/event/outbox_full").is_empty());
+    let event = scene.payloads("geosam/edge/event/outbox_full").remove(0);
+    assert!(event["dropped"]["saved"].as_u64() > Some(0), "{event}");
+    // Answers go before these. This one is kept, and given when the request comes again.
+    ask();
+    scene.until("the answer", || !scene.payloads("geosam/edge/response/c1/save").is_empty());
+    let lines =
+        || std::fs::read_to_string(scene.dir.path().join("state/layers/ponds.geojsonl")).unwrap_or_default();
+    scene.until("all objects", || lines().lines().count() == 40);
+    scene.service.stop();
+}
+
+#[test]
 fn an_error_that_does_not_fit_either_is_not_replaced_for_ever() {
     let scene = offline_scene(with_a_layer(), ServiceOptions::default());
     scene.broker.set_packet_limit(Some((150, OverLimit::Announced)));
