@@ -37,7 +37,7 @@ TOLERANCE = 0.03
 TOLERANCES = {"a request through the service": 0.25}
 FUNCTIONS = {
     "manifest opened": r"^geosam_edge::catalog::folder::Folder::open$",
-    "chip prepared": r"FusedDecoder as .*MaskDecoder>::prepare$",
+    "chip prepared": r"FusedDecoder as .*MaskDecoder>::prepare_owned$",
     "one decode": r"FusedDecoder as .*MaskDecoder>::decode$",
     "mask polygonized": r"^geosam_edge::mask::polygonize::polygonize$",
 }

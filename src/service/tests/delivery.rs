@@ -328,8 +328,9 @@ fn more_messages_at_once_than_the_outbox_holds_are_dropped_counted_and_told_and_
     let batch = format!(
         r#"{{"id":"all","folder":"folder_sam","crs":"EPSG:32633","layer":"ponds","output":{output},"prompts":[{prompts}]}}"#
     );
-    let ask =
-        || drop(scene.broker.publish(OutgoingMessage::new("geosam/edge/request/c1/save", batch.clone())));
+    let ask = || {
+        scene.broker.publish(OutgoingMessage::new("geosam/edge/request/c1/save", batch.clone()));
+    };
     ask();
     scene.until("the event", || !scene.payloads("geosam/edge/event/outbox_full").is_empty());
     let event = scene.payloads("geosam/edge/event/outbox_full").remove(0);
