@@ -195,4 +195,16 @@ fn a_chip_that_cannot_be_read_is_passed_over_and_told() {
         String::from_utf8(output.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert!(!found.is_empty(), "the other chip has objects");
     assert!(found.iter().all(|f| f["type"] == json!("Feature")));
+
+    // Where none can be read, what was found yesterday stays.
+    let output = folder.path().join("found.geojsonl");
+    std::fs::write(&output, "old").unwrap();
+    for chip in std::fs::read_dir(folder.path().join("features")).unwrap() {
+        std::fs::write(chip.unwrap().path(), b"not a chip").unwrap();
+    }
+    let refused = command.arg("--output").arg(&output).output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("found.geojsonl is left as it was"), "{told}");
+    assert_eq!(std::fs::read(&output).unwrap(), b"old");
 }

@@ -248,6 +248,27 @@ fn files_that_are_no_prompts_are_refused_by_name_before_anything_is_written() {
     assert!(told(&refused).contains("gunzip -k in.file"), "{}", told(&refused));
 }
 
+#[test]
+fn answers_of_yesterday_stay_where_nothing_is_answered_and_go_with_the_first_new_line() {
+    let work = tempfile::tempdir().unwrap();
+    fs::write(work.path().join("away.geojson"), as_gdal(&[point(NOWHERE, &json!({}))])).unwrap();
+    fs::write(work.path().join("here.geojson"), as_gdal(&[point(POND, &json!({"n": 1}))])).unwrap();
+    let old = "{\"type\":\"Feature\"}\n".repeat(1_000);
+    for name in ["found.geojsonl", "found.geojson"] {
+        let output = work.path().join(name);
+        fs::write(&output, &old).unwrap();
+        let refused = segment(work.path(), &["--prompts", "away.geojson", "--output", name]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(fs::read_to_string(&output).unwrap(), old);
+        assert!(told(&refused).contains(&format!("{name} is left as it was\n")), "{}", told(&refused));
+        let answered = segment(work.path(), &["--prompts", "here.geojson", "--output", name]);
+        assert!(!told(&answered).contains("left as it was"), "{}", told(&answered));
+        let new: Value = serde_json::from_slice(&fs::read(&output).unwrap()).unwrap();
+        let feature = new.get("features").map_or(&new, |features| &features[0]);
+        assert_eq!(feature["properties"]["n"], 1);
+    }
+}
+
 /// As old programs of Windows write western Europe's letters.
 fn in_windows_1252(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()

@@ -8,7 +8,8 @@ use super::CliError;
 use super::output::{Output, note};
 use crate::api::LegacyCrs;
 
-/// Where Features go.
+/// Where Features go. An ordinary file that was there is replaced by the first line, or where it is one FeatureCollection by
+/// [`FeatureWriter::finish`]; dropped before, it is left as it was.
 pub(super) struct FeatureWriter {
     output: Output,
     /// A FeatureCollection in place of lines.

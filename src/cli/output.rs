@@ -30,6 +30,11 @@ enum Sink {
     Stdout(BufWriter<io::StdoutLock<'static>>),
     /// Written in place.
     Through(BufWriter<File>),
+    /// A regular file written in place, whose old lines go when the first new one comes.
+    Growing {
+        file: BufWriter<File>,
+        is_emptied: bool,
+    },
     /// A new file beside the old one, whose name a signal finds.
     Beside {
         file: Replacement,
@@ -61,16 +66,17 @@ impl Output {
         Ok(Self { path: path.to_owned(), sink })
     }
 
-    /// Opens `-` or a path for lines that are to be seen as they come: a regular file is emptied now and grows.
-    /// What was written stays, whatever happens afterwards.
+    /// Opens `-` or a path for lines that are to be seen as they come: a regular file is emptied by the first of them, or by
+    /// [`Output::finish`], and grows. What was written stays, whatever happens afterwards.
     ///
     /// # Errors
     /// As [`Output::create`].
     pub(super) fn growing(path: &Path) -> Result<Self, CliError> {
         let failed = |source| CliError::Output { path: path.to_owned(), source };
         let Place::File(target) = Place::find(path)? else { return Self::create(path) };
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(target).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), sink: Sink::Through(BufWriter::new(file)) })
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(target).map_err(failed)?;
+        let sink = Sink::Growing { file: BufWriter::new(file), is_emptied: false };
+        Ok(Self { path: path.to_owned(), sink })
     }
 
     /// Where a regular file grows until [`Output::finish`], for libraries that open files themselves; `None` for all
@@ -78,7 +84,7 @@ impl Output {
     pub(super) fn temporary(&self) -> Option<&Path> {
         match &self.sink {
             Sink::Beside { file, .. } => Some(file.temporary()),
-            Sink::Stdout(_) | Sink::Through(_) => None,
+            Sink::Stdout(_) | Sink::Through(_) | Sink::Growing { .. } => None,
         }
     }
 
@@ -113,7 +119,7 @@ impl Output {
     /// What the system says. The old file is then still there.
     pub(super) fn finish(mut self) -> Result<(), CliError> {
         let failed = self.failed();
-        self.flush().map_err(failed)?;
+        self.sink.empty().and_then(|()| self.flush()).map_err(failed)?;
         let failed = self.failed();
         if let Sink::Beside { file, unfinished } = self.sink {
             file.finish().map_err(failed)?;
@@ -128,11 +134,26 @@ impl Output {
     }
 }
 
+impl Sink {
+    /// Takes away the old lines of a file that grows.
+    fn empty(&mut self) -> io::Result<()> {
+        if let Self::Growing { file, is_emptied } = self
+            && !*is_emptied
+        {
+            file.get_ref().set_len(0)?;
+            *is_emptied = true;
+        }
+        Ok(())
+    }
+}
+
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.sink.empty()?;
         match &mut self.sink {
             Sink::Stdout(out) => out.write(bytes),
             Sink::Through(out) => out.write(bytes),
+            Sink::Growing { file, .. } => file.write(bytes),
             Sink::Beside { file, .. } => file.write(bytes),
         }
     }
@@ -141,6 +162,7 @@ impl Write for Output {
         match &mut self.sink {
             Sink::Stdout(out) => out.flush(),
             Sink::Through(out) => out.flush(),
+            Sink::Growing { file, .. } => file.flush(),
             Sink::Beside { file, .. } => file.flush(),
         }
     }

@@ -188,7 +188,12 @@ impl Args {
             }
         }
         bar.finish_and_clear();
-        writer.finish()?;
+        let (skipped, chips) = (survey.skipped().1, survey.progress().1);
+        if chips == 0 || skipped < chips {
+            writer.finish()?;
+        } else if self.output.is_file() {
+            note(&format_args!("{} is left as it was", self.output.display()));
+        }
         Ok(tell(&survey, found))
     }
 

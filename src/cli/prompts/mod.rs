@@ -26,7 +26,8 @@ use crate::engine::ServedFolder;
 use objects::{Object, objects};
 pub use read::PromptsError;
 
-/// Asks for all objects of a file; `defaults` is what it does not say. `false` where one was not answered.
+/// Asks for all objects of a file; `defaults` is what it does not say. `false` where one was not answered; where none was, an output
+/// that was there is left as it was.
 pub(super) fn answer(
     asker: &Asker<'_>,
     prompts: &Path,
@@ -83,7 +84,12 @@ pub(super) fn answer(
         bar.inc(1);
     }
     bar.finish_and_clear();
-    writer.finish()?;
+    if refused.len() < objects.len() {
+        writer.finish()?;
+    } else if output.is_file() {
+        // The answers of yesterday are worth more than none.
+        note(&format_args!("{} is left as it was", output.display()));
+    }
     tell(&objects, refused)
 }
 
