@@ -74,7 +74,8 @@ impl Output {
     pub(super) fn growing(path: &Path) -> Result<Self, CliError> {
         let failed = |source| CliError::Output { path: path.to_owned(), source };
         let Place::File(target) = Place::find(path)? else { return Self::create(path) };
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(target).map_err(failed)?;
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).open(target).map_err(failed)?;
         let sink = Sink::Growing { file: BufWriter::new(file), is_emptied: false };
         Ok(Self { path: path.to_owned(), sink })
     }
