@@ -8,6 +8,9 @@ use super::wkt_crs::{crs_from_wkt, looks_like_wkt};
 /// Codes of OGC and what they are in EPSG's list, with our axis order.
 const OGC_CODES: &[(&str, u32)] = &[("CRS84", 4326), ("CRS83", 4269)];
 
+/// What GDAL and PROJ take for WGS 84 in place of a code (OGRSpatialReference::SetFromUserInput, `proj_create`), with our axis order.
+const NAMES_OF_WGS84: [&str; 3] = ["WGS84", "WGS 84", "CRS84"];
+
 /// Codes of compound CRSs and of their horizontal parts, by EPSG's own table. Written by
 /// `tests/fixtures/make_compound_codes.py`.
 const COMPOUND_CODES: &str = include_str!("compound_codes.txt");
@@ -45,8 +48,8 @@ impl Crs {
     }
 
     /// The EPSG code that a text gives in one of the spellings of a code, supported or not: `EPSG:32650` in any case,
-    /// `32650`, `urn:ogc:def:crs:EPSG::32650`, `http://www.opengis.net/def/crs/EPSG/0/32650`, `OGC:CRS84`. Of a compound
-    /// of two codes (`EPSG:32632+5773`, `urn:ogc:def:crs,crs:EPSG::32632,crs:EPSG::5773`) the first, horizontal one.
+    /// `32650`, `urn:ogc:def:crs:EPSG::32650`, `http://www.opengis.net/def/crs/EPSG/0/32650`, `OGC:CRS84`, `WGS84`. Of a
+    /// compound of two codes (`EPSG:32632+5773`, `urn:ogc:def:crs,crs:EPSG::32632,crs:EPSG::5773`) the first, horizontal one.
     ///
     /// The code of a compound CRS (`EPSG:7415`) is that of its horizontal part (28992), whose x and y are the same.
     ///
@@ -69,6 +72,9 @@ fn written_code(text: &str) -> Option<u32> {
     let text = trimmed(text);
     if let Some(code) = whole_number(text) {
         return Some(code);
+    }
+    if NAMES_OF_WGS84.iter().any(|name| name.eq_ignore_ascii_case(text)) {
+        return Some(4326);
     }
     let (authority, code) = authority_and_code(text)?;
     if authority.eq_ignore_ascii_case("EPSG") {

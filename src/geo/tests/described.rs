@@ -159,7 +159,7 @@ fn what_is_no_supported_crs_is_refused_with_its_name_and_a_way_out() {
         assert_eq!(error.code().as_str(), "UNKNOWN_CRS", "{text}: {error}");
         assert!(error.to_string().contains(expected), "{text}: {error}");
     }
-    for text in ["", "EPSG:", "EPSG:x", "WGS84", "PROJCS[", "{}", "{\"type\":", "VERTCRS(\"a", "4326.5", "-1"]
+    for text in ["", "EPSG:", "EPSG:x", "WGS85", "PROJCS[", "{}", "{\"type\":", "VERTCRS(\"a", "4326.5", "-1"]
     {
         let error = Crs::parse(text).unwrap_err();
         assert_eq!(error.code().as_str(), "BAD_REQUEST", "{text}: {error}");

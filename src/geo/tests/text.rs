@@ -24,8 +24,16 @@ fn codes_are_read_in_every_spelling() {
     ] {
         assert_eq!(code(text), Some(32650), "{text}");
     }
-    for text in ["OGC:CRS84", "ogc:crs84", "urn:ogc:def:crs:OGC:1.3:CRS84", "EPSG:4326", "\u{feff}EPSG:4326"]
-    {
+    for text in [
+        "OGC:CRS84",
+        "ogc:crs84",
+        "urn:ogc:def:crs:OGC:1.3:CRS84",
+        "EPSG:4326",
+        "\u{feff}EPSG:4326",
+        "WGS84",
+        "wgs 84",
+        "CRS84",
+    ] {
         assert_eq!(code(text), Some(4326), "{text}");
     }
     for text in ["EPSG:32650+5773", "epsg:32650+EPSG:5773", "urn:ogc:def:crs,crs:EPSG::32650,crs:EPSG::5773"]
@@ -129,7 +137,7 @@ fn what_is_not_supported_is_refused_by_name() {
     assert!(error.to_string().contains("EPSG:5514"), "{error}");
     let error = Crs::parse(r#"LOCAL_CS["mine"]"#).unwrap_err();
     assert!(error.to_string().contains("LOCAL_CS"), "{error}");
-    for text in ["", "EPSG:", "EPSG:-1", "EPSG:x", "WGS84", "+proj=utm +zone=50", "{", "[]", "99999999999"] {
+    for text in ["", "EPSG:", "EPSG:-1", "EPSG:x", "WGS85", "+proj=utm +zone=50", "{", "[]", "99999999999"] {
         assert!(matches!(Crs::parse(text), Err(GeoError::NotACrs { .. })), "{text}");
     }
 }
