@@ -8,9 +8,38 @@ use geosam_edge::catalog::{ChipRef, Folder};
 use geosam_edge::geo::{Crs, Transform};
 use serde_json::Value;
 use support::{run, stdout_of};
+use tiff::encoder::{TiffEncoder, colortype::Gray8};
+use tiff::tags::Tag;
 
 fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo")
+}
+
+/// As clipped to what somebody works on.
+#[test]
+fn info_says_of_a_raster_under_some_chips_alone_how_many_they_are() {
+    let card = tempfile::tempdir().unwrap();
+    let folder = card.path().join("valley");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["manifest.parquet", "features"] {
+        std::os::unix::fs::symlink(demo().join("features").join(name), folder.join(name)).unwrap();
+    }
+    let file = std::fs::File::create(card.path().join("scene.tif")).unwrap();
+    let mut encoder = TiffEncoder::new(file).unwrap();
+    let mut image = encoder.new_image::<Gray8>(64, 64).unwrap();
+    let written = image.encoder();
+    written.write_tag(Tag::ModelPixelScaleTag, &[0.5, 0.5, 0.0][..]).unwrap();
+    // In the corner that the last chip alone has.
+    written.write_tag(Tag::ModelTiepointTag, &[0.0, 0.0, 0.0, 512_980.0, 5_277_270.0, 0.0][..]).unwrap();
+    image.write_data(&[7; 64 * 64]).unwrap();
+    let folder = folder.to_str().unwrap();
+    let text = stdout_of(&run(&["info", folder]));
+    assert!(text.contains("scene.tif (under 1 of 6 chips)\n"), "{text}");
+    let reports: Value = serde_json::from_str(&stdout_of(&run(&["info", folder, "--json"]))).unwrap();
+    assert_eq!(reports[0]["raster"]["chips_above"], serde_json::json!([1, 6]));
+    let whole = demo().join("features");
+    let text = stdout_of(&run(&["info", whole.to_str().unwrap()]));
+    assert!(text.contains("scene.tif\n") && !text.contains("(under"), "{text}");
 }
 
 #[test]

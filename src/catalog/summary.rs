@@ -43,6 +43,9 @@ pub struct FolderSummary {
     pub extent_wgs84: Option<[f64; 4]>,
     /// Width and height of a source pixel of the first chip, in CRS units.
     pub pixel_size: [f64; 2],
+    /// Those of all chips, where they differ, as where flights were merged: first that of the first chip; at most 8.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pixel_sizes: Vec<[f64; 2]>,
     /// Degrees by which the raster's columns are turned against the CRS's axes, where they are: geosam 0.1.3 misplaces such
     /// chips.
     pub rotation: Option<f64>,
@@ -85,7 +88,7 @@ impl Folder {
         };
         let size = size_on_disk(&self.chips, presence, self.root());
         let extent = self.chips.footprints.bounds().iter().copied().reduce(|a, b| a.union(&b));
-        let (width, height) = self.chips.affine(0).pixel_size();
+        let pixel_sizes = pixel_sizes(&self.chips);
         let mut chip_shapes: Vec<[usize; 2]> = Vec::new();
         for shapes in self.chips.all_shapes() {
             let (height, width) = shapes.shape;
@@ -106,7 +109,8 @@ impl Folder {
             // A folder has a chip.
             extent: extent.map_or([0.0; 4], Into::into),
             extent_wgs84: None,
-            pixel_size: [width, height],
+            pixel_size: self.chips.affine(0).pixel_size().into(),
+            pixel_sizes,
             rotation: self.rotation(),
             stride: stride(&self.chips),
             chip_shapes,
@@ -115,6 +119,20 @@ impl Folder {
             size_is_estimate: size.is_estimate,
         }
     }
+}
+
+/// The sizes of source pixels, where there are several. Rounding does not make two of one.
+fn pixel_sizes(chips: &ChipTable) -> Vec<[f64; 2]> {
+    let mut sizes: Vec<[f64; 2]> = Vec::new();
+    for chip in 0..chips.len() {
+        let size: [f64; 2] = chips.affine(chip).pixel_size().into();
+        let is_known =
+            |known: &[f64; 2]| known.iter().zip(size).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs());
+        if sizes.len() < SHAPES && !sizes.iter().any(is_known) {
+            sizes.push(size);
+        }
+    }
+    if sizes.len() > 1 { sizes } else { Vec::new() }
 }
 
 impl Folder {

@@ -126,8 +126,10 @@ impl Report {
                 .map_or_else(|| "unknown: the CRS is not supported".to_owned(), |e| numbers(&e, 7)),
         );
         let on_the_ground = self.pixel_size_m.map(|size| format!(" ({} m on the ground)", numbers(&size, 3)));
-        let size = numbers(&summary.pixel_size, if degrees { 9 } else { 3 });
-        fact("pixel size", format!("{size}{}", on_the_ground.unwrap_or_default()));
+        let size = |size: &[f64]| numbers(size, if degrees { 9 } else { 3 });
+        let first = format!("{}{}", size(&summary.pixel_size), on_the_ground.unwrap_or_default());
+        let others = summary.pixel_sizes.iter().skip(1).map(|other| format!("; other chips {}", size(other)));
+        fact("pixel size", std::iter::once(first).chain(others).collect());
         let [across, down] = &self.strides;
         let stride = match (&across[..], &down[..]) {
             ([], []) => "none, a single chip".to_owned(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::catalog::Folder;
 use crate::engine::ServedFolder;
 use crate::models::ModelStore;
-use crate::picture::{Found, Wanted, check_pixels, ground_distance, rasters_beside};
+use crate::picture::{Candidate, Wanted, check_pixels, chips_above, ground_distance, rasters_beside};
 
 /// Whether a folder's model is there.
 #[derive(Debug, Serialize)]
@@ -39,11 +39,24 @@ impl ModelFact {
     }
 }
 
+/// Chips that a raster is looked for under, where there is none under the first.
+const OTHER_CHIPS: usize = 8;
+/// Chips that are counted, of a folder that has more.
+const COUNTED: usize = 4096;
+
+/// The first of so many things, and others evenly after it, `most` at the most.
+fn spread(count: usize, most: usize) -> impl ExactSizeIterator<Item = usize> {
+    (0..count).step_by(count.div_ceil(most).max(1))
+}
+
 /// The raster that `segment --overlay` shows.
 #[derive(Debug, Serialize)]
 pub(super) struct RasterFact {
     /// Where it is.
     path: Option<PathBuf>,
+    /// How many chips it lies under, and of how many that were looked at, where not under all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chips_above: Option<[usize; 2]>,
     /// Names of the rasters that were encoded.
     encoded: Vec<String>,
     /// Why those that lie there cannot be used.
@@ -51,34 +64,40 @@ pub(super) struct RasterFact {
 }
 
 impl RasterFact {
-    /// Looks for the one under the first chip.
+    /// Looks for the one under the first chip, or under others where none lies under that: rasters are cropped.
     pub(super) fn of(served: &ServedFolder) -> Self {
         let folder = &served.folder;
         let names = folder.raster_names();
         let wanted = Wanted { epsg: folder.crs().epsg, names };
-        let found =
-            folder.chip(0).map(|chip| rasters_beside(folder.root(), &chip, wanted)).unwrap_or_default();
-        let Found { candidates, mut problems } = found;
-        // As the overlay takes them: the best one whose pixels can be read.
-        let mut unreadable = Vec::new();
-        let path = candidates.into_iter().find_map(|candidate| {
-            let read = check_pixels(&candidate.path, &candidate.header);
-            read.map_err(|problem| unreadable.push(problem)).ok().map(|()| candidate.path)
-        });
-        problems.splice(..0, unreadable);
-        if path.is_some() {
-            problems.clear();
+        let mut problems = Vec::new();
+        for chip in spread(folder.len(), OTHER_CHIPS).filter_map(|chip| folder.chip(chip)) {
+            let found = rasters_beside(folder.root(), &chip, wanted);
+            // As the overlay takes them: the best one whose pixels can be read.
+            let mut unreadable = Vec::new();
+            let shown = found.candidates.into_iter().find(|candidate| {
+                let read = check_pixels(&candidate.path, &candidate.header);
+                read.map_err(|problem| unreadable.push(problem)).is_ok()
+            });
+            if let Some(Candidate { path, header, .. }) = shown {
+                let looked_at = spread(folder.len(), COUNTED);
+                let of = looked_at.len();
+                let above = chips_above(&header, looked_at.filter_map(|chip| folder.chip(chip)));
+                let chips_above = (above < of).then_some([above, of]);
+                return Self { path: Some(path), chips_above, encoded: names.to_vec(), problems: Vec::new() };
+            }
+            if problems.is_empty() {
+                problems = unreadable;
+                problems.extend(found.problems);
+            }
         }
-        Self {
-            path,
-            encoded: names.to_vec(),
-            problems: problems.iter().take(5).map(ToString::to_string).collect(),
-        }
+        let problems = problems.iter().take(5).map(ToString::to_string).collect();
+        Self { path: None, chips_above: None, encoded: names.to_vec(), problems }
     }
 
     pub(super) fn as_text(&self) -> String {
         if let Some(path) = &self.path {
-            return path.display().to_string();
+            let some = |[above, of]: [usize; 2]| format!(" (under {above} of {of} chips)");
+            return format!("{}{}", path.display(), self.chips_above.map(some).unwrap_or_default());
         }
         if let Some(problem) = self.problems.first() {
             return format!("none that can be shown: {problem}");

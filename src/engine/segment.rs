@@ -14,7 +14,7 @@ use super::refine::{LowResMask, MaskInput, best};
 use super::swapped::locate_or_advise;
 use super::{Decoders, EngineChoice, EngineError, Segmentation, ServedFolder};
 use crate::accelerator::{Accelerator, SelfCheck};
-use crate::api::{Multimask, PromptItem, Timing};
+use crate::api::{Feature, FeatureCollection, Multimask, PromptItem, Timing};
 use crate::catalog::CatalogError;
 use crate::decoder::{
     CpuEngine, Decoded, DecoderError, FramePrompt, Keep, MaskDecoder, PreparedCache, PreparedChip,
@@ -180,6 +180,41 @@ impl Engine {
         if let Some(max_chips) = item.stitch {
             return self.segment_whole(folders, item, input, max_chips.into());
         }
+        let drawn = self.segment_on_one_chip(folders, item, input, |writer, masks| {
+            Ok((writer.write(masks, &item.output)?, ()))
+        });
+        drawn.map(|(segmentation, ())| segmentation)
+    }
+
+    /// Segments one object, and draws what [`Segmentation::objects`] draws: the collection of the answer has no parts then, only the CRS,
+    /// but where it is followed over several chips.
+    ///
+    /// # Errors
+    /// As [`Engine::segment`].
+    pub fn segment_objects(
+        &self,
+        folders: &[Arc<ServedFolder>],
+        item: &PromptItem,
+    ) -> Result<(Segmentation, Vec<Feature>), EngineError> {
+        if item.stitch.is_some() {
+            let segmentation = self.segment(folders, item)?;
+            let objects = segmentation.objects(&item.output)?;
+            return Ok((segmentation, objects));
+        }
+        self.segment_on_one_chip(folders, item, MaskInput::asked_by(item), |writer, masks| {
+            let objects = writer.write_objects(masks, &item.output)?;
+            Ok((FeatureCollection { bbox: None, crs: writer.crs().cloned(), features: Vec::new() }, objects))
+        })
+    }
+
+    /// Segments on the chip of the prompt; `draw` makes what is answered of the masks.
+    fn segment_on_one_chip<T>(
+        &self,
+        folders: &[Arc<ServedFolder>],
+        item: &PromptItem,
+        input: MaskInput<'_>,
+        draw: impl FnOnce(&mut Writer<'_>, &[DrawnMask]) -> Result<(FeatureCollection, T), EngineError>,
+    ) -> Result<(Segmentation, T), EngineError> {
         let mut located = locate_or_advise(folders, item)?;
         located.stay_with(input);
         // An output CRS that we refuse should not cost a decode.
@@ -201,7 +236,7 @@ impl Engine {
         let masks = selected.iter().map(|s| upscaled(s.index)).collect::<Result<Vec<_>, _>>()?;
         let drawn: Vec<DrawnMask> =
             selected.iter().zip(&masks).map(|(s, mask)| DrawnMask::new(s.score, mask)).collect();
-        let collection = writer.write(&drawn, &item.output)?;
+        let (collection, more) = draw(&mut writer, &drawn)?;
         let chip_bbox = Some(writer.chip_bbox(chip.shape)?);
         self.ways.put(&located.folder, located.chip, item.output.crs, writer.into_ways());
         let vectorize = milliseconds(start);
@@ -211,7 +246,7 @@ impl Engine {
             Some(mask) => mask,
             None => Mask::blank(chip.shape.0, chip.shape.1)?,
         };
-        Ok(Segmentation {
+        let segmentation = Segmentation {
             chip: located.chip,
             affine: chip.affine,
             stitch: None,
@@ -226,7 +261,8 @@ impl Engine {
             first_mask,
             prompt: located.prompt,
             folder: located.folder,
-        })
+        };
+        Ok((segmentation, more))
     }
 
     /// The mask alone that an item is answered with, to start another answer from; `None` where no chip covers the prompt.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::locate::locate;
-use super::{EngineError, ServedFolder};
+use super::{Engine, EngineChoice, EngineError, EngineOptions, ServedFolder};
 use crate::api::{Limits, PromptItem, parse_request};
 use crate::catalog::Folder;
 use crate::catalog::testing::{ManifestBuilder, Row, grid_rows};
@@ -452,5 +452,36 @@ fn holes_below_an_area_on_the_ground_are_filled_and_objects_are_told_as_a_whole(
         let parts = [told(&features[1]), object.report.right_angles];
         assert_eq!(parts[0].max(parts[1]), parts[1]);
         assert!(object.report.perimeter_m > report.perimeter_m);
+    }
+}
+
+#[test]
+fn objects_drawn_at_once_are_those_that_an_answer_is_drawn_to_afterwards() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folders = served(&fixtures.join("folder_sam"));
+    let engine = Engine::open(&EngineOptions {
+        models: fixtures.join("models"),
+        engine: EngineChoice::Auto,
+        threads: 2,
+        cache_bytes: 64 << 20,
+    })
+    .unwrap();
+    let point = r#""crs":"EPSG:32633","points":[[458120,5427215]]"#;
+    for (output, crs) in [
+        (r#"{"crs":"source","multimask":true}"#, Some("urn:ogc:def:crs:EPSG::32633")),
+        (r#"{"vectorization":"simplified"}"#, None),
+    ] {
+        let item = item(&format!(r#"{{{point},"output":{output}}}"#));
+        // The ways to the output CRS are learnt by the first of each, and used by the second.
+        for _ in 0..2 {
+            let answer = engine.segment(&folders, &item).unwrap();
+            let (at_once, objects) = engine.segment_objects(&folders, &item).unwrap();
+            assert!(!objects.is_empty());
+            let afterwards = answer.objects(&item.output).unwrap();
+            assert_eq!(serde_json::json!(objects), serde_json::json!(afterwards));
+            assert_eq!(at_once.collection().crs.as_ref().map(|crs| crs.name.as_str()), crs);
+            assert_eq!(at_once.collection().crs, answer.collection().crs);
+            assert_eq!(at_once.logits, answer.logits);
+        }
     }
 }

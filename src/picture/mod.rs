@@ -26,7 +26,7 @@ pub use header::{RasterHeader, read_header};
 pub use overlay::{Backdrop, Overlay};
 pub use raster::{RasterError, RasterWindow, check_pixels, read_window};
 pub use scale::{ScaleBar, ground_distance, metres_per_pixel};
-pub use search::{Candidate, Found, Wanted, raster_at, rasters_beside};
+pub use search::{Candidate, Found, Wanted, chips_above, raster_at, rasters_beside};
 pub use tiles::{TILE, TileError, TilePlace, TiledRaster};
 
 /// Why a picture could not be made.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::header::{RasterHeader, read_header};
 use super::raster::RasterError;
 use crate::catalog::ChipRef;
+use crate::geo::{Crs, Transform};
 
 /// Most directory entries looked at, and most headers read.
 const ENTRIES: usize = 10_000;
@@ -111,7 +112,10 @@ fn candidate(path: &Path, chip: &ChipRef<'_>, wanted: Wanted<'_>) -> Result<Opti
     if header.bands == V1_BANDS {
         return Ok(None);
     }
-    check_crs(path, &header, wanted.epsg)?;
+    if let Err(problem) = check_crs(path, &header, wanted.epsg) {
+        // One of another place is nothing that the folder lacks.
+        return if is_named || may_lie_under(&header, chip, wanted.epsg) { Err(problem) } else { Ok(None) };
+    }
     let covered = coverage(&header, chip).filter(|_| is_like);
     Ok(covered.map(|coverage| Candidate { path: path.to_owned(), header, coverage, is_named }))
 }
@@ -129,6 +133,14 @@ fn check_crs(path: &Path, header: &RasterHeader, epsg: Option<u32>) -> Result<()
     }
 }
 
+/// Whether a raster in another CRS lies under the chip all the same, or perhaps, where a CRS is not supported.
+fn may_lie_under(header: &RasterHeader, chip: &ChipRef<'_>, epsg: Option<u32>) -> bool {
+    let crs = |code: Option<u32>| code.and_then(|code| Crs::from_epsg(code).ok());
+    let (Some(folder), Some(raster)) = (crs(epsg), crs(header.epsg)) else { return true };
+    let Ok(way) = Transform::new(&folder, &raster) else { return true };
+    coverage_by(header, chip, |(x, y)| way.point(x, y).ok()).is_some()
+}
+
 fn is_named(path: &Path, wanted: Wanted<'_>) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     wanted.names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
@@ -142,15 +154,31 @@ fn is_tiff(path: &Path) -> bool {
 
 /// The share of a grid of places on the chip that lie on the raster; `None` where none does.
 fn coverage(header: &RasterHeader, chip: &ChipRef<'_>) -> Option<f64> {
+    coverage_by(header, chip, Some)
+}
+
+/// The same by a way from the chip's CRS to the raster's.
+fn coverage_by(
+    header: &RasterHeader,
+    chip: &ChipRef<'_>,
+    way: impl Fn((f64, f64)) -> Option<(f64, f64)>,
+) -> Option<f64> {
     const STEPS: usize = 9;
     let inverse = header.affine.inverse()?;
     let (height, width) = (chip.shape.0 as f64, chip.shape.1 as f64);
     let place = |i: usize| (i as f64 + 0.5) / STEPS as f64;
     let inside = |i: usize| {
-        let (x, y) = chip.affine.apply(place(i % STEPS) * width, place(i / STEPS) * height);
-        let (column, row) = inverse.apply(x, y);
-        (0.0..f64::from(header.width)).contains(&column) && (0.0..f64::from(header.height)).contains(&row)
+        let at = chip.affine.apply(place(i % STEPS) * width, place(i / STEPS) * height);
+        way(at).is_some_and(|(x, y)| {
+            let (column, row) = inverse.apply(x, y);
+            (0.0..f64::from(header.width)).contains(&column) && (0.0..f64::from(header.height)).contains(&row)
+        })
     };
     let covered = (0..STEPS * STEPS).filter(|&i| inside(i)).count();
     (covered > 0).then(|| covered as f64 / (STEPS * STEPS) as f64)
+}
+
+/// How many of these chips a raster lies under, in their CRS.
+pub fn chips_above<'a>(header: &RasterHeader, chips: impl Iterator<Item = ChipRef<'a>>) -> usize {
+    chips.filter(|chip| coverage(header, chip).is_some()).count()
 }

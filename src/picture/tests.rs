@@ -9,7 +9,7 @@ use tiff::tags::Tag;
 
 use super::{RasterWindow, Wanted, check_pixels, rasters_beside, read_header, read_window};
 use crate::catalog::Folder;
-use crate::geo::Affine;
+use crate::geo::{Affine, Crs, Transform};
 
 fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo")
@@ -271,6 +271,40 @@ fn the_raster_of_a_folder_is_found_beside_it_and_no_other_is_taken() {
         "{told}"
     );
     assert_eq!(rasters_beside(Path::new("/nowhere/at/all"), &chip, wanted).candidates, []);
+}
+
+/// On a card with several surveys rasters lie beside all their folders.
+#[test]
+fn of_rasters_in_other_crss_only_those_of_the_folders_place_are_told() {
+    let folder = Folder::discover(&demo().join("features")).unwrap().into_folders().unwrap().remove(0);
+    let chip = folder.chip(0).unwrap();
+    let (x, y) = chip.affine.apply(chip.shape.1 as f64 / 2.0, chip.shape.0 as f64 / 2.0);
+    let [utm_32, utm_33] = [32632, 32633].map(|code| Crs::from_epsg(code).unwrap());
+    let in_33 = Transform::new(&utm_32, &utm_33).unwrap().point(x, y).unwrap();
+    let problems = |(x, y): (f64, f64), epsg: u16, names: &[String]| {
+        let card = tempfile::tempdir().unwrap();
+        let mut encoder = TiffEncoder::new(File::create(card.path().join("coast.tif")).unwrap()).unwrap();
+        let mut image = encoder.new_image::<colortype::Gray8>(64, 64).unwrap();
+        let written = image.encoder();
+        written.write_tag(Tag::ModelPixelScaleTag, &[0.5, 0.5, 0.0][..]).unwrap();
+        written.write_tag(Tag::ModelTiepointTag, &[0.0, 0.0, 0.0, x - 16.0, y + 16.0, 0.0][..]).unwrap();
+        // A projected CRS with a code, its pixels areas.
+        let keys = [1_u16, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, epsg];
+        written.write_tag(Tag::GeoKeyDirectoryTag, &keys[..]).unwrap();
+        image.write_data(&[7; 64 * 64]).unwrap();
+        let found = rasters_beside(card.path(), &chip, Wanted { epsg: Some(32632), names });
+        assert_eq!(found.candidates, []);
+        found.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let here = problems(in_33, 32633, &[]);
+    assert!(here.len() == 1 && here[0].contains("it is in EPSG:32633, the folder in EPSG:32632"), "{here:?}");
+    let elsewhere = (in_33.0 + 20_000.0, in_33.1);
+    assert_eq!(problems(elsewhere, 32633, &[]), [""; 0]);
+    let named = problems(elsewhere, 32633, &["coast.tif".to_owned()]);
+    assert!(named.len() == 1 && named[0].contains("gdalwarp"), "{named:?}");
+    // Where it lies is not known.
+    let unknown = problems(elsewhere, 2263, &[]);
+    assert_eq!(unknown.len(), usize::from(Crs::from_epsg(2263).is_err()), "{unknown:?}");
 }
 
 #[test]

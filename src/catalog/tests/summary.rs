@@ -50,6 +50,20 @@ fn one_chip_has_no_stride_and_shapes_are_told_once() {
 }
 
 #[test]
+fn pixels_of_several_sizes_are_told_and_rounding_makes_none() {
+    let grid = |size: f64, x: f64| Affine::new([size, 0.0, x, 0.0, -size, 0.0]);
+    let sizes = |all: &[f64]| {
+        let rows = all.iter().enumerate();
+        let rows = rows.map(|(i, &size)| Row::on_grid(i, grid(size, 100.0 * i as f64), (100, 100)));
+        let summary = folder_of(rows.collect()).1.summary();
+        (summary.pixel_size, summary.pixel_sizes)
+    };
+    assert_eq!(sizes(&[0.5, 0.25, 0.5]), ([0.5, 0.5], vec![[0.5, 0.5], [0.25, 0.25]]));
+    assert_eq!(sizes(&[0.25, 0.5]), ([0.25, 0.25], vec![[0.25, 0.25], [0.5, 0.5]]));
+    assert_eq!(sizes(&[0.5, 0.5 + 1e-12]), ([0.5, 0.5], vec![]));
+}
+
+#[test]
 fn a_rotated_raster_is_told_with_its_angle() {
     let rotation = |grid: Affine| folder_of(vec![Row::on_grid(0, grid, (100, 100))]).1.rotation();
     let (sin, cos) = 20.0_f64.to_radians().sin_cos();

@@ -162,8 +162,13 @@ impl Columns {
     fn feature(&self, header: &[String], row: &ByteRecord, delimiter: u8) -> Result<Value, String> {
         if row.iter().skip(header.len()).any(|field| !field.is_empty()) {
             let (fields, columns) = (row.len(), header.len());
-            let told =
-                "decimals need a point where commas part the columns, and text with commas needs quotes";
+            let told = match delimiter {
+                b',' => {
+                    "decimals need a point where commas part the columns, and text with commas needs quotes"
+                }
+                b';' => "text with semicolons needs quotes where these part the columns",
+                _ => "text with tabs needs quotes where these part the columns",
+            };
             return Err(format!("has {fields} values in {columns} columns; {told}"));
         }
         let number = |column: usize| -> Result<f64, String> {
@@ -287,6 +292,20 @@ mod tests {
                 let expected = [2, 4, 6, 7].map(|line| format!("line {}", line + shift));
                 assert_eq!(told, expected, "{text:?}");
             }
+        }
+    }
+
+    #[test]
+    fn text_that_holds_what_parts_the_columns_is_told_by_its_name() {
+        for (delimiter, advice) in [
+            (',', "decimals need a point where commas part the columns"),
+            (';', "text with semicolons needs quotes"),
+            ('\t', "text with tabs needs quotes"),
+        ] {
+            let text = "lon|lat|name\n9.5|47.25|Teich| klein\n".replace('|', &delimiter.to_string());
+            let [row] = features(&text).try_into().unwrap();
+            let told = row.unwrap_err();
+            assert!(told.contains("has 4 values in 3 columns") && told.contains(advice), "{told}");
         }
     }
 

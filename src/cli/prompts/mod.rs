@@ -70,14 +70,11 @@ pub(super) fn answer(
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     for (_, number, item) in asked {
         let Some(object) = objects.get(number) else { continue };
-        let answer = asker.segment(item, &(number + 1).to_string());
-        match answer.and_then(|answer| Ok((answer.objects(&item.output)?, answer))) {
+        match asker.segment_objects(item, &(number + 1).to_string()) {
             Ok((masks, _)) if masks.is_empty() => {
                 refused.push((number, "the mask is empty: nothing was found there".to_owned()));
             }
-            Ok((masks, answer)) => {
-                write::write(&mut writer, object, answer.collection().crs.as_ref(), &masks)?;
-            }
+            Ok((masks, crs)) => write::write(&mut writer, object, crs.as_ref(), &masks)?,
             Err(error @ CliError::Engine(_)) => refused.push((number, error.to_string())),
             Err(error) => return Err(error),
         }

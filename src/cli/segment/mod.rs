@@ -15,7 +15,7 @@ use super::models_dir::models_dir;
 use super::output::{Output, note};
 use super::prompts;
 use super::segment_args::Args;
-use crate::api::{Incomplete, Limits, PromptItem, StitchReport};
+use crate::api::{Feature, Incomplete, LegacyCrs, Limits, PromptItem, StitchReport};
 use crate::catalog::Folder;
 use crate::engine::{Engine, EngineError, EngineOptions, MaskInput, Segmentation, ServedFolder, chip_of};
 
@@ -135,11 +135,27 @@ impl<'a> Asker<'a> {
         name: &str,
         input: MaskInput<'_>,
     ) -> Result<Segmentation, CliError> {
-        let segmentation = self.engine.segment_from(self.asked(item), item, input).map_err(CliError::from)?;
-        if let Some(dump) = self.dump {
-            write_dump(&segmentation, dump, &self.free_name(name))?;
-        }
+        let segmentation = self.engine.segment_from(self.asked(item), item, input)?;
+        self.dump(&segmentation, name)?;
         Ok(segmentation)
+    }
+
+    /// Segments one object, drawn as Features of one geometry each ([`Segmentation::objects`]), with the CRS that they are in.
+    pub(super) fn segment_objects(
+        &self,
+        item: &PromptItem,
+        name: &str,
+    ) -> Result<(Vec<Feature>, Option<LegacyCrs>), CliError> {
+        let (segmentation, objects) = self.engine.segment_objects(self.asked(item), item)?;
+        self.dump(&segmentation, name)?;
+        Ok((objects, segmentation.collection().crs.clone()))
+    }
+
+    fn dump(&self, segmentation: &Segmentation, name: &str) -> Result<(), CliError> {
+        match self.dump {
+            Some(directory) => write_dump(segmentation, directory, &self.free_name(name)),
+            None => Ok(()),
+        }
     }
 
     /// The name, with a number behind it where an answer of that name has been dumped: ids of requests may repeat.
