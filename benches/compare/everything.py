@@ -5,10 +5,8 @@ start to the last Feature; theirs begins with the model and the features in memo
 """
 
 import json
-import resource
-import subprocess
 
-from measure import REPOSITORY, Row, timed
+from measure import REPOSITORY, Row, timed, watched
 from peers import Geosam, checkpoint
 
 CHIPS = 20
@@ -32,15 +30,17 @@ def everything(program, work, model, threads, rounds):
     automatic = Automatic(folder, model, threads)
     ours, theirs, memory = [], [], 0
     for _ in range(rounds):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        ours.append(timed(lambda: subprocess.run(command, check=True, capture_output=True))[0])
-        memory = max(memory, before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+        milliseconds, most, status = watched(command)
+        if status != 0:
+            raise SystemExit(f"{command} ends with {status}")
+        ours.append(milliseconds)
+        memory = max(memory, most)
         seconds, masks = timed(automatic.generate)
         theirs.append(seconds)
     objects = len(found.read_text().splitlines())
     note = f"{objects} objects, theirs {masks} masks"
     return [Row("-", f"everything on one chip, 1024 points, {threads} threads", ours, theirs, 0.2, note=note),
-            Row("-", "memory of that", [memory / 1024], bar=300, unit="MB")]
+            Row("-", "memory of that", [memory], bar=300, unit="MB")]
 
 
 def file_of_prompts(program, work, model, threads):
@@ -59,9 +59,10 @@ def file_of_prompts(program, work, model, threads):
     table.write_text("lon,lat\n" + "".join(f"{x},{y}\n" for x, y in prompts))
     command = [program, "segment", folder, "--models", REPOSITORY / "models/demo/models", "--threads", str(threads),
                "--crs", "source", "--output-crs", "source", "--prompts", table, "--output", work / "found.geojsonl"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    ours = timed(lambda: subprocess.run(command, capture_output=True))[0]
-    memory = max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    # 1 where a prompt finds nothing.
+    ours, memory, status = watched(command)
+    if status not in (0, 1):
+        raise SystemExit(f"{command} ends with {status}")
 
     def loop():
         for x, y in prompts[:SAMPLE]:
@@ -70,7 +71,7 @@ def file_of_prompts(program, work, model, threads):
     theirs = timed(loop)[0] * PROMPTS / SAMPLE
     note = f"theirs: {SAMPLE} prompts, extrapolated"
     return [Row("-", f"{PROMPTS} point prompts from a file over {CHIPS} chips, {threads} threads", [ours], [theirs], 0.06, note=note),
-            Row("-", "memory of that", [memory / 1024], bar=300, unit="MB")]
+            Row("-", "memory of that", [memory], bar=300, unit="MB")]
 
 
 def some_chips(folder, count):

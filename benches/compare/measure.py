@@ -55,6 +55,19 @@ def timed(run):
     return 1e3 * (time.perf_counter() - start), result
 
 
+def watched(command):
+    """Milliseconds that a program runs, the most MB that were resident, and its status. The memory is what the kernel says while it
+    runs (VmHWM): `ru_maxrss` of a child begins with the memory of the process that has started it."""
+    start = time.perf_counter()
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    most = 0
+    while process.poll() is None:
+        with open(f"/proc/{process.pid}/status") as status:
+            most = max([most, *(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))])
+        time.sleep(0.01)
+    return 1e3 * (time.perf_counter() - start), most / 1024, process.returncode
+
+
 class Asked:
     """`geosam-edge segment --request -`: a running program that answers line by line."""
 
