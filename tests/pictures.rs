@@ -15,15 +15,21 @@ fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo")
 }
 
-/// As clipped to what somebody works on.
-#[test]
-fn info_says_of_a_raster_under_some_chips_alone_how_many_they_are() {
+/// A card with the demo's folder, and no raster beside it.
+fn valley() -> (tempfile::TempDir, PathBuf) {
     let card = tempfile::tempdir().unwrap();
     let folder = card.path().join("valley");
     std::fs::create_dir(&folder).unwrap();
     for name in ["manifest.parquet", "features"] {
         std::os::unix::fs::symlink(demo().join("features").join(name), folder.join(name)).unwrap();
     }
+    (card, folder)
+}
+
+/// As clipped to what somebody works on.
+#[test]
+fn info_says_of_a_raster_under_some_chips_alone_how_many_they_are() {
+    let (card, folder) = valley();
     let file = std::fs::File::create(card.path().join("scene.tif")).unwrap();
     let mut encoder = TiffEncoder::new(file).unwrap();
     let mut image = encoder.new_image::<Gray8>(64, 64).unwrap();
@@ -44,12 +50,7 @@ fn info_says_of_a_raster_under_some_chips_alone_how_many_they_are() {
 
 #[test]
 fn info_says_of_a_raster_that_cannot_be_shown_what_the_overlay_says() {
-    let card = tempfile::tempdir().unwrap();
-    let folder = card.path().join("valley");
-    std::fs::create_dir(&folder).unwrap();
-    for name in ["manifest.parquet", "features"] {
-        std::os::unix::fs::symlink(demo().join("features").join(name), folder.join(name)).unwrap();
-    }
+    let (card, folder) = valley();
     // TIFF's entry of the compression, one short, as that of ZSTD.
     let mut raster = std::fs::read(demo().join("scene.tif")).unwrap();
     let entry = [3, 1, 3, 0, 1, 0, 0, 0];
