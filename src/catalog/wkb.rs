@@ -17,6 +17,12 @@ pub enum WkbError {
     /// The first byte is neither 0 nor 1.
     #[error("has byte order {0}, not 0 or 1")]
     ByteOrder(u8),
+    /// Text: a manifest that went through CSV.
+    #[error(
+        "is text and no well-known binary, as where a manifest went through CSV; copy the manifest again from where it was encoded, \
+         or write it with geopandas (GeoDataFrame.to_parquet)"
+    )]
+    Text,
     /// Another kind of geometry.
     #[error("is of WKB type {0}, not a polygon")]
     NotPolygon(u32),
@@ -47,6 +53,9 @@ pub enum WkbError {
 pub fn read_polygon(bytes: &[u8], ring: &mut Vec<[f64; 2]>) -> Result<(), WkbError> {
     let mut reader = WkbReader { bytes, little: true };
     ring.clear();
+    if bytes.len() > 1 && bytes.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+        return Err(WkbError::Text);
+    }
     let (kind, dimensions) = reader.head()?;
     match kind {
         3 => reader.polygon(dimensions, ring)?,
@@ -205,6 +214,9 @@ mod tests {
     fn what_is_no_footprint_is_refused_by_name() {
         assert_eq!(read(&[]), Err(WkbError::CutOff));
         assert_eq!(read(&[2]), Err(WkbError::ByteOrder(2)));
+        for text in ["POLYGON ((0 0, 1 0, 1 1, 0 0))", "b'\\x01\\x03'", "0103000000"] {
+            assert_eq!(read(text.as_bytes()), Err(WkbError::Text));
+        }
         assert_eq!(read(&[1, 1, 0, 0, 0]), Err(WkbError::NotPolygon(1)));
         assert_eq!(read(&[1, 3, 0, 0, 0, 2, 0, 0, 0]), Err(WkbError::Rings(2)));
         // Four billion vertices, in 13 bytes.

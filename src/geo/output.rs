@@ -15,7 +15,7 @@ use super::transform::Transform;
 
 /// Units of the lattice in a degree: seven decimals, a centimetre (RFC 7946, 11.2 advises six).
 const PER_DEGREE: f64 = 1e7;
-/// Units of the lattice in a unit of a projected CRS: three decimals.
+/// Units of the lattice in a unit of a projected CRS: three decimals, more where the unit is longer than ten metres.
 const PER_METRE: f64 = 1e3;
 /// Pixels smaller than this are taken as degrees where the CRS is not known.
 const DEGREE_PIXEL: f64 = 0.01;
@@ -41,10 +41,15 @@ pub struct Projected {
     pub bounds: Bounds,
 }
 
+/// Units of the lattice in a unit of so many metres: a thousand, or where the unit is longer what comes nearest to millimetres.
+fn per_unit(metres: f64) -> f64 {
+    PER_METRE * 10.0_f64.powf(metres.log10().round().clamp(0.0, 6.0))
+}
+
 impl Projector {
     /// From pixel corners by the raster's affine grid to the source CRS and on to the target CRS.
     ///
-    /// Coordinates get 7 decimals in a geographic target, else 3.
+    /// Coordinates get 7 decimals in a geographic target, else 3; 6 where its unit is the kilometre.
     ///
     /// # Errors
     /// [`GeoError::DegenerateGrid`] for a grid without area, and what [`Transform::new`] refuses.
@@ -62,13 +67,17 @@ impl Projector {
 
     /// From pixel corners by the raster's affine grid to the source's own CRS, supported or not.
     ///
-    /// Coordinates get 7 decimals where the CRS is geographic, else 3; where it is not known, 7 if a pixel is
-    /// smaller than 0.01 units, as only degrees make it.
+    /// Coordinates get 7 decimals where the CRS is geographic, else 3, or 6 where its unit is the kilometre; where it is not
+    /// known, 7 if a pixel is smaller than 0.01 units, as degrees make it.
     pub fn untransformed(affine: Affine, source: Option<&Crs>) -> Self {
         let (width, height) = affine.pixel_size();
-        let degrees = source.map_or(width.min(height) < DEGREE_PIXEL, Crs::is_geographic);
+        let scale = match source {
+            None if width.min(height) < DEGREE_PIXEL => PER_DEGREE,
+            None => PER_METRE,
+            Some(crs) => crs.metres_per_unit().map_or(PER_DEGREE, per_unit),
+        };
         Self {
-            map: PixelMap::new(affine, None, if degrees { PER_DEGREE } else { PER_METRE }),
+            map: PixelMap::new(affine, None, scale),
             geographic: source.is_some_and(Crs::is_geographic),
             seam: None,
             crs: source.map_or("the raster's CRS", Crs::name).to_owned(),

@@ -90,6 +90,9 @@ impl PromptsError {
     }
 }
 
+/// What standard input is called.
+const PIPED: &str = "standard input";
+
 /// Reads a file of prompts, `-` for standard input.
 pub(super) fn read(path: &Path) -> Result<Drawn, CliError> {
     let mut bytes = Vec::new();
@@ -100,7 +103,7 @@ pub(super) fn read(path: &Path) -> Result<Drawn, CliError> {
         File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
     };
     read.map_err(CliError::file(path))?;
-    let path = if is_piped { Path::new("standard input") } else { path };
+    let path = if is_piped { Path::new(PIPED) } else { path };
     if bytes.len() as u64 > MOST_BYTES {
         let problem = format!("has more than {} MB; split it", MOST_BYTES >> 20);
         return Err(PromptsError::unreadable(path, problem).into());
@@ -145,7 +148,8 @@ fn is_gpx(text: &[u8]) -> bool {
 
 /// The features of a file's bytes.
 pub(super) fn features(path: &Path, bytes: &[u8]) -> Result<Drawn, PromptsError> {
-    let name = quoted(path);
+    // What came through a pipe has no name that a program could be given.
+    let name = if path == Path::new(PIPED) { "FILE".to_owned() } else { quoted(path) };
     let refuse = |told: String| Err(PromptsError::unreadable(path, told));
     let convert = |what: &str| {
         refuse(format!(

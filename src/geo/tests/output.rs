@@ -140,6 +140,36 @@ fn a_polygon_across_the_antimeridian_is_split_and_keeps_its_area() {
 }
 
 #[test]
+fn in_kilometres_the_raster_s_own_corners_stay_as_they_are_in_metres() {
+    let in_unit = |unit: &str| {
+        let wkt = format!(
+            r#"PROJCS["x",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Lambert_Conformal_Conic_2SP"],PARAMETER["latitude_of_origin",47],PARAMETER["central_meridian",10],PARAMETER["standard_parallel_1",46],PARAMETER["standard_parallel_2",49],UNIT[{unit}]]"#
+        );
+        Crs::parse(&wkt).unwrap()
+    };
+    let corners = |per_metre: f64, crs: &Crs| {
+        let grid = [0.5, 0.0, 13_271.5, 0.0, -0.5, 32_953.5].map(|length| length * per_metre);
+        let projector = Projector::untransformed(Affine::new(grid), Some(crs));
+        parts(&polygon(&projector, &square(3, 5, 7), &[]).geometry).concat().concat()
+    };
+    let metres = corners(1.0, &in_unit(r#""metre",1"#));
+    let kilometres = corners(0.001, &in_unit(r#""kilometre",1000"#));
+    assert_eq!(metres.len(), 5);
+    let as_metres: Vec<[f64; 2]> = kilometres.iter().map(|p| p.map(|x| (x * 1e6).round() / 1e3)).collect();
+    assert_eq!(as_metres, metres);
+    // And so do those that come from another CRS.
+    let wgs84 = Affine::new([5e-6, 0.0, 10.1, 0.0, -5e-6, 47.2]);
+    let [metres, kilometres] = [r#""metre",1"#, r#""kilometre",1000"#].map(|unit| {
+        let projector = Projector::new(wgs84, &Crs::wgs84(), &in_unit(unit)).unwrap();
+        parts(&polygon(&projector, &square(3, 5, 7), &[]).geometry).concat().concat()
+    });
+    for (metre, kilometre) in metres.iter().zip(&kilometres) {
+        let off = [0, 1].map(|axis| (metre[axis] - kilometre[axis] * 1e3).abs());
+        assert!(off.iter().all(|off| *off < 1.1e-3), "{metre:?} {kilometre:?}");
+    }
+}
+
+#[test]
 fn a_raster_in_degrees_across_the_antimeridian_is_split_too() {
     let grid = Affine::new([0.01, 0.0, 179.95, 0.0, -0.01, 10.0]);
     let projected = polygon(&Projector::untransformed(grid, Some(&Crs::wgs84())), &square(0, 0, 10), &[]);
