@@ -83,7 +83,7 @@ fn a_crs_that_cannot_be_taken_is_refused_by_name_and_with_advice_for_a_prompt() 
         assert!(!message.contains("raster"), "the advice for a folder: {message}");
     }
     for crs in [
-        json!("WGS84"),
+        json!("WGS85"),
         json!(-1),
         json!(1.5),
         json!(true),

@@ -104,7 +104,8 @@ impl ChipRef<'_> {
     }
 
     /// Checks the name that the chip's file was written under, without its ending, which a copy keeps under any other name
-    /// (`TorchArchive::written_as`). It tells nothing where no chip of the folder is called so: `archive`, or names of an encoder.
+    /// (`TorchArchive::written_as`). It tells nothing where no chip of the folder is called so: `archive`, or names of an encoder;
+    /// and may be the chip's id, where the file alone got another name, as of two folders that were put into one.
     ///
     /// # Errors
     /// [`CatalogError::ChipMismatch`] where it is the name of another chip of the folder.
@@ -114,7 +115,7 @@ impl ChipRef<'_> {
             let mut all = (0..self.table.len()).map(|chip| self.table.file_stem(chip));
             all.any(|other| other.eq_ignore_ascii_case(name))
         };
-        if own.eq_ignore_ascii_case(name) || !is_another() {
+        if own.eq_ignore_ascii_case(name) || self.id.eq_ignore_ascii_case(name) || !is_another() {
             return Ok(());
         }
         Err(CatalogError::ChipMismatch {

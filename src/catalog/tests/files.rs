@@ -143,3 +143,24 @@ fn a_missing_file_is_told_from_a_card_that_is_gone() {
     fs::remove_dir_all(&root).unwrap();
     assert_eq!(folder.chip(1).unwrap().file().unwrap_err().code(), ErrorCode::CardError);
 }
+
+#[test]
+fn a_file_that_got_another_name_beside_one_of_its_id_is_its_own_chips() {
+    let card = tempfile::tempdir().unwrap();
+    let mut rows = grid_rows(3, 1);
+    for (row, (id, file)) in
+        rows.iter_mut().zip([("chip_0", "chip_0"), ("chip_0", "b_chip_0"), ("chip_1", "chip_1")])
+    {
+        row.chip_id = Some(id.to_owned());
+        row.feature_path = Some(format!("features/{file}.pt"));
+    }
+    ManifestBuilder::new(rows).write(card.path());
+    for name in ["chip_0.pt", "b_chip_0.pt", "chip_1.pt"] {
+        touch(&card.path().join("features").join(name));
+    }
+    let folder = open_one(card.path());
+    let check = |index: usize, name: &str| folder.chip(index).unwrap().check_written_as(name).is_ok();
+    // Two folders were put into one, and the files of one renamed.
+    assert!(check(0, "chip_0") && check(1, "chip_0") && check(2, "chip_1"));
+    assert!(!check(0, "b_chip_0") && !check(1, "chip_1") && !check(2, "chip_0"));
+}
